@@ -1,0 +1,124 @@
+"""A spec as a torch module with weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from mmspec.backend.fx import graph_module
+from mmspec.errors import UserError
+from mmspec.ir import Graph, Init, parameter_count, parameters
+from mmspec.passes import lower, lower_objectives
+from mmspec.spec import ModelSpec
+
+FLOAT_BYTES = 4
+
+
+def build(spec: ModelSpec, weights: str | Path | None = None) -> fx.GraphModule:
+    """The torch module that a spec means, freshly initialised (torch's global seed decides), or with saved weights.
+
+    `model(image=..., text=ids, text_mask=None)` returns a dict by head. In training it has in addition what the objectives
+    need. `weights` is a safetensors file with our names.   Raises SpecError; UserError: it does not fit into memory, or the
+    weights are another model's.
+    """
+    module = build_graph(lower(spec))
+    if weights is not None:
+        load_state(module, weights)
+    return module
+
+
+def build_objectives(spec: ModelSpec) -> nn.Module:
+    """The spec's losses: `(outputs, targets)` -> each loss by name, and their `total`."""
+    graph = lower_objectives(spec)
+    return Objectives(graph)
+
+
+class Objectives(nn.Module):
+    """Losses by name from the outputs of a model in training and the targets of a batch."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.inputs = tuple(value.name for value in graph.inputs)
+        self.names = tuple(graph.outputs)
+        self.losses = graph_module(graph)
+
+    def forward(self, outputs: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        given = {**outputs, **{f"{name}_target": target for name, target in targets.items()}}
+        results = self.losses(*(given[name] for name in self.inputs))
+        return dict(zip(self.names, results if isinstance(results, tuple) else (results,), strict=True))
+
+
+def build_graph(graph: Graph) -> fx.GraphModule:
+    """The module of a whole model's graph, with its parameters initialised as the graph says.   Raises UserError."""
+    check_memory(graph)
+    with torch.device("meta"):
+        module = graph_module(graph)
+    for placed in parameters(graph):
+        owner, name = _owner(module, placed.path)
+        tensor = torch.empty(placed.parameter.shape)
+        initialise(tensor, placed.parameter.init)
+        setattr(owner, name, nn.Parameter(tensor, requires_grad=placed.parameter.trainable))
+    return module
+
+
+def initialise(tensor: torch.Tensor, init: Init) -> None:
+    with torch.no_grad():
+        if init.kind == "normal":
+            tensor.normal_(std=init.scale)
+        elif init.kind == "xavier_uniform":
+            nn.init.xavier_uniform_(tensor, gain=init.scale)
+        else:
+            tensor.fill_(1.0 if init.kind == "ones" else 0.0)
+
+
+def check_memory(graph: Graph) -> None:
+    """Raise UserError if the weights alone are more than the machine has."""
+    count, available = parameter_count(graph), memory_bytes()
+    if count * FLOAT_BYTES > available:
+        raise UserError(
+            f"{graph.doc or graph.name} has {count:,} parameters, {count * FLOAT_BYTES / 1e9:,.0f} GB of weights; this machine has "
+            f"{available / 1e9:,.0f} GB, which would hold {available // FLOAT_BYTES:,} parameters without anything else. "
+            "It can be validated, profiled and drawn here, not built; make it narrower or less deep"
+        )
+
+
+def memory_bytes() -> int:
+    """Bytes of memory that the machine, or the container we run in, has."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        total = min(total, int(text))
+    return total
+
+
+def load_state(module: nn.Module, path: str | Path) -> None:
+    """Load a safetensors file with our names, whole or not at all.   Raises UserError: every name that is missing or unused."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot read weights from {path}: {error}") from error
+    expected: dict[str, Any] = module.state_dict()
+    problems = [f"  missing  {name}  {list(expected[name].shape)}" for name in expected.keys() - state.keys()]
+    problems += [f"  unused   {name}  {list(state[name].shape)}" for name in state.keys() - expected.keys()]
+    problems += [
+        f"  shape    {name}  {list(state[name].shape)} in the file, {list(expected[name].shape)} in the model"
+        for name in expected.keys() & state.keys()
+        if state[name].shape != expected[name].shape
+    ]
+    if problems:
+        shown = sorted(problems)[:20]
+        more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise UserError(f"{path} holds another model's weights:\n" + "\n".join(shown) + more)
+    module.load_state_dict(state)
+
+
+def _owner(module: nn.Module, path: str) -> tuple[nn.Module, str]:
+    parent, _, name = path.rpartition(".")
+    return module.get_submodule(parent), name

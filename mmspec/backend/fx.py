@@ -1,0 +1,135 @@
+"""A graph as torch modules: each scope a torch.fx GraphModule with a class name, our names for its values and modules."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.fx.proxy import GraphAppendingTracer
+
+from mmspec.backend import runtime
+from mmspec.ir import PRIMITIVES, Graph, Op
+
+
+class ScopeModule(fx.GraphModule):
+    """A GraphModule whose copies keep its class name."""
+
+    def _deepcopy_init(self) -> Any:  # type: ignore[override]
+        def init(copy: fx.GraphModule, root: nn.Module, graph: fx.Graph) -> None:
+            fx.GraphModule.__init__(copy, root, graph, class_name=type(self).__name__)
+
+        return init
+
+
+def graph_module(graph: Graph) -> fx.GraphModule:
+    """The module of a graph and, inside it, of its scopes. Parameters are made on the device of the context."""
+    root = nn.Module()
+    fxg = fx.Graph()
+    tracer = GraphAppendingTracer(fxg)
+    space = _Recording(torch, tracer)
+    values: dict[int, Any] = {}
+    for value in graph.inputs:
+        optional = {"default_value": None} if value.name.endswith("_mask") and graph.limits else {}
+        values[id(value)] = fx.Proxy(fxg.placeholder(_identifier(value.name), **optional), tracer)
+    for op in graph.ops:
+        _add_module(root, op)
+        inputs = [values[id(value)] for value in op.inputs]
+        results = _run(op, inputs, space, tracer)
+        for value, proxy in zip(op.outputs, results, strict=True):
+            proxy.node._rename(_identifier(value.name))
+            values[id(value)] = proxy
+    outputs = [values[id(value)] for value in graph.outputs.values()]
+    if graph.limits:  # the whole model answers with a dict
+        root.outputs = runtime.Outputs(graph.outputs, graph.training)
+        fxg.output(fxg.call_module("outputs", tuple(proxy.node for proxy in outputs)))
+    else:
+        nodes = tuple(proxy.node for proxy in outputs)
+        fxg.output(nodes[0] if len(nodes) == 1 else nodes)
+    return ScopeModule(root, fxg, class_name=graph.name)
+
+
+def _add_module(root: nn.Module, op: Op) -> None:
+    if op.kind in ("call", "define"):
+        made: Any = graph_module(op.bodies[0])
+    elif op.kind in ("repeat", "stages", "experts"):
+        made = container(torch.nn, runtime, op, [graph_module(op.bodies[0]) for _ in range(op.attributes["count"])])
+    else:
+        made = PRIMITIVES[op.kind].make(torch, op)
+    if made is not None:
+        setattr(root, op.name, made)
+
+
+def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
+    """The module around copies of a body; written once for modules and for source."""
+    a = op.attributes
+    if op.kind == "repeat":
+        return nn.ModuleList(copies)
+    if op.kind == "experts":
+        return runtime.Experts(copies, k=a["k"], balance=a["balance"])
+    unusual: dict[str, Any] = {}
+    if a["carried"] != 1:
+        unusual["carried"] = a["carried"]
+    if a["head_inputs"] != (0,):
+        unusual["head_inputs"] = a["head_inputs"]
+    if a["balance"]:
+        unusual["balance"] = True
+    return runtime.Stages(copies, threshold=a["threshold"], **unusual)
+
+
+def _run(op: Op, inputs: list[fx.Proxy], space: _Recording, tracer: GraphAppendingTracer) -> Sequence[fx.Proxy]:
+    if op.kind == "repeat":
+        return _unrolled(op, inputs, tracer)
+    if op.kind in ("parameter", "define"):
+        module: Any = tracer.create_proxy("get_attr", op.name, (), {})
+    else:
+
+        def module(*args: Any, **kwargs: Any) -> fx.Proxy:
+            return tracer.create_proxy("call_module", op.name, args, kwargs)
+
+    result = PRIMITIVES[op.kind].run(space, module, op, *inputs)
+    return [result] if len(op.outputs) == 1 else _unpacked(result, len(op.outputs))
+
+
+def _unrolled(op: Op, inputs: list[fx.Proxy], tracer: GraphAppendingTracer) -> Sequence[fx.Proxy]:
+    carried = op.attributes["carried"]
+    loss: fx.Proxy | None = None
+    for index in range(op.attributes["count"]):
+        after = tracer.create_proxy("call_module", f"{op.name}.{index}", tuple(inputs), {})
+        parts = [after] if len(op.outputs) == 1 else _unpacked(after, len(op.outputs))
+        inputs[:carried] = parts[:carried]
+        if op.attributes["balance"]:
+            loss = parts[-1] if loss is None else loss + parts[-1]
+    return [*inputs[:carried], *([loss] if loss is not None else [])]
+
+
+def _unpacked(result: fx.Proxy, count: int) -> list[fx.Proxy]:
+    return [result[i] for i in range(count)]
+
+
+class _Recording:
+    """Looks like torch; what is called through it becomes a node of the graph instead of a value."""
+
+    def __init__(self, target: Any, tracer: GraphAppendingTracer) -> None:
+        self._target, self._tracer = target, tracer
+
+    def __getattr__(self, name: str) -> Any:
+        target = runtime if name == "runtime" else getattr(self._target, name)
+        if isinstance(target, type(torch)):  # a namespace
+            return _Recording(target, self._tracer)
+        if not callable(target):  # a constant
+            return target
+
+        def call(*args: Any, **kwargs: Any) -> fx.Proxy:
+            return self._tracer.create_proxy("call_function", target, args, kwargs)
+
+        return call
+
+
+def _identifier(name: str) -> str:
+    name = name.replace(".", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+

@@ -1,0 +1,1 @@
+"""One modality to tokens."""

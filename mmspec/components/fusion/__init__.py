@@ -1,0 +1,1 @@
+"""Several streams of tokens brought together."""

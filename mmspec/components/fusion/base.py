@@ -1,0 +1,74 @@
+"""What all fusions share: streams of tokens, brought to one width, through a stack that may stop early."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from mmspec.components.feed_forward import feed_forward
+from mmspec.components.halting.never import Never
+from mmspec.components.routers.base import TokenRouter
+from mmspec.components.routers.dense import Dense
+from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir.scope import Body
+from mmspec.ir.scope import Halting as StackHalting
+from mmspec.spec import Fusion, Halting
+
+
+class TokenFusion(Fusion):
+    """Streams of tokens [B, N_i, D_i]; the first of `from` asks."""
+
+    width: PositiveInt | None = Field(None, description="channels inside; those of the first stream by default")
+    depth: PositiveInt = Field(2, description="fusion blocks")
+    expansion: PositiveFloat = Field(4.0, description="hidden channels of the feed-forward, as a multiple of the width")
+    router: TokenRouter = Field(default_factory=Dense, description="experts in the blocks' feed-forward")
+    halting: Halting = Field(default_factory=Never, description="when a sample may stop before the last block")
+    dropout: float = Field(0.0, ge=0, lt=1, description="on the blocks' sublayers, in training")
+
+    def streams(self, g: Scope, values: tuple[Value, ...]) -> tuple[Value, ...]:
+        """The streams at one width.   Raises ShapeError: fewer than two streams, or one that is not tokens"""
+        if len(values) < 2:
+            raise ShapeError(f"{self.type} brings streams together, and there is only one", "from", hint="name at least two")
+        for value in values:
+            if len(value.shape) != 3 or value.dtype != "f32":
+                raise ShapeError(f"{self.type} works on tokens, and {value.name} is not tokens", "from")
+        width = self.width or values[0].width
+        return tuple(self._adapt(g, value, width) for value in values)
+
+    def _adapt(self, g: Scope, value: Value, width: int) -> Value:
+        if value.width == width:
+            return value
+        name = f"adapt_{value.name}"
+        g.note(f"{g.path}{name}: a projection from {value.width} to {width} channels was inserted")
+        return g.linear(name, value, width).named(value.name)
+
+    def stack(
+        self, g: Scope, body: Body, carried: Any, *shared: Value, class_name: str, readout: Body | None = None
+    ) -> Any:
+        """`depth` blocks, with the halting that the spec asks for."""
+        policy: StackHalting | None = None
+        if not isinstance(self.halting, Never):
+            policy = self.halting  # type: ignore[assignment]  # what is not Never has a head and attributes
+            if self.depth == 1:
+                raise ShapeError("a stack of one block has no exit before its end", "halting", hint="depth at least 2, or halting none")
+        return g.stack(
+            "blocks", self.depth, body, carried, *shared, class_name=class_name, halting=policy,
+            readout=readout if policy is not None else None,
+        )  # fmt: skip
+
+    def feed_forward(self, g: Scope, x: Value) -> Value:
+        """A feed-forward sublayer with its residual and norm:  norm(x + FF(x))"""
+        mixed = feed_forward(g, "feed_forward", x, expansion=self.expansion, router=self.router)
+        return g.norm("feed_forward_norm", x + g.dropout("feed_forward_dropout", mixed, self.dropout))
+
+    def attend(self, g: Scope, name: str, x: Value, context: Value, heads: int) -> Value:
+        """An attention sublayer with its residual and norm:  norm(x + Attention(x, context))"""
+        seen = g.attention(name, x, context, heads)
+        return g.norm(f"{name}_norm", x + g.dropout(f"{name}_dropout", seen, self.dropout))
+
+
+class AttentiveFusion(TokenFusion):
+    """A fusion whose streams look at one another through attention heads."""
+
+    heads: PositiveInt = Field(4, description="attention heads; they must divide the width")

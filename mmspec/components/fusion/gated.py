@@ -1,0 +1,45 @@
+"""Gated fusion."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mmspec.components.feed_forward import feed_forward
+from mmspec.components.fusion.base import AttentiveFusion
+from mmspec.ir import Scope, Value
+from mmspec.ir.functions import concat, sigmoid
+
+
+class GatedFusion(AttentiveFusion):
+    """A gate, learned from both, between what a stream sees in itself and in the others.
+
+        g = sigmoid(W [Self(X); Cross(X, C)])
+        Y = g * Cross(X, C) + (1 - g) * Self(X)
+        X' = X + LN(Y),   X'' = X' + FeedForward(LN(X'))
+
+    X is the first stream, C the tokens of all others in a row.
+
+    Shapes   [B, N, D], [B, M, E], ... -> [B, N, width]
+    Raises   ShapeError: fewer than two streams, one that is not tokens, heads that do not divide the width
+    Source   Gated Multimodal Units, arXiv:1702.01992, eq. 5 (the gate of two sources, z and 1 - z)
+    Differs  the sources are self- and cross-attention over tokens, not one projected vector for each modality
+
+        joint: {type: gated, from: [image, text], depth: 2}
+    """
+
+    type: Literal["gated"] = "gated"
+
+    def emit(self, g: Scope, *values: Value) -> Value:
+        x, *others = self.streams(g, values)
+        context = others[0] if len(others) == 1 else g.row(*others)
+        fused: Value = self.stack(g, self.block, x, context, class_name="GatedBlock")
+        return fused
+
+    def block(self, g: Scope, x: Value, context: Value) -> Value:
+        own = g.attention("self_attention", x, x, self.heads).named("own")
+        other = g.attention("cross_attention", x, context, self.heads).named("other")
+        gate = sigmoid(g.linear("gate", concat(own, other), x.width)).named("gate")
+        mixed = g.norm("norm1", gate * other + (1 - gate) * own)
+        x = x + g.dropout("dropout1", mixed, self.dropout)
+        mixed = feed_forward(g, "feed_forward", g.norm("norm2", x), expansion=self.expansion, router=self.router)
+        return x + g.dropout("dropout2", mixed, self.dropout)

@@ -1,0 +1,1 @@
+"""When a stack may stop early."""

@@ -1,0 +1,50 @@
+"""What enters a model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from mmspec.ir import Scope, Value, symbol
+from mmspec.spec import Input
+
+
+class Image(Input):
+    """A picture.
+
+    Shapes   f32[B, channels, size, size]
+
+        image: {type: image, size: 32, channels: 3}
+    """
+
+    type: Literal["image"] = "image"
+    size: PositiveInt = Field(224, description="side in pixels")
+    channels: PositiveInt = Field(3, description="3 for colour, 1 for grey")
+
+    def emit(self, g: Scope, name: str) -> Value:
+        return g.input(name, (symbol("B"), self.channels, self.size, self.size))
+
+
+class Text(Input):
+    """A text as token ids. Its mask says which are present: `<name>_mask`, or every id that is not `pad`.
+
+    Shapes   i64[B, N], mask bool[B, N], N up to `length`
+
+        text: {type: text, vocab_size: 257, length: 32}
+    """
+
+    type: Literal["text"] = "text"
+    vocab_size: PositiveInt = Field(257, description="ids are below it; the built-in byte tokenizer needs 257")
+    length: PositiveInt = Field(64, description="the longest text, in tokens")
+    pad: NonNegativeInt = Field(0, description="the id that fills up short texts")
+
+    def emit(self, g: Scope, name: str) -> Value:
+        assert g.program is not None
+        size = "N" if "N" not in g.program.limits else f"N_{name}"
+        g.program.limits[size] = self.length
+        shape = (symbol("B"), symbol(size))
+        ids = g.input(name, shape, "i64", bound=self.vocab_size)
+        given = g.input(f"{name}_mask", shape, "bool")
+        object.__setattr__(ids, "mask", g.emit("token_mask", ids, given, pad=self.pad).named(f"{name}_present"))
+        return ids

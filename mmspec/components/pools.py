@@ -1,0 +1,69 @@
+"""How tokens become one vector. Absent tokens take no part."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir.functions import pool, softmax, sum_tokens
+from mmspec.spec import Pool
+
+
+class MeanPool(Pool):
+    """The mean of the tokens that are present; zeros where none is."""
+
+    type: Literal["mean"] = "mean"
+
+    def emit(self, g: Scope, x: Value) -> Value:
+        return pool(x, "mean")
+
+
+class MaxPool(Pool):
+    """The largest value of each channel over the tokens that are present; zeros where none is."""
+
+    type: Literal["max"] = "max"
+
+    def emit(self, g: Scope, x: Value) -> Value:
+        return pool(x, "max")
+
+
+class FirstToken(Pool):
+    """The first token that is present; zeros where none is."""
+
+    type: Literal["first"] = "first"
+
+    def emit(self, g: Scope, x: Value) -> Value:
+        return pool(x, "first")
+
+
+class LastToken(Pool):
+    """The last token that is present; zeros where none is."""
+
+    type: Literal["last"] = "last"
+
+    def emit(self, g: Scope, x: Value) -> Value:
+        return pool(x, "last")
+
+
+class AttentionPool(Pool):
+    """A weighted mean, the weights from a trained score of each token:  sum_n softmax_n(w x_n) x_n.
+
+    Source   Hierarchical Attention Networks for Document Classification, Yang et al. 2016, eq. 5 to 7
+    Differs  the score is linear in x_n, without the paper's tanh layer
+    """
+
+    type: Literal["attention"] = "attention"
+
+    def emit(self, g: Scope, x: Value) -> Value:
+        score = g.linear("score", x, 1, bias=False)
+        weight = softmax(score, axis=1, mask=x.mask).named("weight")
+        return sum_tokens(weight * x)
+
+
+class NoPool(Pool):
+    """The value is a vector already."""
+
+    type: Literal["none"] = "none"
+
+    def emit(self, g: Scope, x: Value) -> Value:
+        raise ShapeError(f"the head needs one vector, and {x.name} is tokens", "pool", hint="pool may be mean, max, first, last or attention")

@@ -1,0 +1,113 @@
+"""Sizes: an integer, or a polynomial in the sizes that are known only when the model runs.
+
+`B` is the batch, `N` the length of a text. A walk over a graph that computes with sizes gives numbers when the symbols are
+bound and a formula when they are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Union
+
+Dim = Union[int, "Polynomial"]
+Shape = tuple[Dim, ...]
+Monomial = tuple[tuple[str, int], ...]  # (("B", 1), ("N", 2)) is B * N**2
+
+
+class Polynomial:
+    """A polynomial with integer coefficients in named sizes; immutable, compared by value."""
+
+    __slots__ = ("terms", "_hash")
+
+    def __init__(self, terms: Mapping[Monomial, int]) -> None:
+        self.terms = {m: c for m, c in terms.items() if c}
+        self._hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(frozenset(self.terms.items()))
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Polynomial) and self.terms == other.terms
+
+    def __add__(self, other: Dim) -> Dim:
+        terms = dict(self.terms)
+        for m, c in _terms(other).items():
+            terms[m] = terms.get(m, 0) + c
+        return _simplest(terms)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Dim) -> Dim:
+        return self + other * -1
+
+    def __rsub__(self, other: Dim) -> Dim:
+        return self * -1 + other
+
+    def __mul__(self, other: Dim) -> Dim:
+        terms: dict[Monomial, int] = {}
+        for m1, c1 in self.terms.items():
+            for m2, c2 in _terms(other).items():
+                m = _product(m1, m2)
+                terms[m] = terms.get(m, 0) + c1 * c2
+        return _simplest(terms)
+
+    __rmul__ = __mul__
+
+    def bind(self, sizes: Mapping[str, int]) -> Dim:
+        """The value where every symbol in `sizes` has that size; a polynomial in the rest."""
+        total: Dim = 0
+        for monomial, coefficient in self.terms.items():
+            term: Dim = coefficient
+            for name, power in monomial:
+                factor: Dim = sizes[name] if name in sizes else symbol(name)
+                for _ in range(power):
+                    term = term * factor
+            total = total + term
+        return total
+
+    def __str__(self) -> str:
+        ordered = sorted(self.terms.items(), key=lambda item: (-sum(p for _, p in item[0]), item[0]))
+        return " + ".join(_term(m, c) for m, c in ordered).replace("+ -", "- ") or "0"
+
+    __repr__ = __str__
+
+
+def symbol(name: str) -> Polynomial:
+    return Polynomial({((name, 1),): 1})
+
+
+def bind(dim: Dim, sizes: Mapping[str, int]) -> Dim:
+    return dim if isinstance(dim, int) else dim.bind(sizes)
+
+
+def product(dims: Iterable[Dim]) -> Dim:
+    total: Dim = 1
+    for dim in dims:
+        total = total * dim
+    return total
+
+
+def _terms(dim: Dim) -> Mapping[Monomial, int]:
+    return dim.terms if isinstance(dim, Polynomial) else {(): dim}
+
+
+def _simplest(terms: Mapping[Monomial, int]) -> Dim:
+    """An integer where no symbol is left."""
+    result = Polynomial(terms)
+    return result.terms.get((), 0) if all(m == () for m in result.terms) else result
+
+
+def _product(a: Monomial, b: Monomial) -> Monomial:
+    powers = dict(a)
+    for name, power in b:
+        powers[name] = powers.get(name, 0) + power
+    return tuple(sorted(powers.items()))
+
+
+def _term(monomial: Monomial, coefficient: int) -> str:
+    factors = [name if power == 1 else f"{name}^{power}" for name, power in monomial]
+    if coefficient != 1 or not factors:
+        factors.insert(0, str(coefficient))
+    return "*".join(factors)

@@ -1,0 +1,180 @@
+"""The intermediate graph: what a spec means, before anyone runs, prices or draws it.
+
+A `Graph` is a function: inputs, operations in the order in which they may run, named outputs. Four kinds of operation hold
+graphs of their own: `call` (a nested scope), `repeat` (one block, N times), `stages` (a stack that may stop early) and
+`experts` (copies of one subgraph, a few of which each token meets); `define` names a graph that others are handed and apply
+(a head at every exit).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mmspec.ir.dims import Dim, Shape
+
+if TYPE_CHECKING:
+    from mmspec.ir.scope import Scope
+
+DTYPE_BYTES = {"f32": 4, "i64": 8, "bool": 1, "function": 0}
+
+
+@dataclass(frozen=True)
+class Init:
+    """How a parameter starts: `zeros`, `ones`, `normal` (scale: standard deviation), `xavier_uniform` (scale: gain)."""
+
+    kind: str
+    scale: float = 1.0
+
+    def __str__(self) -> str:
+        return self.kind if self.kind in ("zeros", "ones") else f"{self.kind}({self.scale:g})"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One trained tensor of an operation, or of all the copies that the operation's scope is repeated to."""
+
+    name: str
+    shape: tuple[int, ...]
+    init: Init
+    trainable: bool = True
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for dim in self.shape:
+            size *= dim
+        return size
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Value:
+    """What flows along an edge: a tensor of `shape` and `dtype`, or a function (a graph that is handed over).
+
+    `mask` is the bool[B, N] value that says which tokens are present; None where all are. Arithmetic on values emits
+    operations into the scope that they belong to.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str
+    scope: Scope = field(repr=False)
+    mask: Value | None = field(default=None, repr=False)
+    function: Graph | None = field(default=None, repr=False)  # what a value of dtype "function" applies
+    bound: int = 0  # ids of an i64 value are below it
+
+    @property
+    def width(self) -> int:
+        """Channels, D of [B, N, D] or [B, D]."""
+        width = self.shape[-1]
+        assert isinstance(width, int), f"{self.name} has no fixed width: {self.shape}"
+        return width
+
+    @property
+    def tokens(self) -> Dim:
+        """N of [B, N, D]."""
+        return self.shape[1]
+
+    def named(self, name: str) -> Value:
+        """The same value under a name that a reader of the printed program understands."""
+        object.__setattr__(self, "name", name)
+        return self
+
+    def _with(self, kind: str, other: Value | float) -> Value:
+        if isinstance(other, Value):
+            return self.scope.emit(kind, self, other)
+        return self.scope.emit(kind, self, scalar=other)
+
+    def __add__(self, other: Value | float) -> Value:
+        return self._with("add", other)
+
+    def __sub__(self, other: Value | float) -> Value:
+        return self._with("subtract", other)
+
+    def __mul__(self, other: Value | float) -> Value:
+        return self._with("multiply", other)
+
+    def __rsub__(self, other: float) -> Value:
+        return self._with("subtract_from", other)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Op:
+    """One operation. `name` is its module's name where it has parameters or graphs of its own, else empty."""
+
+    kind: str
+    name: str
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    attributes: Mapping[str, Any]
+    parameters: tuple[Parameter, ...] = ()
+    bodies: tuple[Graph, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A function from inputs to named outputs.
+
+    `name` is the class name of its module, `doc` one line on what it computes and where the spec asks for it, `notes` what
+    the compiler did unasked (an inserted projection).
+    """
+
+    name: str
+    inputs: tuple[Value, ...]
+    ops: tuple[Op, ...]
+    outputs: Mapping[str, Value]
+    doc: str = ""
+    notes: tuple[str, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # what sets this scope apart from others of its class
+    limits: Mapping[str, int] = field(default_factory=dict)  # the largest size of each symbol: the length of a text
+    training: frozenset[str] = frozenset()  # outputs that exist in training only
+
+    def __str__(self) -> str:
+        from mmspec.ir.printing import text
+
+        return text(self)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A parameter of the built module: its full path and where it comes from."""
+
+    path: str
+    parameter: Parameter
+
+
+def copies(op: Op) -> int:
+    """How many modules stand for the operation's (last) body."""
+    return int(op.attributes["count"]) if op.kind in ("repeat", "stages", "experts") else 1
+
+
+def owned_bodies(op: Op) -> tuple[Graph, ...]:
+    """The graphs whose parameters belong to this operation; a stage stack only borrows its head."""
+    return op.bodies[:1]
+
+
+def parameters(graph: Graph, path: str = "") -> Iterator[Placed]:
+    """Every parameter of the module built from `graph`, in order, one for each copy."""
+    for op in graph.ops:
+        for parameter in op.parameters:
+            # a bare parameter is an attribute of its scope; others belong to the operation's own module
+            name = op.name if op.kind == "parameter" else f"{op.name}.{parameter.name}"
+            yield Placed(path + name, parameter)
+        for body in owned_bodies(op):
+            if op.kind in ("call", "define"):
+                yield from parameters(body, f"{path}{op.name}.")
+            else:
+                for index in range(copies(op)):
+                    yield from parameters(body, f"{path}{op.name}.{index}.")
+
+
+def parameter_count(graph: Graph) -> int:
+    """Parameters of the module built from `graph`; a block of a stack is counted once and multiplied."""
+    return sum(
+        sum(p.size for p in op.parameters) + copies(op) * sum(parameter_count(body) for body in owned_bodies(op))
+        for op in graph.ops
+    )

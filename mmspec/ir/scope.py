@@ -1,0 +1,377 @@
+"""A scope: where a component writes its operations down.
+
+    def emit(self, g: Scope, x: Value) -> Value:
+        return x + g.linear("output", gelu(g.linear("up", x, 4 * x.width)), x.width)
+
+A scope becomes one module. Values belong to the scope that made them; `call`, `stack` and `experts` open nested scopes and
+hand values in, with their masks. What a nested scope does not use is not handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mmspec.ir.dims import Dim, Shape, bind, product
+from mmspec.ir.graph import Graph, Init, Op, Parameter, Value
+from mmspec.ir.primitives import PRIMITIVES, ShapeError, shape_text
+
+Results = Value | tuple[Value, ...] | Mapping[str, Value]
+Body = Callable[..., Results]
+
+XAVIER = Init("xavier_uniform")
+SMALL = Init("normal", 0.02)
+
+
+class Halting(Protocol):
+    """What a stack asks of a halting policy."""
+
+    @property
+    def head(self) -> str: ...
+    def attributes(self) -> Mapping[str, Any]: ...
+
+
+@dataclass
+class Program:
+    """What the scopes of one lowering share."""
+
+    define_head: Callable[[str, Value], Value]  # the head of that name as a function of such a value, in the root scope
+    limits: dict[str, int] = field(default_factory=dict)  # the largest size of each symbol
+    notes: list[str] = field(default_factory=list)
+
+
+class Scope:
+    def __init__(
+        self, name: str, parent: Scope | None = None, program: Program | None = None, path: str = "", trainable: bool = True
+    ) -> None:
+        self.name = name
+        self.parent = parent
+        self.program = program if parent is None else parent.program
+        self.path = path
+        self.trainable = trainable and (parent is None or parent.trainable)
+        self.ops: list[Op] = []
+        self.inputs: list[Value] = []
+        self.balance: list[Value] = []  # auxiliary losses of routers, to be summed on the way out
+        self.exits: dict[str, Value] = {}  # what halting stacks found at their exits: "label", "label.exit", "label.exits"
+        self._received: dict[int, Value] = {}  # by the identity of the outer value
+        self._outer: dict[int, Value] = {}  # by the identity of the inner value
+        self._names: set[str] = set()
+
+    # values and operations ------------------------------------------------------------------------------------------
+
+    def input(self, name: str, shape: Shape, dtype: str = "f32", bound: int = 0) -> Value:
+        value = Value(name, shape, dtype, self, bound=bound)
+        self.inputs.append(value)
+        return value
+
+    def emit(self, kind: str, *inputs: Value, name: str = "", **attributes: Any) -> Value:
+        """Append one primitive operation and return its output.   Raises ShapeError."""
+        assert all(value.scope is self for value in inputs), f"{kind} mixes values of several scopes"
+        primitive = PRIMITIVES[kind]
+        shape, dtype = primitive.infer(*inputs, **attributes)
+        mask = primitive.mask(*inputs, **attributes)
+        parameters = primitive.parameters(*inputs, **attributes)
+        if not self.trainable:
+            parameters = tuple(Parameter(p.name, p.shape, p.init, False) for p in parameters)
+        value = Value(name or kind, shape, dtype, self, mask)
+        self._append(kind, name, inputs, (value,), attributes, parameters)
+        return value
+
+    def _append(
+        self,
+        kind: str,
+        name: str,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        attributes: Mapping[str, Any],
+        parameters: tuple[Parameter, ...] = (),
+        bodies: tuple[Graph, ...] = (),
+    ) -> None:
+        if name:
+            assert name not in self._names, f"two modules named {name} in {self.name}"
+            self._names.add(name)
+        self.ops.append(Op(kind, name, tuple(inputs), tuple(outputs), attributes, parameters, bodies))
+
+    def limit(self, dim: Dim) -> int:
+        """The largest that a size can be."""
+        largest = bind(dim, self.program.limits if self.program else {})
+        assert isinstance(largest, int), f"{dim} has no limit"
+        return largest
+
+    def note(self, text: str) -> None:
+        """Say what the compiler does unasked."""
+        if self.program is not None:
+            self.program.notes.append(text)
+
+    # layers ---------------------------------------------------------------------------------------------------------
+
+    def linear(self, name: str, x: Value, width: int, bias: bool = True, init: Init = XAVIER) -> Value:
+        return self.emit("linear", x, name=name, width=width, bias=bias, init=init)
+
+    def convolution(self, name: str, x: Value, width: int, kernel: int, stride: int, init: Init = XAVIER) -> Value:
+        return self.emit("convolution", x, name=name, width=width, kernel=kernel, stride=stride, init=init)
+
+    def embedding(self, name: str, ids: Value, rows: int, width: int, init: Init = SMALL) -> Value:
+        return self.emit("embedding", ids, name=name, rows=rows, width=width, init=init)
+
+    def norm(self, name: str, x: Value, eps: float = 1e-5) -> Value:
+        return self.emit("layer_norm", x, name=name, eps=eps)
+
+    def parameter(self, name: str, *shape: int, init: Init = SMALL) -> Value:
+        return self.emit("parameter", name=name, shape=shape, init=init)
+
+    def dropout(self, name: str, x: Value, p: float) -> Value:
+        return self.emit("dropout", x, name=name, p=p) if p else x
+
+    def row(self, *streams: Value) -> Value:
+        """Tokens of all streams in a row, with a mask if any has one.   [B, N_i, D] -> [B, sum N_i, D]"""
+        joined = self.emit("concat", *streams, axis=1)
+        if any(stream.mask is not None for stream in streams):
+            masks = [stream.mask or self.emit("all_present", stream) for stream in streams]
+            object.__setattr__(joined, "mask", self.emit("concat", *masks, axis=1).named("mask"))
+        return joined
+
+    def attention(self, name: str, x: Value, context: Value, heads: int, width: int | None = None) -> Value:
+        """Multi-head attention from x to context: projections, scaled dot product, output projection.
+        [B, N, D], [B, M, E] -> [B, N, D].   Raises ShapeError: heads do not divide the width."""
+        width = width or x.width
+        if width % heads:
+            raise ShapeError(f"{heads} heads do not divide the width {width}", "heads", hint=divisors_near(width, heads))
+
+        def attend(g: Scope, x: Value, context: Value) -> Value:
+            query, key, value = (
+                g.emit("split_heads", g.linear(name, source, width), heads=heads)
+                for name, source in (("query", x), ("key", context), ("value", context))
+            )
+            mask = () if context.mask is None else (context.mask,)
+            mixed = g.emit("merge_heads", g.emit("attention", query, key, value, *mask))
+            object.__setattr__(mixed, "mask", x.mask)
+            return g.linear("output", mixed, x.width)
+
+        kind = "SelfAttention" if x is context else "CrossAttention"
+        arguments = {"width": x.width, "context_width": context.width, "heads": heads, "inner_width": width}
+        result = self.call(name, kind, attend, x, context, arguments=arguments, doc=f"{heads} heads")
+        assert isinstance(result, Value)
+        return result
+
+    # nested scopes --------------------------------------------------------------------------------------------------
+
+    def call(
+        self,
+        name: str,
+        class_name: str,
+        body: Body,
+        *values: Value,
+        doc: str = "",
+        arguments: Mapping[str, Any] | None = None,
+        trainable: bool = True,
+    ) -> Any:
+        """Run `body(g, *values)` in a nested scope, which becomes the module `name`; returns what it returned, out here."""
+        inner = Scope(class_name, self, path=f"{self.path}{name}.", trainable=trainable)
+        results = body(inner, *inner.receive_all(body, values))
+        named = _named(name, results)
+        outputs = dict(named)
+        for port, value in named.items():
+            if value.mask is not None and value.mask not in inner:
+                outputs[f"{port}_mask"] = value.mask
+        if inner.balance:
+            outputs["balance"] = inner.total_balance()
+        outputs |= inner.exits
+        graph = inner.close(outputs, doc, arguments)
+
+        outer = {port: Value(port, v.shape, v.dtype, self) for port, v in outputs.items()}
+        for port, value in named.items():
+            if value.mask is not None:
+                mask = inner._outer.get(id(value.mask)) or outer[f"{port}_mask"]
+                object.__setattr__(outer[port], "mask", mask)
+        self._append("call", name, inner.handed(graph), tuple(outer.values()), {}, bodies=(graph,))
+        if inner.balance:
+            self.balance.append(outer["balance"])
+        self.exits |= {port: outer[port] for port in inner.exits}
+        if isinstance(results, Value):
+            return outer[name]
+        if isinstance(results, tuple):
+            return tuple(outer[port] for port in named)
+        return {port: outer[port or name] for port in results}
+
+    def define(self, name: str, class_name: str, body: Body, *like: Value, doc: str = "") -> Value:
+        """The graph of `body` for values like these, as a function that can be handed on and applied."""
+        inner = Scope(class_name, self, path=f"{self.path}{name}.")
+        result = body(inner, *inner.receive_all(body, like))
+        assert isinstance(result, Value)
+        graph = inner.close({name: result}, doc, None)
+        value = Value(name, (), "function", self, function=graph)
+        self._append("define", name, (), (value,), {}, bodies=(graph,))
+        return value
+
+    def stack(
+        self,
+        name: str,
+        depth: int,
+        body: Body,
+        carried: Value | tuple[Value, ...],
+        *shared: Value,
+        class_name: str,
+        halting: Halting | None = None,
+        readout: Body | None = None,
+        doc: str = "",
+    ) -> Any:
+        """`depth` blocks in a row. `body(g, carried, *shared)` is emitted once; it returns the carried value(s) for the next.
+
+        With a halting policy a sample may stop after any block: the policy's head is applied there, to the carried value
+        or, where several are carried, to `readout(g, *carried)`.   Raises ShapeError.
+        """
+        streams = (carried,) if isinstance(carried, Value) else carried
+        inner = Scope(class_name, self, path=f"{self.path}{name}.*.")
+        handed = inner.receive_all(body, (*streams, *shared), 0 if isinstance(carried, Value) else len(streams))
+        if isinstance(carried, Value):
+            returned = body(inner, *handed)
+        else:
+            returned = body(inner, handed[: len(streams)], *handed[len(streams) :])
+        results = (returned,) if isinstance(returned, Value) else tuple(returned)  # type: ignore[arg-type]
+        for before, after in zip(streams, results, strict=True):
+            if before.shape != after.shape:
+                raise ShapeError(f"a block turns {shape_text(before.shape)} into {shape_text(after.shape)}")
+        outputs = {value.name: result for value, result in zip(handed, results, strict=False)}
+        if inner.balance:
+            outputs["balance"] = inner.total_balance()
+        assert not inner.exits, "a halting stack inside a repeated block"
+
+        after = [Value(value.name, value.shape, value.dtype, self, value.mask) for value in streams]
+        loss = [Value("balance", (), "f32", self)] if inner.balance else []
+        attributes = {"count": depth, "carried": len(streams), "balance": bool(loss)}
+        if halting is None:
+            graph = inner.close(outputs, doc, None, keep=handed[: len(streams)])
+            self._append("repeat", name, inner.handed(graph), (*after, *loss), attributes, bodies=(graph,))
+        else:
+            head, read, seen = self._exit(halting, streams, readout, inner)
+            graph = inner.close(outputs, doc, None, keep=(*handed[: len(streams)], *seen))
+            logits = next(iter(head.function.outputs.values()))  # type: ignore[union-attr]
+            batch = logits.shape[0]
+            found = {
+                halting.head: Value(halting.head, logits.shape, logits.dtype, self),
+                f"{halting.head}.exit": Value("exit", (batch,), "i64", self),
+                f"{halting.head}.exits": Value("exits", (depth, *logits.shape), logits.dtype, self),
+            }
+            self.exits |= found
+            attributes |= halting.attributes() | {"head_inputs": tuple(graph.inputs.index(value) for value in seen)}
+            self._append(
+                "stages",
+                name,
+                (head, *read, *inner.handed(graph)),
+                (*after, *found.values(), *loss),
+                attributes | {"readout": bool(read)},
+                bodies=(graph,),
+            )
+        self.balance += loss
+        return after[0] if isinstance(carried, Value) else tuple(after)
+
+    def _exit(
+        self, halting: Halting, streams: tuple[Value, ...], readout: Body | None, inner: Scope
+    ) -> tuple[Value, tuple[Value, ...], list[Value]]:
+        """The head as a function, the readout as one (or none), and which of the block's inputs they look at."""
+        if readout is None:
+            assert len(streams) == 1, "several carried values need a readout"
+            head = self.function(halting.head, streams[0])
+            candidates = [streams[0], *([streams[0].mask] if streams[0].mask is not None else [])]
+            assert head.function is not None
+            return head, (), [inner.receive(value) for value in candidates[: len(head.function.inputs)]]
+        trial = Scope("Readout", self)
+        value = readout(trial, *trial.receive_all(readout, streams))
+        assert isinstance(value, Value)
+        head = self.function(halting.head, value)
+        assert head.function is not None
+        outputs = {"joint": value}
+        if len(head.function.inputs) > 1 and value.mask is not None:
+            outputs["mask"] = value.mask
+        graph = trial.close(outputs, "What a head sees at an exit: the streams in a row.", None)
+        read = Value("readout", (), "function", self, function=graph)
+        self._append("define", "readout", (), (read,), {}, bodies=(graph,))
+        return head, (read,), [inner.receive(value) for value in trial.handed(graph)]
+
+    def experts(self, name: str, count: int, body: Body, x: Value, logits: Value, *, k: int, balance: float) -> Value:
+        """Copies of `body` (tokens [T, D] -> [T, D]); each token goes to the `k` that its logits [B, N, count] favour."""
+        inner = Scope("Expert", self, path=f"{self.path}{name}.*.")
+        rows = product(x.shape[:-1]) * k
+        result = body(inner, inner.input("x", (rows, x.width)))
+        assert isinstance(result, Value)
+        graph = inner.close({"y": result}, "", None)
+        y = Value(name, (*x.shape[:-1], result.width), x.dtype, self, x.mask)
+        loss = Value("balance", (), "f32", self)
+        inputs = (x, logits) if x.mask is None else (x, logits, x.mask)
+        self._append("experts", name, inputs, (y, loss), {"count": count, "k": k, "balance": balance}, bodies=(graph,))
+        if balance:
+            self.balance.append(loss)
+        return y
+
+    def function(self, head: str, like: Value) -> Value:
+        """The head of that name as a function, handed down from the root scope."""
+        if self.parent is None:
+            assert self.program is not None
+            return self.program.define_head(head, like)
+        outer = self.parent.function(head, like)
+        return self.receive(outer)
+
+    # the border -----------------------------------------------------------------------------------------------------
+
+    def receive(self, outer: Value, name: str = "") -> Value:
+        """The outer value inside this scope; the same one for the same value."""
+        inner = self._received.get(id(outer))
+        if inner is None:
+            inner = Value(name or outer.name, outer.shape, outer.dtype, self, None, outer.function, outer.bound)
+            self._received[id(outer)] = inner
+            self._outer[id(inner)] = outer
+            self.inputs.append(inner)
+        return inner
+
+    def receive_all(self, body: Body, values: Sequence[Value], streams: int = 0) -> tuple[Value, ...]:
+        """Values under the names of the body's parameters, then their masks. The first `streams` values are one parameter
+        of the body, a tuple, and keep their own names."""
+        code = body.__code__
+        named = [name for name in code.co_varnames[: code.co_argcount] if name != "self"][1:]
+        names = [""] * streams + named[1 if streams else 0 :]
+        handed = [self.receive(v, names[i] if i < len(names) else "") for i, v in enumerate(values)]
+        for inner, outer in zip(handed, values, strict=True):
+            if outer.mask is not None and inner.mask is None:
+                object.__setattr__(inner, "mask", self.receive(outer.mask, f"{inner.name}_mask"))
+        return tuple(handed)
+
+    def __contains__(self, value: Value) -> bool:
+        """Whether the value came from outside."""
+        return id(value) in self._outer
+
+    def handed(self, graph: Graph) -> tuple[Value, ...]:
+        """The outer values for the graph's inputs."""
+        return tuple(self._outer[id(value)] for value in graph.inputs)
+
+    def total_balance(self) -> Value:
+        total = self.balance[0]
+        for loss in self.balance[1:]:
+            total = total + loss
+        return total.named("balance")
+
+    def close(
+        self, outputs: Mapping[str, Value], doc: str, arguments: Mapping[str, Any] | None, keep: Sequence[Value] = ()
+    ) -> Graph:
+        """The finished graph; inputs that nothing uses are left out, except those in `keep`."""
+        used = {id(value) for op in self.ops for value in op.inputs}
+        used |= {id(value) for value in outputs.values()} | {id(value) for value in keep}
+        inputs = tuple(value for value in self.inputs if id(value) in used)
+        return Graph(self.name, inputs, tuple(self.ops), outputs, doc, arguments=arguments or {})
+
+
+def _named(name: str, results: Results) -> dict[str, Value]:
+    if isinstance(results, Value):
+        return {name: results}
+    if isinstance(results, tuple):
+        return {value.name: value for value in results}
+    return {port or name: value for port, value in results.items()}
+
+
+def divisors_near(width: int, heads: int) -> str:
+    """A hint for heads that do not divide a width."""
+    fitting = [d for d in range(1, min(width, 1024) + 1) if width % d == 0]
+    below = [d for d in fitting if d < heads][-2:]
+    above = [d for d in fitting if d > heads][:2]
+    return f"{width} can be divided by " + ", ".join(map(str, (*below, *above)))

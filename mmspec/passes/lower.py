@@ -1,0 +1,183 @@
+"""A spec as a graph: each node a nested scope, wired as the spec says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmspec.ir import Graph, Program, Scope, ShapeError, Value, symbol
+from mmspec.spec import Component, Diagnostic, ModelSpec, SpecError, WiredNode
+
+
+def lower(spec: ModelSpec) -> Graph:
+    """The graph that a spec means.
+
+    Inputs are the spec's, outputs its heads and what `outputs` asks for; what objectives need beside them (logits at all
+    exits, balance losses) are outputs that exist in training only.   Raises SpecError, located: sizes that cannot fit, all
+    of a spec's at once as far as they can be told apart.
+    """
+    return _Lowering(spec).graph()
+
+
+def lower_objectives(spec: ModelSpec) -> Graph:
+    """The losses as a graph: from the outputs of the model in training and the data's targets to `total` and its parts."""
+    return _Lowering(spec).losses()
+
+
+class _Reported(ShapeError):
+    """Raised through the stack that asked for a head after the head's own problem has been noted."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+
+class _Lowering:
+    def __init__(self, spec: ModelSpec) -> None:
+        spec.require_closed()
+        self.spec = spec
+        self.root = Scope(class_name(spec.name), program=Program(self.define_head))
+        self.values: dict[str, Value] = {}  # by path: "inputs.image", "encoders.image", "fusion.joint", "fusion.joint.image"
+        self.problems: list[Diagnostic] = []
+        self.heads: dict[str, Value] = {}  # heads that a halting stack has asked for, as functions
+        self.balance: dict[str, Value] = {}  # by node
+
+    def graph(self) -> Graph:
+        for name, component in self.spec.inputs.items():
+            self.values[f"inputs.{name}"] = component.emit(self.root, name)  # type: ignore[attr-defined]
+        for node in self.spec.nodes:
+            sources = [f"{s.path}.{s.port}" if s.port else s.path for s in node.sources]
+            if all(source in self.values for source in sources):
+                self.node(node, [self.values[source] for source in sources])
+            else:
+                self.missing(node, sources)
+        if self.problems:
+            raise SpecError(self.problems)
+        outputs, training = self.outputs()
+        return Graph(
+            self.root.name,
+            tuple(self.root.inputs),
+            tuple(self.root.ops),
+            outputs,
+            doc=self.spec.name,
+            notes=tuple(self.root.program.notes),  # type: ignore[union-attr]
+            limits=dict(self.root.program.limits),  # type: ignore[union-attr]
+            training=frozenset(training),
+        )
+
+    def node(self, node: WiredNode, sources: list[Value]) -> None:
+        if node.name in self.root.exits:  # a head that a halting stack has applied at its exits
+            self.values[node.path] = self.root.exits[node.name]
+            return
+        component: Any = node.component
+        try:
+            result = self.root.call(
+                node.name,
+                type(component).__name__,
+                component.emit,
+                *sources,
+                doc=self.describe(node),
+                trainable=not component.frozen,
+            )
+        except _Reported:
+            return
+        except ShapeError as error:
+            self.problem(node, error)
+            return
+        if self.root.balance:
+            self.balance[node.name] = self.root.balance.pop()
+        if isinstance(result, Value):
+            self.values[node.path] = result
+        else:
+            for port, value in result.items():
+                self.values[f"{node.path}.{port}" if port else node.path] = value
+
+    def missing(self, node: WiredNode, sources: list[str]) -> None:
+        """A source that is not there: either its node has failed, which is reported, or it has no such port."""
+        for source in sources:
+            parent = source.rpartition(".")[0]
+            if source not in self.values and parent in self.values:
+                ports = [path.removeprefix(f"{parent}.") for path in self.values if path.startswith(f"{parent}.")]
+                hint = f"{parent} gives {', '.join(ports)}" if ports else f"{parent} gives one value; write its name alone"
+                message = f"{parent} has no output {source.rpartition('.')[2]!r}"
+                self.problems.append(self.spec.diagnostic(f"{node.path}.from", message, hint=hint))
+
+    def define_head(self, name: str, like: Value) -> Value:
+        if name not in self.heads:
+            node = next(node for node in self.spec.nodes if node.path == f"heads.{name}")
+            component: Any = node.component
+            try:
+                self.heads[name] = self.root.define(name, type(component).__name__, component.emit, like, doc=self.describe(node))
+            except ShapeError as error:
+                self.problem(node, error)
+                raise _Reported from error
+        return self.heads[name]
+
+    def problem(self, node: WiredNode, error: ShapeError) -> None:
+        path = f"{node.path}.{error.field}" if error.field else node.path
+        self.problems.append(self.spec.diagnostic(path, str(error), hint=error.hint))
+
+    def describe(self, node: WiredNode) -> str:
+        summary = (type(node.component).__doc__ or "").split("\n\n")[0].replace("\n    ", " ").strip()
+        position = self.spec.at(node.path)
+        return summary if position is None else f"{summary}  {position}"
+
+    def outputs(self) -> tuple[Mapping[str, Value], list[str]]:
+        outputs = {name: self.values[f"heads.{name}"] for name in self.spec.heads}
+        for asked in self.spec.outputs:
+            outputs[asked] = self.root.exits[asked] if asked in self.root.exits else self.asked(asked)
+        training = {name: value for name, value in self.root.exits.items() if name.endswith(".exits")}
+        training |= {f"{name}.balance": value for name, value in self.balance.items()}
+        training = {name: value for name, value in training.items() if name not in outputs}
+        return outputs | training, list(training)
+
+    def asked(self, name: str) -> Value:
+        """The value that `outputs` names: a node furthest downstream of that name, perhaps with a port."""
+        found = [path for path in self.values if path.partition(".")[2] == name]
+        if not found:
+            raise SpecError([self.spec.diagnostic("outputs", f"there is no output {name!r}", hint=f"there are {', '.join(p.partition('.')[2] for p in self.values)}")])
+        return self.values[found[-1]]
+
+    def losses(self) -> Graph:
+        model = self.graph()
+        g = Scope("Objectives", program=self.root.program)
+        total: list[Value] = []
+        outputs: dict[str, Value] = {}
+        targets: dict[str, Value] = {}
+        for objective in self.spec.objectives:
+            loss: Any = objective
+            head = objective.head or next(iter(self.spec.heads))
+            logits = self.given(g, model, head)
+            target = targets.setdefault(loss.target, g.input(f"{loss.target}_target", (symbol("B"),), "i64"))
+            exits = self.given(g, model, f"{head}.exits") if f"{head}.exits" in model.outputs else None
+            value = loss.emit(g, logits, target, exits, self.exit_weight(head))
+            name = head if head not in outputs else f"{head}_{len(outputs)}"
+            outputs[name] = value.named(f"{name}_loss")
+            total.append(value)
+        for name in model.outputs:
+            if name.endswith(".balance"):
+                outputs[name] = self.given(g, model, name)
+                total.append(outputs[name])
+        value = total[0]
+        for part in total[1:]:
+            value = value + part
+        return Graph("Objectives", tuple(g.inputs), tuple(g.ops), {"total": value.named("total"), **outputs}, "What training minimises.")
+
+    @staticmethod
+    def given(g: Scope, model: Graph, name: str) -> Value:
+        known = {value.name: value for value in g.inputs}
+        value = model.outputs[name]
+        return known.get(name) or g.input(name, value.shape, value.dtype)
+
+    def exit_weight(self, head: str) -> float:
+        for node in self.spec.nodes:
+            halting: Component | None = getattr(node.component, "halting", None)
+            if getattr(halting, "head", None) == head:
+                return float(halting.exit_weight)  # type: ignore[union-attr]
+        return 0.0
+
+
+def class_name(name: str) -> str:
+    """fusion_gated -> FusionGated"""
+    words = "".join(c if c.isalnum() else " " for c in name).split()
+    text = "".join(word[:1].upper() + word[1:] for word in words)
+    return text if text and not text[0].isdigit() else f"Model{text}"
