@@ -52,6 +52,7 @@ class Objective(Component):
     """What training minimises. Judges the only head unless `head` says otherwise."""
 
     role: ClassVar[str] = "objective"
+    judges: ClassVar[bool] = True  # a head; False for what compares nodes
     head: str | None = Field(None, description="the head it judges; the only one by default")
 
 

@@ -1,0 +1,283 @@
+"""A tree, with what was chosen for its holes, to components that are wired up; or everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from mmspec.spec import names, wiring
+from mmspec.spec.catalogue import Catalogue
+from mmspec.spec.complaints import complaints
+from mmspec.spec.component import Component
+from mmspec.spec.diagnostics import Diagnostic, did_you_mean, in_words, listing
+from mmspec.spec.overrides import TOP
+from mmspec.spec.roles import NODE_SECTIONS, SECTIONS, Halting, Node, Objective
+from mmspec.spec.selection import Chosen, data, find
+from mmspec.spec.source import Position
+from mmspec.spec.tree import List, Map, Path, Value
+
+SECTION_LIMIT = 1000  # components
+
+Sections = dict[str, dict[str, Component]]  # objectives by their number
+
+
+@dataclass(frozen=True)
+class WiredNode:
+    """A node in its place: what it is and what it reads."""
+
+    path: str  # "encoders.image"
+    role: str
+    name: str
+    component: Component
+    sources: tuple[wiring.Source, ...]
+
+
+@dataclass
+class Checked:
+    """What became of a tree. `written` are the components before wiring filled in what they left open: kept for the next choice."""
+
+    problems: list[Diagnostic]
+    written: Sections
+    name: str = ""
+    description: str = ""
+    sections: Sections = field(default_factory=dict)
+    objectives: tuple[Component, ...] = ()
+    outputs: tuple[str, ...] = ()
+    nodes: tuple[WiredNode, ...] = ()
+
+
+def check(
+    root: Map,
+    chosen: Chosen,
+    catalogue: Catalogue,
+    name: str,
+    previous: Sections | None = None,
+    dirty: Iterable[tuple[str, str]] = (),
+) -> Checked:
+    """Check a whole spec; `name` is what it is called where it says nothing. With the components that were valid before,
+    only the dirty ones are validated again."""
+    return _Check(root, chosen, catalogue, previous or {}, None if previous is None else set(dirty)).run(name)
+
+
+class _Check:
+    def __init__(
+        self, root: Map, chosen: Chosen, catalogue: Catalogue, previous: Sections, dirty: set[tuple[str, str]] | None
+    ) -> None:
+        self.root, self.chosen, self.catalogue = root, chosen, catalogue
+        self.previous, self.dirty = previous, dirty
+        self.problems: list[Diagnostic] = []
+        self.written: Sections = {section: {} for section in SECTIONS}
+        self.raw: dict[tuple[str, str], Any] = {}  # the data of components that are not valid
+
+    def run(self, name: str) -> Checked:
+        self.keys()
+        for section, role in SECTIONS.items():
+            for item in self.items(section):
+                self.component(section, item, role)
+        checked = Checked(self.problems, self.written, self.text("name", name), self.text("description", ""))
+        if not names.is_spec_name(checked.name):
+            message = "a spec's name has letters, digits, '_', '-' and '.': it becomes the name of a folder"
+            self.report(("name",), message)
+        self.names()
+        checked.outputs = self.outputs()
+        self.wire(checked)
+        return checked
+
+    def report(self, path: Path, message: str, *notes: str, at_key: bool = False) -> None:
+        place = find(self.root, path, self.chosen)
+        position = place.key if at_key and place.whole else place.position
+        if position is None or (not place.whole and place.node is self.root):
+            position = self.beginning()
+        self.problems.append(Diagnostic(message, position, notes))
+
+    def beginning(self) -> Position | None:
+        place = self.root.position
+        return place and place._replace(end_line=place.line, end_column=place.column + 1)
+
+    def keys(self) -> None:
+        entries = self.root.entries
+        for key in entries:
+            if key not in TOP:
+                near = did_you_mean(key, (*TOP, "extends", "definitions", "variants"))
+                self.report((key,), f"unknown section {key!r}{near}", f"sections are: {listing(TOP)}", at_key=True)
+        if "inputs" not in entries:
+            self.report((), "missing section 'inputs'", "inputs: {image: {type: image, size: 32, channels: 3}}")
+        if not any(section in entries for section in NODE_SECTIONS):
+            self.report((), "nothing to compute: a spec needs 'encoders', 'fusion' or 'heads'")
+
+    def text(self, key: str, default: str) -> str:
+        node = self.root.entries.get(key)
+        if node is None:
+            return default
+        if isinstance(node, Value) and isinstance(node.value, str):
+            return node.value
+        self.report((key,), f"expected a text for {key!r}, found {in_words(data(node, key, self.chosen))}")
+        return default
+
+    def items(self, section: str) -> list[str]:
+        """The names in a section; the numbers of the objectives."""
+        node = self.root.entries.get(section)
+        if node is None:
+            return []
+        if section == "objectives":
+            if isinstance(node, List) and len(node.items) <= SECTION_LIMIT:
+                return [str(i) for i in range(len(node.items))]
+            expected = f"a list of at most {SECTION_LIMIT:,} objectives"
+        else:
+            if isinstance(node, Map) and 0 < len(node.entries) <= SECTION_LIMIT:
+                return list(node.entries)
+            expected = f"a mapping from names to components (at most {SECTION_LIMIT:,})"
+        found = in_words(data(node, section, self.chosen)) if not isinstance(node, Map) else f"one of {len(node.entries):,}"
+        self.report((section,), f"expected {expected} in {section!r}, found {found}")
+        return []
+
+    def component(self, section: str, item: str, role: type[Component]) -> None:
+        if self.dirty is not None and (section, item) not in self.dirty and item in self.previous.get(section, ()):
+            self.written[section][item] = self.previous[section][item]
+            return
+        holder = self.root.entries[section]
+        node = holder.entries[item] if isinstance(holder, Map) else holder.items[int(item)]  # type: ignore[union-attr]
+        value = data(node, f"{section}.{item}", self.chosen)
+        try:
+            self.written[section][item] = role.from_spec(value, self.catalogue)
+        except ValidationError as error:
+            self.raw[section, item] = value
+            for found in complaints(error, role, role.role, value, self.catalogue):
+                self.report((section, item, *found.path), found.message, *found.notes, at_key=found.at_key)
+
+    def names(self) -> None:
+        """Names are identifiers, and unique but for an encoder that bears its input's name."""
+        seen: dict[str, str] = {}
+        for section in ("inputs", *NODE_SECTIONS):
+            for name in self.items_of(section):
+                if reason := names.objection(name):
+                    self.report((section, name), f"{name[:80]!r} cannot be a name", reason, at_key=True)
+                elif name in seen and not (section == "encoders" and seen[name] == "inputs"):
+                    message = f"the name {name!r} is taken: it stands in {seen[name]!r} too"
+                    self.report((section, name), message, "only an encoder may bear another's name, its input's", at_key=True)
+                elif section == "inputs" and name.endswith("_mask") and name[:-5] in self.items_of("inputs"):
+                    self.report(("inputs", name), f"{name!r} is already the mask of the input {name[:-5]!r}", at_key=True)
+                seen[name] = section
+
+    def items_of(self, section: str) -> Mapping[str, object]:
+        node = self.root.entries.get(section)
+        return node.entries if isinstance(node, Map) else {}
+
+    def outputs(self) -> tuple[str, ...]:
+        node = self.root.entries.get("outputs")
+        if node is None:
+            return ()
+        value = data(node, "outputs", self.chosen)
+        if not isinstance(value, tuple):
+            self.report(("outputs",), f"expected a list of names for 'outputs', found {in_words(value)}", "outputs: [joint]")
+            return ()
+        for i, item in enumerate(value):
+            if not isinstance(item, str):
+                self.report(("outputs", i), f"expected a name, found {in_words(item)}")
+            elif item in value[:i][-SECTION_LIMIT:]:
+                self.report(("outputs", i), f"{item!r} is asked for twice")
+        return tuple(item if isinstance(item, str) else "" for item in value[:SECTION_LIMIT])
+
+    def wire(self, checked: Checked) -> None:
+        declared = [self.declared(section, item) for section in NODE_SECTIONS for item in self.raw_or_written(section)]
+        inputs = self.items_of("inputs")
+        before = len(self.problems)
+        ordered = wiring.wire(inputs, declared, checked.outputs, self.report)
+        heads = {node.name: node for node in declared if node.section == "heads"}
+        sections = {section: dict(components) for section, components in self.written.items()}
+        known = wiring.Names(inputs, declared)
+        for node in declared:
+            component = sections[node.section].get(node.name)
+            if component is not None:
+                sections[node.section][node.name] = self.completed(component, node, heads, known)
+        checked.objectives = tuple(
+            self.judged(objective, int(i), list(heads)) for i, objective in self.written["objectives"].items()
+        )
+        checked.sections = sections
+        if len(self.problems) > before or self.problems:
+            return
+        checked.nodes = tuple(
+            WiredNode(node.path, component.role, node.name, component, tuple(node.sources))
+            for node in ordered
+            for component in (sections[node.section][node.name],)
+        )
+
+    def raw_or_written(self, section: str) -> list[str]:
+        return [item for item in self.items_of(section) if item in self.written[section] or (section, item) in self.raw]
+
+    def declared(self, section: str, name: str) -> wiring.Declared:
+        component = self.written[section].get(name)
+        if isinstance(component, Node):
+            reads: Any = component.from_
+        else:
+            value = self.raw[section, name]
+            reads = value.get("from") if isinstance(value, Mapping) else None
+        is_list = isinstance(reads, tuple)
+        listed = reads if is_list or reads is None else (reads,)
+        if listed is not None and (not listed or not all(isinstance(item, str) for item in listed)):
+            if component is not None:
+                self.report((section, name, "from"), f"{name!r} reads nothing: 'from' is an empty list")
+            return wiring.Declared(section, name, (), is_list, broken=True)
+        return wiring.Declared(section, name, listed, is_list)
+
+    def completed(
+        self, component: Component, node: wiring.Declared, heads: dict[str, wiring.Declared], known: wiring.Names
+    ) -> Component:
+        """The component with its default `from` written out, and the heads of its halting policies."""
+        filled: dict[str, Any] = {}
+        if isinstance(component, Node) and component.from_ is None and node.sources:
+            texts = tuple(_reference(source, node, known) for source in node.sources)
+            filled["from_"] = texts if len(texts) > 1 else texts[0]
+        readers = [head.name for head in heads.values() if any(source.path == node.path for source in head.sources)]
+        for key, policy in component.children():
+            replaced = self.halting(policy, (node.section, node.name, *key.split(".")), node.name, readers, heads)
+            if replaced is not policy and "." not in key:
+                filled[key] = replaced
+        return component.model_copy(update=filled) if filled else component
+
+    def halting(
+        self, policy: Component, path: Path, node: str, readers: list[str], heads: dict[str, wiring.Declared]
+    ) -> Component:
+        for key, inner in policy.children():
+            self.halting(inner, (*path, *key.split(".")), node, readers, heads)
+        if not isinstance(policy, Halting) or not hasattr(policy, "head"):
+            return policy
+        head, broken = policy.head, any(declared.broken for declared in heads.values())
+        if head is None and len(readers) == 1:
+            return policy.model_copy(update={"head": readers[0]})
+        if head is None:
+            several = f"{len(readers)} heads read it" if readers else "no head reads it"
+            self.report(path, f"which head judges the exits of {node!r}? There, {several}", f"head may be: {listing(readers)}")
+        elif head not in heads:
+            self.report((*path, "head"), f"there is no head {head!r}{did_you_mean(head, heads)}", f"heads are: {listing(heads)}")
+        elif head not in readers and not broken:
+            reads = listing(source.path.partition(".")[2] for source in heads[head].sources)
+            hint = f"a halting policy applies its head to its own node, so `{head}` must have `from: {node}`"
+            self.report((*path, "head"), f"the head {head!r} does not read {node!r}; it reads {reads}", hint)
+        return policy
+
+    def judged(self, objective: Component, number: int, heads: list[str]) -> Component:
+        if not isinstance(objective, Objective) or not objective.judges:
+            return objective
+        path: Path = ("objectives", number)
+        if objective.head is not None:
+            if objective.head not in heads:
+                message = f"there is no head {objective.head!r}{did_you_mean(objective.head, heads)}"
+                self.report((*path, "head"), message, f"heads are: {listing(heads)}")
+            return objective
+        if len(heads) == 1:
+            return objective.model_copy(update={"head": heads[0]})
+        self.report(path, "which head does this objective judge?", f"add `head:`; heads are: {listing(heads)}")
+        return objective
+
+
+def _reference(source: wiring.Source, node: wiring.Declared, known: wiring.Names) -> str:
+    """How a source would be written: by its bare name where that means it."""
+    name = source.path.partition(".")[2]
+    bare = f"{name}.{source.port}" if source.port else name
+    return bare if known.resolve(bare) == source else str(source)
+
+
