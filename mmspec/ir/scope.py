@@ -195,12 +195,14 @@ class Scope:
             return tuple(outer[port] for port in named)
         return {port: outer[port or name] for port in results}
 
-    def define(self, name: str, class_name: str, body: Body, *like: Value, doc: str = "") -> Value:
+    def define(
+        self, name: str, class_name: str, body: Body, *like: Value, doc: str = "", arguments: Mapping[str, Any] | None = None
+    ) -> Value:
         """The graph of `body` for values like these, as a function that can be handed on and applied."""
         inner = Scope(class_name, self, path=f"{self.path}{name}.")
         result = body(inner, *inner.receive_all(body, like))
         assert isinstance(result, Value)
-        graph = inner.close({name: result}, doc, None)
+        graph = inner.close({name: result}, doc, arguments)
         value = Value(name, (), "function", self, function=graph)
         self._append("define", name, (), (value,), {}, bodies=(graph,))
         return value

@@ -76,6 +76,7 @@ class _Lowering:
                 component.emit,
                 *sources,
                 doc=self.describe(node),
+                arguments=arguments(component),
                 trainable=not component.frozen,
             )
         except _Reported:
@@ -106,7 +107,9 @@ class _Lowering:
             node = next(node for node in self.spec.nodes if node.path == f"heads.{name}")
             component: Any = node.component
             try:
-                self.heads[name] = self.root.define(name, type(component).__name__, component.emit, like, doc=self.describe(node))
+                self.heads[name] = self.root.define(
+                    name, type(component).__name__, component.emit, like, doc=self.describe(node), arguments=arguments(component)
+                )
             except ShapeError as error:
                 self.problem(node, error)
                 raise _Reported from error
@@ -174,6 +177,18 @@ class _Lowering:
             if getattr(halting, "head", None) == head:
                 return float(halting.exit_weight)  # type: ignore[union-attr]
         return 0.0
+
+
+def arguments(component: Component) -> dict[str, Any]:
+    """What a person said of a component: its type, and its fields as far as they were written."""
+    said: dict[str, Any] = {"type": component.type}  # type: ignore[attr-defined]
+    for name in sorted(component.model_fields_set - {"type", "from_", "frozen"}, key=list(type(component).model_fields).index):
+        value = getattr(component, name)
+        if isinstance(value, Component):
+            inner = arguments(value)
+            value = inner.pop("type") + ("(" + ", ".join(f"{k}={v}" for k, v in inner.items()) + ")" if inner else "")
+        said[type(component).model_fields[name].alias or name] = value
+    return said
 
 
 def class_name(name: str) -> str:

@@ -1,0 +1,77 @@
+"""Forward FLOPs of a graph: 2 for each multiply-add of linear layers, convolutions and attention products.
+
+Counted with every exit computed and every token sent to its k experts. A block of a stack is walked once and multiplied, so
+that depth costs nothing to price.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mmspec.ir import PRIMITIVES, Dim, Graph, Op, Shape, Value, bind
+
+
+class Sizes:
+    """Shapes of values with the symbols bound that `sizes` names; the others stay symbols."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self.sizes = sizes
+
+    def __call__(self, value: Value) -> Shape:
+        return tuple(dim if isinstance(dim, int) else bind(dim, self.sizes) for dim in value.shape)
+
+
+@dataclass
+class Flops:
+    """`own`: what a graph computes itself. `heads`: what it spends on heads that it was handed, by name. `exits`: for a
+    graph with a halting stack, what it computes (heads included) for a sample that leaves at each exit."""
+
+    own: Dim = 0
+    heads: Counter[str] = field(default_factory=Counter)
+    exits: list[Dim] = field(default_factory=list)
+
+    @property
+    def total(self) -> Dim:
+        return self.own + sum(self.heads.values())
+
+
+def flops(graph: Graph, sizes: Sizes) -> Flops:
+    result = Flops()
+    stacks: list[Flops] = []
+    for op in graph.ops:
+        part = op_flops(op, sizes)
+        result.own = result.own + part.own
+        result.heads += part.heads
+        if part.exits:
+            stacks.append(part)
+    if stacks:
+        assert len(stacks) == 1, "a node has at most one halting stack"
+        around = result.total - stacks[0].total
+        result.exits = [around + spent for spent in stacks[0].exits]
+    return result
+
+
+def op_flops(op: Op, sizes: Sizes) -> Flops:
+    if op.kind == "call":
+        return flops(op.bodies[0], sizes)
+    if op.kind == "define":  # run by whom it is handed to
+        return Flops()
+    if op.kind == "repeat":
+        block = flops(op.bodies[0], sizes)
+        return Flops(block.own * op.attributes["count"])
+    if op.kind == "experts":  # the body's shapes are those of all tokens sent to all experts
+        return flops(op.bodies[0], sizes)
+    if op.kind == "stages":
+        return _stages(op, sizes)
+    return Flops(PRIMITIVES[op.kind].flops(op, sizes))
+
+
+def _stages(op: Op, sizes: Sizes) -> Flops:
+    count = op.attributes["count"]
+    head, *readout = (value.function for value in op.inputs if value.function is not None)
+    block = flops(op.bodies[0], sizes).own + sum(flops(graph, sizes).own for graph in readout)
+    asked = flops(head, sizes).own
+    exits = [(index + 1) * (block + asked) for index in range(count)]
+    return Flops(count * block, Counter({op.inputs[0].name: count * asked}), exits)
