@@ -1,0 +1,77 @@
+"""What a reader of the front must know before believing it, in sentences with this study's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmspec.study.result import Front, Trained
+from mmspec.study.trust import noisy_neighbours, optimism, within_noise
+
+
+def caveats(front: Front, recipe: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Sentences, most important first. Empty when nothing was measured as an accuracy on a known number of examples."""
+    members = front.members
+    best = max((m for m in members if m.accuracy is not None), key=lambda m: m.accuracy or 0.0, default=None)
+    if best is None or best.accuracy is None or best.examples is None:
+        return (_once(recipe),)
+    said = [_once(recipe)]
+    errors = [m.error for m in members if m.error is not None]
+    said.append(
+        f"Accuracies were measured on {_counted(best)}. The standard error that follows from that number alone is "
+        f"{min(errors):.3f} to {max(errors):.3f} on this front; the luck of one seed comes on top of it."
+    )
+    accuracies = [m.accuracy or 0.0 for m in members]
+    if pairs := noisy_neighbours(accuracies, best.examples):
+        chains = ", ".join(f"{a} and {b}" for a, b in pairs)
+        said.append(
+            f"Neighbours within noise of one another: {chains}. Of such a pair the cheaper one is the better choice."
+        )
+    else:
+        said.append("No two neighbours on the front are within noise of one another (1.96 standard errors).")
+    curse = optimism(best.accuracy, best.examples, len(front.trained))
+    if curse > 0:
+        said.append(
+            f"Winner's curse: the front keeps the lucky. If all {len(front.trained)} networks were equally good, the best "
+            f"would still look {curse:.3f} better than it is. Train again with fresh seeds before quoting a figure."
+        )
+    said += _modalities(front)
+    return tuple(said)
+
+
+def unlearned(front: Front) -> tuple[int, ...]:
+    """Members whose accuracy is not above what one modality alone can reach, noise allowed for."""
+    return tuple(
+        i
+        for i, m in enumerate(front.members)
+        if m.accuracy is not None
+        and m.examples is not None
+        and any(m.accuracy <= bound or within_noise(m.accuracy, bound, m.examples) for bound in m.bounds.values())
+    )
+
+
+def _once(recipe: Mapping[str, Any] | None) -> str:
+    steps = recipe.get("steps") if recipe else None
+    batch = recipe.get("batch") if recipe else None
+    length = f", for {steps} steps" + (f" of {batch} examples" if batch else "") if steps else ""
+    return (
+        f"Every network was trained once, with one seed{length}. That ranks them for short trainings; "
+        "a longer one raises all, and not always in the same order."
+    )
+
+
+def _counted(member: Trained) -> str:
+    once = "; a scan counts once, however many questions are asked about it" if member.groups else ""
+    return f"{member.examples} validation examples, the same that chose the front{once}"
+
+
+def _modalities(front: Front) -> list[str]:
+    bounds = front.members[0].bounds
+    if not bounds:
+        return []
+    listed = ", ".join(f"{name} {bound:.3f}" for name, bound in sorted(bounds.items(), key=lambda b: -b[1]))
+    said = [f"The best that can be reached without looking at everything: {listed}. Only what is above them was learned from both."]
+    if stuck := unlearned(front):
+        names = ", ".join(str(i) for i in stuck)
+        said.append(f"Not above a single modality's bound: {names}. Train longer before you choose one of these.")
+    return said

@@ -1,0 +1,143 @@
+"""What a candidate is worth: train it by the study's recipe, or hand it to the user's own code."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mmspec.errors import UserError
+from mmspec.files import write_atomically
+
+if TYPE_CHECKING:
+    from mmspec.spec import ModelSpec
+    from mmspec.study.file import Study
+
+DONE = "trial.json"
+
+
+class Untrainable(Exception):
+    """This spec cannot be trained (diverged, out of memory). The search goes on without it; the message is the reason."""
+
+
+Tick = Callable[[int, int, Mapping[str, float]], None]  # step, steps, what is known so far
+
+
+class Evaluate(Protocol):
+    """Fill `folder` with a built model and say what it is worth.
+
+    Raises   Untrainable: this spec's own failure.   UserError: anything that would stop every other spec as well.
+    """
+
+    def __call__(self, spec: ModelSpec, folder: Path, seed: int, tick: Tick) -> Mapping[str, Any]: ...
+
+
+def evaluation_of(study: Study) -> Evaluate:
+    """By the study's `recipe`, or by its `evaluate`."""
+    return _by_recipe(study) if study.recipe is not None else _by_hook(study)
+
+
+def _by_recipe(study: Study) -> Evaluate:
+    from mmspec.training import Recipe
+
+    assert study.recipe is not None
+    recipe = Recipe.read(study.recipe.model_dump(), study.path.parent, origin=f"{study.path}: recipe")
+
+    def evaluate(spec: ModelSpec, folder: Path, seed: int, tick: Tick) -> Mapping[str, Any]:
+        from mmspec.training import Diverged, train
+        from mmspec.training.trainer import unfinished
+
+        def progress(step: int, steps: int, loss: float, metrics: Mapping[str, Any] | None) -> None:
+            known = {"loss": loss}
+            if metrics is not None and isinstance(metrics.get("accuracy"), float):
+                known["accuracy"] = metrics["accuracy"]
+            tick(step, steps, known)
+
+        try:
+            seeded = recipe.model_copy(update={"seed": seed})
+            result = train(spec, seeded, out=folder, resume=unfinished(folder), progress=progress)
+            return dict(result.metrics["validation"])  # the test split is measured too, and not looked at here
+        except Diverged as error:
+            raise Untrainable(str(error).partition(";")[0]) from error
+        except (MemoryError, RuntimeError) as error:
+            if _out_of_memory(error):
+                raise Untrainable("out of memory") from error
+            raise
+
+    return evaluate
+
+
+def _by_hook(study: Study) -> Evaluate:
+    assert study.evaluate is not None
+    hook = study.evaluate
+
+    def evaluate(spec: ModelSpec, folder: Path, seed: int, tick: Tick) -> Mapping[str, Any]:
+        import torch
+
+        from mmspec.backend import build, write_folder
+
+        torch.manual_seed(seed)
+        write_folder(spec, build(spec), folder)
+        tick(0, 1, {})
+        metrics = hook.metrics(folder, beside=study.path.parent)
+        tick(1, 1, {})
+        return metrics
+
+    return evaluate
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
+
+
+def finished(folder: Path, digest: str, seed: int) -> tuple[Mapping[str, Any], float] | None:
+    """Metrics and seconds of a training that was done in this folder but not told any more (a crash in between)."""
+    try:
+        record = json.loads((folder / DONE).read_bytes())
+        if record["digest"] == digest and record["seed"] == seed:
+            return record["metrics"], record["seconds"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def measured(
+    evaluate: Evaluate, spec: ModelSpec, digest: str, folder: Path, seed: int, tick: Tick
+) -> tuple[Mapping[str, Any], float]:
+    """Evaluate a spec once: metrics and seconds, also written into its folder so that a crash does not lose them."""
+    if (known := finished(folder, digest, seed)) is not None:
+        return known
+    began = time.perf_counter()
+    metrics = evaluate(spec, folder, seed, tick)
+    seconds = time.perf_counter() - began
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"digest": digest, "seed": seed, "metrics": dict(metrics), "seconds": seconds}
+    write_atomically(folder / DONE, json.dumps(record, indent=2))
+    return metrics, seconds
+
+
+def objective_value(metrics: Mapping[str, Any], name: str) -> float:
+    """A metric by its dotted name ("accuracy", "heads.label.loss").
+
+    Raises   UserError: there is no such number.   Untrainable: it is not finite.
+    """
+    value: Any = metrics
+    for step in name.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        from mmspec.spec.diagnostics import did_you_mean, listing
+
+        numbers = [k for k, v in metrics.items() if isinstance(v, int | float) and not isinstance(v, bool)]
+        raise UserError(
+            f"the objective {name!r} is not among the metrics{did_you_mean(name, numbers)}; they are: {listing(numbers)}"
+        )
+    if not math.isfinite(value):
+        raise Untrainable(f"its {name} is {value}")
+    return float(value)

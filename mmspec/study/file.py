@@ -1,0 +1,193 @@
+"""A study file: what to search around, what for, within which limits, and for how long.
+
+    base: ../specs/fusion_gated.yaml
+    space: {fusion.joint.depth: {choice: [1, 2, 3]}}      # beside the domains that the base leaves open
+    maximize: [accuracy]                                  # of the training's or the hook's metrics
+    minimize: [flops.total]                               # of the profile's figures
+    limits: ["parameters.total <= 2M"]
+    recipe: {data: digits_questions, steps: 300}          # or `evaluate`: your own code, see mmspec.training.evaluate
+    budget: {trials: 12}
+
+Reading one imports neither torch nor optuna.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from mmspec import shipped
+from mmspec.spec import reader, tree
+from mmspec.spec.complaints import complaints
+from mmspec.spec.diagnostics import Diagnostic, SpecError
+from mmspec.study.limits import Limit, LimitError, canonical, parse_limit
+from mmspec.study.result import Objective
+from mmspec.training import Evaluation, Recipe
+
+
+class Budget(BaseModel):
+    """Where a search ends: at whichever comes first."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    trials: PositiveInt = Field(description="specs that are trained")
+    seconds: PositiveFloat | None = Field(None, description="of training and measuring; the one under way is finished")
+
+
+class Study(BaseModel):
+    """The file, as it is written."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][\w.-]{0,99}$", description="of the folder in runs/; the file's by default"
+    )
+    base: str = Field(description="the spec to search around: a path from here, or a shipped spec's name")
+    variant: str | None = Field(None, description="a variant of the base")
+    space: dict[str, Any] = Field(
+        default_factory=dict, description="domains by dotted path, beside those the base leaves open"
+    )
+    maximize: list[str] = Field(default_factory=list, description="metrics of the task, such as accuracy")
+    minimize: list[str] = Field(
+        default_factory=list, description="figures of the profile, such as flops.total, or metrics"
+    )
+    limits: list[str] = Field(
+        default_factory=list, description="of the profile's figures: figure <= number; checked before training"
+    )
+    reference: dict[str, float] = Field(
+        default_factory=dict, description="of the hypervolume, by objective; stated by default"
+    )
+    recipe: Recipe | None = Field(None, description="how each spec is trained")
+    evaluate: Evaluation | None = Field(
+        None, description="your own code instead: a built folder in, metrics as JSON out"
+    )
+    budget: Budget = Field(description="trials, and seconds if you like")
+    sampler: Literal["tpe", "nsga2", "random"] = Field(
+        "tpe", description="who proposes: tpe (multivariate), nsga2, random"
+    )
+    seed: NonNegativeInt = Field(0, description="of the proposals and, with the trial's number, of each training")
+
+    _file: str = PrivateAttr("<study>")
+    _tree: tree.Node | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _has_aims(self) -> Self:
+        names = [canonical(name) for name in (*self.maximize, *self.minimize)]
+        if not names:
+            raise ValueError("nothing is sought; write maximize: [accuracy] and minimize: [flops.total]")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{twice!r} is sought twice")
+        if (self.recipe is None) == (self.evaluate is None):
+            raise ValueError("write either a recipe (we train) or evaluate (your code does)")
+        return self
+
+    @property
+    def path(self) -> Path:
+        """The file it was read from."""
+        return Path(self._file)
+
+    @property
+    def title(self) -> str:
+        return self.name or self.path.stem
+
+    @property
+    def text(self) -> str:
+        """The file's own words; the data where it was not read from a file."""
+        place = self._tree.position if self._tree else None
+        return place.source.text if place else self.model_dump_json(indent=2, exclude_defaults=True)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return tuple(
+            Objective(canonical(name), up)
+            for names, up in ((self.maximize, True), (self.minimize, False))
+            for name in names
+        )
+
+    @property
+    def parsed_limits(self) -> tuple[Limit, ...]:
+        return tuple(parse_limit(text) for text in self.limits)
+
+    @property
+    def space_as_written(self) -> tree.Map | dict[str, Any]:
+        """The space with its places in the file, for messages."""
+        node = tree.child(self._tree, "space")
+        return node if isinstance(node, tree.Map) else self.space
+
+    def diagnostic(self, path: tree.Path, message: str, *notes: str, at_key: bool = False) -> Diagnostic:
+        """A mistake at a place of the file: `("limits", 0)`; at the nearest written place where that is not written."""
+        node, key = self._tree, None
+        for step in path:
+            below = tree.child(node, step)
+            if below is None:
+                break
+            key, node = tree.key_position(node, step), below
+        if node is None:
+            return Diagnostic(message, notes=notes, file=self._file)
+        return Diagnostic(message, key if at_key and key else tree.best_position(node, key), notes, file=self._file)
+
+
+def load_study(path: str | Path) -> Study:
+    """A study by path, or by the name of a shipped one (`digits_pareto`).
+
+    Raises   SpecError: everything that is wrong with the file, located. What it says about its base is checked by `search`.
+    """
+    path = str(path)
+    if not Path(path).exists() and (packaged := shipped.find("search", path)):
+        path = str(packaged)
+    return _study(reader.read_file(path))
+
+
+def read_study(text: str, origin: str = "<study>") -> Study:
+    """The same from text."""
+    return _study(reader.read_text(text, origin))
+
+
+def _study(source: Any) -> Study:
+    root = reader.read_tree(source)
+    if not isinstance(root, tree.Map):
+        raise SpecError(
+            [
+                Diagnostic(
+                    "a study is a mapping: base, maximize, minimize, recipe, budget", root.position, file=source.name
+                )
+            ]
+        )
+    data = _lists(tree.plain(root))
+    try:
+        study = Study.model_validate(data)
+    except ValidationError as error:
+        found = complaints(error, Study, "the study", data)
+        blank = Study.model_construct(**data)
+        blank._tree, blank._file = root, source.name
+        raise SpecError([blank.diagnostic(c.path, c.message, *c.notes, at_key=c.at_key) for c in found]) from None
+    study._tree, study._file = root, source.name
+    if problems := list(_limit_problems(study)):
+        raise SpecError(problems)
+    return study
+
+
+def _limit_problems(study: Study) -> Iterable[Diagnostic]:
+    for i, text in enumerate(study.limits):
+        try:
+            parse_limit(text)
+        except LimitError as error:
+            yield study.diagnostic(("limits", i), str(error), "for example: parameters.total <= 2M, flops <= 50 MFLOP")
+
+
+def _lists(data: Any) -> Any:
+    """Tuples, which the tree gives, as the lists that a strict model wants."""
+    if isinstance(data, Mapping):
+        return {key: _lists(value) for key, value in data.items()}
+    return [_lists(item) for item in data] if isinstance(data, tuple) else data

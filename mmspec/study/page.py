@@ -1,0 +1,238 @@
+"""The report: one HTML file that opens offline, with nothing fetched and nothing to install."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from mmspec.study import figure, wording
+from mmspec.study.caveats import caveats, unlearned
+from mmspec.study.result import Front, Trained
+
+
+@dataclass(frozen=True)
+class Background:
+    """What the page quotes beside the front itself."""
+
+    study: str  # the study file, as it was read
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    baseline: Mapping[str, Any] = field(default_factory=dict)  # the parameters' defaults: cards show what differs
+    environment: Mapping[str, str] = field(default_factory=dict)  # versions, seed
+
+
+def render(front: Front, background: Background) -> str:
+    """The whole page as text. All of the user's words are escaped."""
+    home = files("mmspec.study")
+    sections = (
+        _head(front),
+        _cards(front),
+        _warning(front),
+        _figure(front, background),
+        _members(front),
+        _trust(front, background),
+        _knee(front),
+        _all(front),
+        f"<details><summary>The study</summary><pre>{escape(background.study.strip())}</pre></details>",
+        _foot(background),
+    )
+    return "\n".join(
+        (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(front.name)}</title><style>{home.joinpath('report.css').read_text('utf-8')}</style></head><body><main>",
+            *sections,
+            f"</main><script>{home.joinpath('report.js').read_text('utf-8')}</script></body></html>",
+            "",
+        )
+    )
+
+
+def _head(front: Front) -> str:
+    goals = [[escape(wording.axis(o.name)) for o in front.objectives if o.maximize is up] for up in (True, False)]
+    goal = " for ".join(
+        f"the {word} {' and '.join(names)}" for word, names in zip(("most", "least"), goals, strict=True) if names
+    )
+    refused, failed = sum(front.refused.values()), sum(front.failed.values())
+    counted = [f"{len(front.trained)} networks trained in {wording.duration(sum(t.seconds for t in front.trained))}"]
+    counted += [f"{refused} refused before training"] if refused else []
+    counted += [f"{failed} could not be trained"] if failed else []
+    counted += [f"{front.repeated} answered from the store"] if front.repeated else []
+    why = "".join(f"<br>{n} &times; {escape(reason)}" for reason, n in {**front.refused, **front.failed}.items())
+    return f'<h1>{escape(front.name)}</h1><p class="lead">Sought: {goal}. {"; ".join(counted)}.</p>' + (
+        f'<p class="note">Not trained:{why}</p>' if why else ""
+    )
+
+
+def _cards(front: Front) -> str:
+    x, y = front.horizontal, front.vertical
+    cards = [_card_of(front, front.knee, "the knee", "knee")]
+    best = min(range(len(front)), key=lambda i: y.cost(front.members[i].values[y.name]))
+    cards.append(_card_of(front, best, f"{'most' if y.maximize else 'least'} {wording.axis(y.name)}"))
+    cards.append(_card_of(front, 0, f"{'most' if x.maximize else 'least'} {wording.axis(x.name)}"))
+    if front.hypervolume is not None:
+        corner = ", ".join(wording.amount(o.name, r) for o, r in zip(front.objectives, front.reference, strict=True))
+        cards.append((f"{front.hypervolume:.3f}", f"hypervolume, up to the reference {escape(corner)}", ""))
+    return '<div class="cards">' + "".join(
+        f'<div class="card {kind}"><b>{head}</b><span>{text}</span></div>' for head, text, kind in cards
+    ) + "</div>"  # fmt: skip
+
+
+def _card_of(front: Front, i: int, role: str, kind: str = "") -> tuple[str, str, str]:
+    x, y = front.horizontal.name, front.vertical.name
+    values = front.members[i].values
+    head = f"{wording.amount(y, values[y])} <small>at {wording.amount(x, values[x])}</small>"
+    return head, f"member {i}: {escape(role)}", kind
+
+
+def _warning(front: Front) -> str:
+    if not (stuck := unlearned(front)):
+        return ""
+    which = f"Member {stuck[0]} is" if len(stuck) == 1 else f"Members {', '.join(map(str, stuck))} are"
+    return f'<p class="warn">{which} not above what a single modality can reach: nothing was learned from the other one.</p>'
+
+
+def _figure(front: Front, background: Background) -> str:
+    templates = "".join(_card(t, front, background) for t in front.trained)
+    legend = "".join(
+        f'<span><i style="background:var(--{colour})"></i>{text}</span>'
+        for colour, text in (("front", "on the front"), ("knee", "its knee"), ("other", "dominated"))
+    )
+    bars = "<span>bars: one standard error</span>" if any(m.error for m in front.members) else ""
+    return (
+        f'{templates}<figure>{figure.draw(front)}<div class="legend">{legend}{bars}</div><div id="card"></div></figure>'
+    )
+
+
+def _card(t: Trained, front: Front, background: Background) -> str:
+    place = next((f"member {i}" for i, m in enumerate(front.members) if m.trial == t.trial), "dominated")
+    figures = {**{o.name: t.values[o.name] for o in front.objectives}, **_price(t)}
+    rows = [(escape(wording.axis(name)), _measured(name, v, t)) for name, v in figures.items()]
+    changed = {p: v for p, v in t.params.items() if p not in background.baseline or background.baseline[p] != v}
+    rows += [(escape(p), escape(_change(background.baseline.get(p), v))) for p, v in changed.items()]
+    table = "".join(f"<tr><td>{name}</td><td>{v}</td></tr>" for name, v in rows)
+    same = "" if changed else '<div class="note">the base spec itself</div>'
+    return f'<template id="card-{t.trial}"><b>{place}</b>, trial {t.trial}<table>{table}</table>{same}</template>'
+
+
+def _change(before: Any, after: Any) -> str:
+    return wording.value(after) if before is None else f"{wording.value(before)} \u2192 {wording.value(after)}"
+
+
+def _measured(name: str, value: float, t: Trained) -> str:
+    plain = wording.amount(name, value)
+    return f"{plain} &plusmn; {t.error:.3f}" if name == "accuracy" and t.error is not None else plain
+
+
+def _price(t: Trained) -> dict[str, float]:
+    return {n: t.figures[n] for n in ("parameters.total", "memory.weights") if n in t.figures and n not in t.values}
+
+
+def _table(heads: Iterable[tuple[str, bool]], rows: Iterable[tuple[str, Sequence[tuple[str, bool]]]]) -> str:
+    def cell(tag: str, text: str, number: bool) -> str:
+        return f"<{tag} class=n>{text}</{tag}>" if number else f"<{tag}>{text}</{tag}>"
+
+    head = "".join(cell("th", *h) for h in heads)
+    body = "".join(f"<tr class='{kind}'>{''.join(cell('td', *c) for c in cells)}</tr>" for kind, cells in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _columns(front: Front) -> list[str]:
+    names = [o.name for o in front.objectives]
+    return names + [n for n in ("parameters.total",) if n not in names and all(n in t.figures for t in front.trained)]
+
+
+def _members(front: Front) -> str:
+    columns = _columns(front)
+    rows = []
+    for i, m in enumerate(front.members):
+        place = front.folder / "front" / str(i)
+        commands = (f"mmspec build {place / 'spec.yaml'}", f"mmspec export {place} --target edge_cpu_fp32")
+        spec = escape(wording.label(m.params, front.varied)) + "".join(
+            f'<span class="command">{escape(command)}</span>' for command in commands
+        )
+        numbers = [(_measured(n, m.values.get(n, m.figures.get(n, 0.0)), m), True) for n in columns]
+        rows.append(("knee" if i == front.knee else "", [(str(i), False), *numbers, (spec, False)]))
+    heads = [("", False), *((escape(wording.axis(n)), True) for n in columns), ("spec, and what to do with it", False)]
+    return "<h2>The front</h2>" + _table(heads, rows)
+
+
+def _trust(front: Front, background: Background) -> str:
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in caveats(front, background.recipe))
+    return f'<h2>How far this can be trusted</h2><ul class="trust">{items}</ul>'
+
+
+def _knee(front: Front) -> str:
+    member = front.members[front.knee]
+    parts = [p for p in (_questions(member), _confusion(member)) if p]
+    return f'<h2>The knee, looked into</h2><div class="split">{"".join(parts)}</div>' if parts else ""
+
+
+def _questions(member: Trained) -> str:
+    if not member.groups:
+        return ""
+    bars = {name: f'<div class="bar"><i style="width:{100 * share:.1f}%"></i></div>' for name, share in member.groups.items()}
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td class=n>{share:.3f}</td><td>{bars[name]}</td></tr>"
+        for name, share in member.groups.items()
+    )
+    return f"<div><p class=note>Accuracy per question template</p><table>{rows}</table></div>"
+
+
+def _confusion(member: Trained) -> str:
+    labels, counts = member.head.get("classes", ()), member.head.get("confusion", ())
+    if not counts or len(labels) != len(counts) or len(labels) > 40:
+        return ""
+    head = "<tr><th></th>" + "".join(f"<th>{escape(name)}</th>" for name in labels) + "</tr>"
+    body = "".join(
+        f"<tr><th>{escape(name)}</th>{''.join(_shade(n, sum(row), i == j) for j, n in enumerate(row))}</tr>"
+        for i, (name, row) in enumerate(zip(labels, counts, strict=True))
+    )
+    note = "Rows: the true answer; columns: the network's. In percent of the row; what is empty never happened."
+    return f'<div><p class=note>{note}</p><div class=scroll><table class="confusion">{head}{body}</table></div></div>'
+
+
+def _shade(count: float, total: float, right: bool) -> str:
+    share = count / total if total else 0.0
+    text = "" if not count else f"{100 * share:.0f}"
+    colour = "--front" if right else "--knee"
+    strength = 8 + 82 * share if count else 0
+    ink = "var(--paper)" if share > 0.55 else "inherit"
+    return f'<td style="background:color-mix(in srgb, var({colour}) {strength:.0f}%, var(--panel));color:{ink}">{text}</td>'
+
+
+def _all(front: Front) -> str:
+    columns = _columns(front)
+    place = {m.trial: f"{i}" for i, m in enumerate(front.members)}
+    heads = [
+        ("trial", False),
+        ("front", False),
+        *((escape(wording.axis(n)), True) for n in columns),
+        ("time", True),
+        ("spec", False),
+    ]
+    rows = [
+        (
+            "",
+            [
+                (str(t.trial), False),
+                (place.get(t.trial, ""), False),
+                *((_measured(n, t.values.get(n, t.figures.get(n, 0.0)), t), True) for n in columns),
+                (wording.duration(t.seconds), True),
+                (escape(wording.label(t.params, front.varied)), False),
+            ],
+        )
+        for t in front.trained
+    ]
+    return f"<details><summary>All {len(front.trained)} trainings</summary>{_table(heads, rows)}</details>"
+
+
+def _foot(background: Background) -> str:
+    facts = " &middot; ".join(f"{escape(k)} {escape(v)}" for k, v in background.environment.items())
+    rule = (
+        "The knee is the member furthest below the line between the front's two ends, both axes scaled to 0..1 (Das 1999). "
+        "FLOPs are 2 per multiply-add of linear, convolution and attention, forward, one example."
+    )
+    return f"<footer>{rule}<br>{facts}</footer>"

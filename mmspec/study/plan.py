@@ -1,0 +1,168 @@
+"""What can be said about a study before anything is trained: its space, its prices, its first points, its mistakes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mmspec.spec.diagnostics import Diagnostic, SpecError, did_you_mean, listing
+from mmspec.study.candidate import Candidate, Pricer, digest_of, price
+from mmspec.study.file import Study
+from mmspec.study.limits import Limit, canonical
+from mmspec.study.space import Params, Space
+
+if TYPE_CHECKING:
+    from mmspec.spec import ModelSpec
+
+SMALL = 512  # a space of at most so many points is priced whole
+_GROUPS = ("flops", "parameters", "memory")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study that can be run."""
+
+    study: Study
+    base: ModelSpec
+    space: Space
+    pricer: Pricer
+    size: int | None  # of the space, None when it is not finite or not small enough to count
+    all: tuple[Candidate, ...]  # of a small space, every point; else empty
+    first: tuple[Params, ...]  # proposed before the sampler is asked
+    reference: tuple[float, ...]  # of the hypervolume, in the users' signs; empty when an objective has none
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """What a resumed study must have in common with the one it goes on with: everything but its name and its budget."""
+        study = self.study.model_dump(exclude={"name", "budget", "base", "space", "variant"}, exclude_defaults=True)
+        domains = {domain.key: f"{domain.kind}: {domain}" for domain in self.space.domains}
+        return {"study": study, "space": domains, "base": self.base.resolved()}
+
+
+def plan(study: Study, base: ModelSpec, price: Callable[[ModelSpec], Mapping[str, float]] = price) -> Plan:
+    """Check a study against its base.
+
+    Raises   SpecError: nothing is open, an objective or a limit that does not exist, a base that does not compile, or no spec
+             within the limits (with the smallest that there is), all located in the study file
+    """
+    space = Space.of(base.domains)
+    if not space.domains:
+        message = "nothing is open: the base has no domains, and the study adds none"
+        raise SpecError(
+            [study.diagnostic(("base",), message, "for example space: {fusion.joint.depth: {choice: [1, 2, 3]}}")]
+        )
+    limits = study.parsed_limits
+    figures = price(base.choose(space.defaults()))
+    if problems := [*_objective_problems(study, base, figures), *_limit_problems(study, limits, figures)]:
+        raise SpecError(problems)
+    needed = [o.name for o in study.objectives if o.name in figures]
+    pricer = Pricer(base, limits, needed, price)
+    size = space.size()
+    everything = tuple(map(pricer, space.points())) if size is not None and size <= SMALL else ()
+    cost = needed[0] if needed else "parameters.total"
+    ends = [_extreme(space, pricer, everything, cost, largest) for largest in (False, True)]
+    if ends[0] is None:
+        raise SpecError([_nothing_fits(study, space, pricer, everything, limits)])
+    first = _distinct([space.defaults(), *(dict(end.params) for end in ends if end is not None)])
+    if pricer(first[0]).problem:
+        first = first[1:]
+    top = ends[1] or ends[0]
+    return Plan(study, base, space, pricer, size, everything, tuple(first), _reference(study, top))
+
+
+def _objective_problems(study: Study, base: ModelSpec, figures: Mapping[str, float]) -> Iterator[Diagnostic]:
+    metrics = ["accuracy", *(f"heads.{head}.{name}" for head in base.heads for name in ("accuracy", "loss"))]
+    places = [("maximize", i, name) for i, name in enumerate(study.maximize)]
+    places += [("minimize", i, name) for i, name in enumerate(study.minimize)]
+    for where, i, written in places:
+        name = canonical(written)
+        if (
+            name in figures
+            or (name in metrics and study.recipe)
+            or (study.evaluate and name.split(".")[0] not in _GROUPS)
+        ):
+            continue
+        known = [*metrics, *figures] if study.recipe else list(figures)
+        note = f"metrics: {listing(metrics)}" if study.recipe else "metrics: what your `evaluate` returns"
+        message = f"unknown objective {written!r}{did_you_mean(written, known)}"
+        yield study.diagnostic((where, i), message, note, f"figures: {listing(figures)}")
+    names = [o.name for o in study.objectives]
+    for written in study.reference:
+        if canonical(written) not in names:
+            message = f"a reference for {written!r}, which is not sought{did_you_mean(written, names)}"
+            yield study.diagnostic(("reference", written), message, f"objectives: {listing(names)}", at_key=True)
+
+
+def _limit_problems(study: Study, limits: Iterable[Limit], figures: Mapping[str, float]) -> Iterator[Diagnostic]:
+    for i, limit in enumerate(limits):
+        if limit.figure in figures:
+            continue
+        if limit.figure == "accuracy" or limit.figure.startswith("heads."):
+            message = f"{limit.figure} is not known before training; a limit speaks of the price. Make it an objective"
+        else:
+            message = f"unknown figure {limit.figure!r} in a limit{did_you_mean(limit.figure, figures)}"
+        yield study.diagnostic(("limits", i), message, f"figures: {listing(figures)}")
+
+
+def _extreme(
+    space: Space, pricer: Pricer, everything: Iterable[Candidate], cost: str, largest: bool
+) -> Candidate | None:
+    """The feasible spec with the least or greatest cost: of all in a small space, else by changing one domain at a time."""
+    sign = -1 if largest else 1
+
+    def rank(c: Candidate) -> tuple[bool, float, float]:
+        return (not c.feasible, max(0.0, *c.constraints.values()), sign * c.figures.get(cost, float("inf") * sign))
+
+    if everything:
+        best = min(everything, key=rank)
+        return best if best.feasible else None
+    best = pricer(space.defaults())
+    for _ in range(3 * len(space.domains)):
+        better = min((best, *map(pricer, space.neighbours(best.params))), key=rank)
+        if rank(better) >= rank(best):
+            break
+        best = better
+    return best if best.feasible else None
+
+
+def _nothing_fits(
+    study: Study, space: Space, pricer: Pricer, everything: tuple[Candidate, ...], limits: tuple[Limit, ...]
+) -> Diagnostic:
+    tried = everything or tuple(pricer(space.random(seed)) for seed in range(64))
+    for i, limit in enumerate(limits):
+        known = [c.figures[limit.figure] for c in tried if limit.figure in c.figures]
+        nearest = min(known, key=limit.violation, default=None)
+        if nearest is not None and limit.violation(nearest) > 0:
+            most = "smallest" if limit.relation == "<=" else "largest"
+            return study.diagnostic(
+                ("limits", i), f"no spec of the space keeps this limit: the {most} has {nearest:,.0f}"
+            )
+    reasons = sorted({c.problem for c in tried if c.problem})
+    return study.diagnostic(("space",), "no spec of the space can be trained", *reasons[:5])
+
+
+def _distinct(points: Iterable[Params]) -> list[Params]:
+    return list({digest_of(point): point for point in points}.values())
+
+
+def _reference(study: Study, largest: Candidate) -> tuple[float, ...]:
+    """Per objective: what the study says; else 0 for what is maximised, and for a cost that of the largest spec that may be."""
+    given = {canonical(name): value for name, value in study.reference.items()}
+    found = [given.get(o.name, 0.0 if o.maximize else largest.figures.get(o.name)) for o in study.objectives]
+    return tuple(v for v in found if v is not None) if None not in found else ()
+
+
+def unseen(plan: Plan, known: Callable[[Candidate], bool], seed: int) -> Params | None:
+    """A feasible point that is not known yet, drawn evenly from a small space and by trial from a large one; None if none."""
+    import random
+
+    if plan.all:
+        left = [c for c in plan.all if c.feasible and not known(c)]
+        return dict(random.Random(seed).choice(left).params) if left else None
+    for attempt in itertools.islice(itertools.count(seed), 1000):
+        candidate = plan.pricer(plan.space.random(attempt))
+        if candidate.feasible and not known(candidate):
+            return dict(candidate.params)
+    return None

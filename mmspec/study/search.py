@@ -1,0 +1,224 @@
+"""The search: propose, price, refuse or train, remember; one process, one training at a time.
+
+Everything that decides what comes next is a function of (the study's seed, the turn, the history in the store). A search that
+was stopped by Ctrl-C or killed therefore goes on with `resume` as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmspec.errors import UserError
+from mmspec.files import check_replaceable, replace_folder, write_atomically
+from mmspec.study import events as say
+from mmspec.study import members
+from mmspec.study.base import open_base
+from mmspec.study.candidate import TRAINS, Candidate, price
+from mmspec.study.evaluation import Evaluate, Untrainable, evaluation_of, measured, objective_value
+from mmspec.study.events import Listener, silent
+from mmspec.study.file import Study, load_study
+from mmspec.study.plan import Plan, plan, unseen
+from mmspec.study.result import Front, Trained
+from mmspec.study.space import stored
+from mmspec.study.store import DATABASE, Store, derived_seed, sampler_of, trial_folder
+from mmspec.training import Interrupted
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+    from mmspec.spec import ModelSpec
+
+PATIENCE = 5  # turns in a row that train nothing, before a new point is drawn instead of asking the sampler again
+
+
+def search(
+    study: Study | str | Path,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    restart: bool = False,
+    events: Listener = silent,
+    evaluate: Evaluate | None = None,
+) -> Front:
+    """Search around a study's base until its budget is spent.
+
+    study     a study, its path, or the name of a shipped one
+    out       where everything is written; runs/<the study's name> by default
+    resume    go on with the study in `out`, or begin it where there is none
+    restart   throw the study in `out` away first
+    events    is told what happens (see `mmspec.study.events`)
+    evaluate  instead of the study's recipe or hook: (spec, folder, seed, tick) -> metrics
+
+    Raises   SpecError: a mistake in the study or its base.   UserError: the folder holds another study; Ctrl-C; data.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    planned = plan(study, open_base(study), price)
+    folder = Path(out) if out is not None else Path("runs") / study.title
+    train = evaluate or evaluation_of(study)
+    _open_folder(folder, planned, resume, restart)
+    with Store.open(folder, study.objectives) as store:
+        _same_question(store, planned)
+        try:
+            _run(planned, store, train, events)
+            if not store.trained:
+                raise UserError(_nothing(store))
+            front = members.write(_front(planned, store), planned, load_member)
+        except (KeyboardInterrupt, Interrupted) as stop:
+            raise UserError(_stopped(planned, store)) from stop
+    events(say.Written(folder, front.files))
+    return front
+
+
+def load_member(path: Path) -> ModelSpec:
+    import mmspec
+
+    return mmspec.load(path)
+
+
+def _open_folder(folder: Path, planned: Plan, resume: bool, restart: bool) -> None:
+    begun = (folder / DATABASE).exists()
+    if begun and not (resume or restart):
+        raise UserError(f"{folder} already holds a study; go on with --resume, or throw it away with --restart")
+    check_replaceable(folder)
+    if not begun or restart:
+        with replace_folder(folder) as new:
+            write_atomically(new / "study.yaml", planned.study.text)
+            (new / "trials").mkdir()
+            Store.create(new, planned.study.objectives, planned.question)
+
+
+def _same_question(store: Store, planned: Plan) -> None:
+    """Refuse to go on with a study that asked something else; its budget may change."""
+    before, now = _flat(store.question), _flat(planned.question)
+    changed = [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]
+    if changed:
+        said = [f"{store.folder} holds a study that asked something else:"]
+        said += [f"  {key}: {before.get(key, 'nothing')} -> {now.get(key, 'nothing')}" for key in changed[:10]]
+        said += [f"  ... and {len(changed) - 10} more"] if len(changed) > 10 else []
+        said.append("undo the change, give another folder, or throw the old study away with --restart")
+        raise UserError("\n".join(said))
+
+
+def _flat(data: Any, prefix: str = "") -> dict[str, str]:
+    if isinstance(data, Mapping) and data:
+        return {
+            k: v
+            for key, item in data.items()
+            for k, v in _flat(item, f"{prefix}.{key}" if prefix else str(key)).items()
+        }
+    return {prefix: str(list(data) if isinstance(data, tuple) else data)}
+
+
+def _run(planned: Plan, store: Store, train: Evaluate, events: Listener) -> None:
+    study = planned.study
+    trials, limit = study.budget.trials, study.budget.seconds
+    events(say.Started(study.title, store.folder, trials, len(store.trained), len(planned.space.domains), planned.size))
+
+    def known(candidate: Candidate) -> bool:
+        return store.twin(candidate.digest) is not None or bool(store.barred(candidate.digest))
+
+    while len(store.trained) < trials and (limit is None or sum(t.seconds for t in store.trained) < limit):
+        point = planned.first[store.turn] if store.turn < len(planned.first) else None
+        if point is None and (
+            store.idle >= PATIENCE or (planned.all and all(known(c) for c in planned.all if c.feasible))
+        ):
+            point = unseen(planned, known, derived_seed("draw", study.seed, store.turn))
+            if point is None:
+                return  # nothing is left to train
+        encoded = point and {d.key: stored(d, point[d.key]) for d in planned.space.domains if d.key in point}
+        trial = store.ask(sampler_of(study.sampler, study.seed, store.turn, trials), encoded)
+        try:
+            _turn(trial, planned, store, train, events)
+        except BaseException:
+            store.cut_short(trial)
+            raise
+
+
+def _turn(trial: Trial, planned: Plan, store: Store, train: Evaluate, events: Listener) -> None:
+    """One proposal: refused by its price, answered from the store, or trained."""
+    params = planned.space.suggest(trial)  # all of it, before anything is judged
+    candidate = planned.pricer(params)
+    if candidate.problem or candidate.spec is None:
+        store.tell_infeasible(trial, candidate, "refused", candidate.problem)
+        events(say.Refused(params, candidate.problem))
+    elif reason := store.barred(candidate.digest):
+        store.tell_infeasible(trial, _failing(candidate), "refused", reason)
+        events(say.Refused(params, reason))
+    elif twin := store.twin(candidate.digest):
+        store.tell_known(trial, candidate, twin)
+        events(say.Known(params, twin.trial))
+    else:
+        _train(trial, candidate, planned, store, train, events)
+
+
+def _train(trial: Trial, candidate: Candidate, planned: Plan, store: Store, train: Evaluate, events: Listener) -> None:
+    assert candidate.spec is not None
+    number = len(store.trained)
+    shown = {
+        n: candidate.figures[n]
+        for n in dict.fromkeys([*planned.pricer.needed, *(li.figure for li in planned.pricer.limits)])
+    }
+    events(say.Proposed(number, candidate.params, shown))
+
+    def tick(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+        events(say.Progress(number, step, steps, metrics))
+
+    try:
+        folder = trial_folder(store.folder, number, candidate.digest)
+        seed = derived_seed("train", planned.study.seed, number)
+        metrics, seconds = measured(train, candidate.spec, candidate.digest, folder, seed, tick)
+        values = {
+            o.name: candidate.figures[o.name] if o.name in planned.pricer.needed else objective_value(metrics, o.name)
+            for o in planned.study.objectives
+        }
+    except Untrainable as error:
+        store.tell_infeasible(trial, _failing(candidate), "failed", str(error))
+        events(say.Failed(number, candidate.params, str(error)))
+        return
+    trained = store.tell_trained(trial, candidate, metrics, values, seconds)
+    events(
+        say.Finished(
+            number, candidate.params, values, seconds, _on_front(trained, planned, store), _remaining(planned, store)
+        )
+    )
+
+
+def _failing(candidate: Candidate) -> Candidate:
+    from dataclasses import replace
+
+    return replace(candidate, constraints={**candidate.constraints, TRAINS: 1.0})
+
+
+def _front(planned: Plan, store: Store) -> Front:
+    return Front(
+        planned.study.title, store.folder, planned.study.objectives, tuple(store.trained), dict(store.refused), dict(store.failed),
+        store.repeated, planned.reference,
+    )  # fmt: skip
+
+
+def _on_front(trained: Trained, planned: Plan, store: Store) -> bool:
+    return any(m.trial == trained.trial for m in _front(planned, store).members)
+
+
+def _remaining(planned: Plan, store: Store) -> float | None:
+    """Seconds, judged by what the trainings so far took."""
+    spent = sum(t.seconds for t in store.trained)
+    left = spent / len(store.trained) * (planned.study.budget.trials - len(store.trained))
+    limit = planned.study.budget.seconds
+    return left if limit is None else min(left, max(0.0, limit - spent))
+
+
+def _stopped(planned: Plan, store: Store) -> str:
+    done, trials = len(store.trained), planned.study.budget.trials
+    return (
+        f"stopped; {done} of {trials} trainings are finished and kept in {store.folder}\n"
+        f"go on with: mmspec search {planned.study.path} --resume"
+        + (f" -o {store.folder}" if store.folder != Path("runs") / planned.study.title else "")
+    )
+
+
+def _nothing(store: Store) -> str:
+    reasons = "; ".join(f"{n} times {reason}" for reason, n in (store.refused + store.failed).most_common(5))
+    return f"nothing could be trained: {reasons or 'the budget was spent before the first training'}"

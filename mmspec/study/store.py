@@ -1,0 +1,279 @@
+"""What a study remembers: an Optuna study in one SQLite file, opened by one process at a time.
+
+A trial of ours is a *turn*: one proposal and what became of it. Turns that a crash or Ctrl-C cut short are closed as failed,
+marked, and not counted, so that turn n after a resume has the history, the seed and therefore the proposal that it would
+have had. What became of a turn:
+
+    trained    COMPLETE, with metrics, price and folder
+    known      COMPLETE, with the values of the trained twin
+    refused    PRUNED with a constraint above 0, which teaches the sampler; FAIL, which samplers overlook, once refusals are
+    failed     more than twice what was trained: they would drown the rest
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmspec.errors import Failure, UserError
+from mmspec.study.candidate import Candidate, digest_of
+from mmspec.study.result import Objective, Trained
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.study import Study as OptunaStudy
+    from optuna.trial import FrozenTrial, Trial
+
+DATABASE = "study.db"
+LOCK = ".lock"
+_NAME = "search"
+
+
+def trial_folder(folder: Path, number: int, digest: str) -> Path:
+    """Where a spec is trained. With the digest in it, so that what another spec left behind is never gone on with."""
+    return folder / "trials" / f"{number:03d}-{digest[:8]}"
+
+
+class Store:
+    """An open study. `turn` counts what was proposed, `trained` what was measured."""
+
+    def __init__(self, folder: Path, study: OptunaStudy, objectives: Sequence[Objective]) -> None:
+        self.folder, self.study, self.objectives = folder, study, tuple(objectives)
+        self.turn = 0
+        self.trained: list[Trained] = []
+        self.refused: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.repeated = 0
+        self.idle = 0  # turns since something was trained
+        self._told_infeasible = 0
+        self._infeasible: dict[str, str] = {}  # digest -> why it is not trained again
+        for trial in study.get_trials(deepcopy=False):
+            self._remember(trial)
+
+    @staticmethod
+    def create(folder: Path, objectives: Sequence[Objective], question: Mapping[str, Any]) -> None:
+        """Write the database of a new study into a folder that nobody else sees yet."""
+        import optuna
+
+        study = optuna.create_study(
+            storage=_storage(folder),
+            study_name=_NAME,
+            directions=["maximize" if o.maximize else "minimize" for o in objectives],
+        )
+        study.set_metric_names([o.name for o in objectives])
+        study.set_user_attr("question", json.dumps(question, sort_keys=True))
+        _close(study)
+
+    @staticmethod
+    @contextmanager
+    def open(folder: Path, objectives: Sequence[Objective]) -> Iterator[Store]:
+        """The study of a folder, for one process at a time; turns that a crash left open are closed.
+
+        Raises   UserError: another process searches here, or the database cannot be read
+        """
+        import optuna
+        from sqlalchemy.exc import SQLAlchemyError
+
+        with _alone(folder):
+            if not (folder / DATABASE).is_file():
+                raise UserError(f"{folder} has no {DATABASE}; it is not the folder of a study, or not a whole one")
+            try:
+                study = optuna.load_study(storage=_storage(folder), study_name=_NAME)
+                for trial in study.get_trials(deepcopy=False):
+                    if trial.state in (optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.WAITING):
+                        _cut_short(study, trial)
+                store = Store(folder, study, objectives)
+            except (SQLAlchemyError, KeyError) as error:
+                reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+                raise UserError(
+                    f"{folder / DATABASE} cannot be read ({reason}); the trained networks in {folder / 'trials'} are untouched. "
+                    "Start anew with --restart"
+                ) from error
+            try:
+                yield store
+            finally:
+                _close(study)
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """What the study was begun for: the study file and the base, as data."""
+        return dict(json.loads(self.study.user_attrs["question"]))
+
+    def ask(self, sampler: BaseSampler, point: Mapping[str, Any] | None = None) -> Trial:
+        """Open a turn; `point` is proposed instead of asking the sampler."""
+        self.study.sampler = sampler
+        if point is not None:
+            self.study.enqueue_trial(dict(point))
+        return self.study.ask()
+
+    def twin(self, digest: str) -> Trained | None:
+        """The trained spec with a digest."""
+        return next((t for t in self.trained if t.digest == digest), None)
+
+    def barred(self, digest: str) -> str:
+        """Why a spec was not trainable before; empty when nothing is known against it."""
+        return self._infeasible.get(digest, "")
+
+    def tell_trained(
+        self,
+        trial: Trial,
+        candidate: Candidate,
+        metrics: Mapping[str, Any],
+        values: Mapping[str, float],
+        seconds: float,
+    ) -> Trained:
+        record = {
+            "kind": "trained", "trial": len(self.trained), "params": dict(candidate.params), "digest": candidate.digest,
+            "values": dict(values), "figures": dict(candidate.figures), "metrics": dict(metrics), "seconds": seconds,
+        }  # fmt: skip
+        self._tell(trial, candidate.constraints, record, list(values.values()))
+        return self.trained[-1]
+
+    def tell_known(self, trial: Trial, candidate: Candidate, twin: Trained) -> None:
+        record = {"kind": "known", "params": dict(candidate.params), "same_as": twin.trial}
+        self._tell(trial, candidate.constraints, record, [twin.values[o.name] for o in self.objectives])
+
+    def tell_infeasible(self, trial: Trial, candidate: Candidate, kind: str, reason: str) -> None:
+        """`kind` is "refused" (before training) or "failed" (in training)."""
+        record = {"kind": kind, "params": dict(candidate.params), "reason": reason, "digest": candidate.digest}
+        self._tell(trial, candidate.constraints, record, None)
+
+    def cut_short(self, trial: Trial) -> None:
+        """Close a turn that was interrupted, so that it does not count."""
+        _cut_short(self.study, trial)
+
+    def _tell(
+        self, trial: Trial, constraints: Mapping[str, float], record: Mapping[str, Any], values: list[float] | None
+    ) -> None:
+        from optuna.trial import TrialState
+
+        with _disk(self.folder):
+            for key, violation in constraints.items():
+                trial.set_constraint(key, violation)
+            trial.set_user_attr("record", json.dumps(record))
+            if values is not None:
+                frozen = self.study.tell(trial, values)
+            else:
+                teach = self._told_infeasible < max(4, 2 * len(self.trained))
+                frozen = self.study.tell(trial, state=TrialState.PRUNED if teach else TrialState.FAIL)
+        self._remember(frozen)
+
+    def _remember(self, trial: FrozenTrial) -> None:
+        if not trial.state.is_finished() or "record" not in trial.user_attrs:
+            return  # under way, or cut short
+        record = json.loads(trial.user_attrs["record"])
+        self.turn += 1
+        self.idle = 0 if record["kind"] == "trained" else self.idle + 1
+        if record["kind"] == "trained":
+            self.trained.append(
+                Trained(
+                    record["trial"], record["params"], record["digest"], record["values"], record["figures"], record["metrics"],
+                    record["seconds"], trial_folder(self.folder, record["trial"], record["digest"]),
+                )
+            )  # fmt: skip
+        elif record["kind"] == "known":
+            self.repeated += 1
+        else:
+            self._told_infeasible += trial.state.name == "PRUNED"
+            if record["digest"] and record["kind"] == "failed":
+                self._infeasible[record["digest"]] = record["reason"]
+            (self.refused if record["kind"] == "refused" else self.failed)[record["reason"]] += 1
+
+
+def derived_seed(purpose: str, root: int, number: int) -> int:
+    """A seed out of the study's own and a number, unrelated to that of another purpose or number; below 2^31."""
+    return int(digest_of([purpose, root, number]), 16) % 2**31
+
+
+def sampler_of(kind: str, root: int, turn: int, trials: int) -> BaseSampler:
+    """A fresh sampler for one turn, with a seed from (root, turn): what it proposes depends on these and the history alone.
+
+    TPE is multivariate: on conditional spaces with several objectives it reached a larger hypervolume than the default, than
+    NSGA-II and than random search. It draws at random until a third of the trials are known (at most ten).
+    """
+    import warnings
+
+    import optuna
+
+    seed = derived_seed("propose", root, turn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if kind == "tpe":
+            start = max(3, min(10, trials // 3))
+            return optuna.samplers.TPESampler(
+                multivariate=True, n_startup_trials=start, seed=seed, warn_independent_sampling=False
+            )
+        if kind == "nsga2":
+            return optuna.samplers.NSGAIISampler(population_size=max(4, min(50, trials // 4)), seed=seed)
+        return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _storage(folder: Path) -> Any:
+    import optuna
+    from sqlalchemy.engine import URL
+
+    optuna.logging.set_verbosity(logging.WARNING)
+    url = URL.create("sqlite", database=str((folder / DATABASE).resolve()))  # a path may hold what a URL may not
+    return optuna.storages.RDBStorage(url.render_as_string(), engine_kwargs={"connect_args": {"timeout": 30}})
+
+
+def _close(study: OptunaStudy) -> None:
+    """Let go of the file, so that the folder can be moved."""
+    backend = getattr(study._storage, "_backend", study._storage)
+    study._storage.remove_session()
+    if engine := getattr(backend, "engine", None):
+        engine.dispose()
+
+
+def _cut_short(study: OptunaStudy, trial: Any) -> None:
+    from optuna.trial import TrialState
+
+    number = trial.number
+    if getattr(trial, "state", None) == TrialState.WAITING:  # a point that was to be proposed next: it will be again
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        return
+    with suppress(ValueError):
+        study.tell(number, state=TrialState.FAIL)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system lets go of it when the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows: there SQLite alone keeps writers apart
+        yield
+        return
+    with (folder / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise UserError(
+                f"another search is running in {folder} (process {holder}); wait for it, or stop it"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except (OperationalError, StorageInternalError) as error:
+        reason = str(getattr(error, "orig", None) or error.__cause__ or error).partition("\n")[0]
+        raise Failure(
+            f"the study in {folder} cannot be written ({reason}); what was finished before is kept, go on with --resume"
+        ) from error

@@ -1,0 +1,80 @@
+"""Figures and specs in the words of a plot, a table and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_NAMES = {
+    "flops.total": "FLOPs per example",
+    "flops.expected": "expected FLOPs per example",
+    "parameters.total": "parameters",
+    "parameters.active": "active parameters",
+    "memory.weights": "weights",
+    "memory.peak_inference": "peak memory",
+}
+
+
+def unit(name: str) -> str:
+    return {"flops": "FLOP", "memory": "B"}.get(name.split(".")[0], "")
+
+
+def axis(name: str) -> str:
+    """The title of an axis: `flops.total` -> "FLOPs per example"."""
+    return _NAMES.get(name, name.replace("_", " ").replace(".", " "))
+
+
+def amount(name: str, value: float | None) -> str:
+    """`flops.total`, 12431360 -> "12.4 MFLOP"; `accuracy`, 0.9312 -> "0.931"."""
+    if value is None:
+        return "unknown"
+    if name.split(".")[0] not in ("flops", "parameters", "memory"):
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    for size, prefix in _PREFIXES:
+        if abs(value) >= size:
+            scaled = value / size
+            digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
+            return f"{scaled:.{digits}f} {prefix}{unit(name)}".rstrip()
+    return f"{value:g} {unit(name)}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """95 -> "1 min 35 s"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def short(path: str) -> str:
+    """`fusion.joint.depth` -> "joint depth": the role goes without saying."""
+    node, field = _halves(path)
+    return f"{node} {field}".strip()
+
+
+def label(params: Mapping[str, Any], paths: Sequence[str]) -> str:
+    """What sets a spec apart, node by node: "joint depth 2 · image width 64, depth 4"."""
+    nodes: dict[str, list[str]] = {}
+    for path in paths:
+        if path in params:
+            node, field = _halves(path)
+            nodes.setdefault(node, []).append(f"{field} {value(params[path])}".strip())
+    return " · ".join(f"{node} {', '.join(fields)}" for node, fields in nodes.items())
+
+
+def _halves(path: str) -> tuple[str, str]:
+    parts = path.split(".")
+    node, *field = parts[1:] if len(parts) > 1 else parts
+    return node.replace("_", " "), " ".join(field).replace("_", " ")
+
+
+def value(chosen: Any) -> str:
+    """One choice of a domain in a word; a component by its type."""
+    if isinstance(chosen, Mapping):
+        return str(chosen.get("type", "..."))
+    return f"{chosen:g}" if isinstance(chosen, float) else str(chosen)
