@@ -6,21 +6,26 @@ Knows YAML; knows no torch, no terminal, and no component: the reader is given a
 from mmspec.spec.catalogue import Catalogue
 from mmspec.spec.check import WiredNode
 from mmspec.spec.component import Component, FieldError
+from mmspec.spec.describe import ComponentDescription, FieldDescription, describe
 from mmspec.spec.diagnostics import Diagnostic, SpecError
 from mmspec.spec.domains import Domain
 from mmspec.spec.load import add_domains, load, read
 from mmspec.spec.model import ModelSpec
 from mmspec.spec.roles import Decoder, Encoder, Fusion, Halting, Head, Input, Node, Objective, Pool, Router
+from mmspec.spec.schema import json_schema
 from mmspec.spec.source import Position
+from mmspec.spec.starter import starter
 from mmspec.spec.wiring import Source
 
 __all__ = [
     "Catalogue",
     "Component",
+    "ComponentDescription",
     "Decoder",
     "Diagnostic",
     "Domain",
     "Encoder",
+    "FieldDescription",
     "FieldError",
     "Fusion",
     "Halting",
@@ -36,6 +41,9 @@ __all__ = [
     "SpecError",
     "WiredNode",
     "add_domains",
+    "describe",
+    "json_schema",
     "load",
     "read",
+    "starter",
 ]

@@ -21,13 +21,15 @@ class Catalogue:
             types = self._roles.setdefault(component.role, {})
             name = type_of(component)
             if types.setdefault(name, component) is not component:
-                raise ValueError(f"two components of role {component.role} have the type {name!r}: {types[name]}, {component}")
+                raise ValueError(
+                    f"two components of role {component.role} have the type {name!r}: {types[name]}, {component}"
+                )
         self._roles = {role: dict(sorted(types.items())) for role, types in sorted(self._roles.items())}
 
     def get(self, role: str | type[Component], name: object) -> type[Component] | None:
-        """The component of this role and type; None where there is none. A role class also excludes what does not derive from it."""
-        base, role = (Component, role) if isinstance(role, str) else (role, role.role)
-        found = self._roles.get(role, {}).get(name) if isinstance(name, str) else None
+        """The component of this role and type, None where there is none; of a role class, only what derives from it."""
+        base, key = (Component, role) if isinstance(role, str) else (role, role.role)
+        found = self._roles.get(key, {}).get(name) if isinstance(name, str) else None
         return found if found is not None and issubclass(found, base) else None
 
     def types(self, role: str | type[Component]) -> tuple[str, ...]:

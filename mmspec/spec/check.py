@@ -130,7 +130,9 @@ class _Check:
             if isinstance(node, Map) and 0 < len(node.entries) <= SECTION_LIMIT:
                 return list(node.entries)
             expected = f"a mapping from names to components (at most {SECTION_LIMIT:,})"
-        found = in_words(data(node, section, self.chosen)) if not isinstance(node, Map) else f"one of {len(node.entries):,}"
+        found = (
+            in_words(data(node, section, self.chosen)) if not isinstance(node, Map) else f"one of {len(node.entries):,}"
+        )
         self.report((section,), f"expected {expected} in {section!r}, found {found}")
         return []
 
@@ -157,9 +159,13 @@ class _Check:
                     self.report((section, name), f"{name[:80]!r} cannot be a name", reason, at_key=True)
                 elif name in seen and not (section == "encoders" and seen[name] == "inputs"):
                     message = f"the name {name!r} is taken: it stands in {seen[name]!r} too"
-                    self.report((section, name), message, "only an encoder may bear another's name, its input's", at_key=True)
+                    self.report(
+                        (section, name), message, "only an encoder may bear another's name, its input's", at_key=True
+                    )
                 elif section == "inputs" and name.endswith("_mask") and name[:-5] in self.items_of("inputs"):
-                    self.report(("inputs", name), f"{name!r} is already the mask of the input {name[:-5]!r}", at_key=True)
+                    self.report(
+                        ("inputs", name), f"{name!r} is already the mask of the input {name[:-5]!r}", at_key=True
+                    )
                 seen[name] = section
 
     def items_of(self, section: str) -> Mapping[str, object]:
@@ -172,7 +178,9 @@ class _Check:
             return ()
         value = data(node, "outputs", self.chosen)
         if not isinstance(value, tuple):
-            self.report(("outputs",), f"expected a list of names for 'outputs', found {in_words(value)}", "outputs: [joint]")
+            self.report(
+                ("outputs",), f"expected a list of names for 'outputs', found {in_words(value)}", "outputs: [joint]"
+            )
             return ()
         for i, item in enumerate(value):
             if not isinstance(item, str):
@@ -250,9 +258,13 @@ class _Check:
             return policy.model_copy(update={"head": readers[0]})
         if head is None:
             several = f"{len(readers)} heads read it" if readers else "no head reads it"
-            self.report(path, f"which head judges the exits of {node!r}? There, {several}", f"head may be: {listing(readers)}")
+            self.report(
+                path, f"which head judges the exits of {node!r}? There, {several}", f"head may be: {listing(readers)}"
+            )
         elif head not in heads:
-            self.report((*path, "head"), f"there is no head {head!r}{did_you_mean(head, heads)}", f"heads are: {listing(heads)}")
+            self.report(
+                (*path, "head"), f"there is no head {head!r}{did_you_mean(head, heads)}", f"heads are: {listing(heads)}"
+            )
         elif head not in readers and not broken:
             reads = listing(source.path.partition(".")[2] for source in heads[head].sources)
             hint = f"a halting policy applies its head to its own node, so `{head}` must have `from: {node}`"
@@ -279,5 +291,3 @@ def _reference(source: wiring.Source, node: wiring.Declared, known: wiring.Names
     name = source.path.partition(".")[2]
     bare = f"{name}.{source.port}" if source.port else name
     return bare if known.resolve(bare) == source else str(source)
-
-

@@ -1,8 +1,8 @@
 """What pydantic finds wrong, in our words: one complaint per mistake, about the component that was chosen.
 
-    depth: '4'       ->  expected a whole number for 'depth' of vit, found the text '4'
-    patch_sise: 8    ->  unknown key 'patch_sise' of vit, did you mean 'patch_size'?
-    depth: -1        ->  'depth' of vit must be greater than 0, found -1
+depth: '4'       ->  expected a whole number for 'depth' of vit, found the text '4'
+patch_sise: 8    ->  unknown key 'patch_sise' of vit, did you mean 'patch_size'?
+depth: -1        ->  'depth' of vit must be greater than 0, found -1
 """
 
 from __future__ import annotations
@@ -64,15 +64,19 @@ def complaints(
             for found in complaints(inner.error, inner.component, type_of(inner.component), value, catalogue):
                 yield Complaint(path + found.path, found.message, found.notes, found.at_key)
         elif isinstance(inner, FieldError):
-            keys = {python: key for key, python in field_names(owner).items()}
-            yield Complaint((*path, keys.get(inner.field, inner.field)), inner.message, (inner.hint,) if inner.hint else ())
+            written = {python: key for key, python in field_names(owner).items()}
+            yield Complaint(
+                (*path, written.get(inner.field, inner.field)), inner.message, (inner.hint,) if inner.hint else ()
+            )
         elif isinstance(inner, Exception):
             yield Complaint(path, f"{name}: {inner}" if not path else f"{dotted(path)!r} of {name}: {inner}")
         elif kind == "extra_forbidden":
             keys = list(field_names(_owner_at(owner, path[:-1]) or owner))
             whose = name if len(path) == 1 else f"{dotted(path[:-1])!r} of {name}"
             message = f"unknown key {path[-1]!r} of {whose}{did_you_mean(path[-1], keys)}"
-            yield Complaint(path, message, (f"{path[-2] if len(path) > 1 else name} has: {listing(keys)}",), at_key=True)
+            yield Complaint(
+                path, message, (f"{path[-2] if len(path) > 1 else name} has: {listing(keys)}",), at_key=True
+            )
         elif kind == "missing":
             note = _describe(owner, path)
             yield Complaint(path[:-1], f"missing key {dotted(path)!r} of {name}", (note,) if note else ())
@@ -169,7 +173,7 @@ def _without_rivals(findings: Iterable[_Finding]) -> Iterator[_Finding]:
 
 def _at(data: Any, path: Path) -> Any:
     for step in path:
-        data = data[step] if isinstance(data, (Mapping, list, tuple)) else None
+        data = data[step]
     return data
 
 

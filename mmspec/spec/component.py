@@ -61,7 +61,9 @@ class Component(BaseModel):
             return handler(source)
         return core_schema.with_info_plain_validator_function(
             cls._pick,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda component: component.model_dump(by_alias=True)),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda component: component.model_dump(by_alias=True)
+            ),
         )
 
     @classmethod
@@ -81,10 +83,13 @@ class Component(BaseModel):
         if "type" not in value:
             raise PydanticCustomError("no_type", "no type", {"role": cls.role})
         if catalogue is None:
-            raise PydanticCustomError("no_catalogue", "without a catalogue, a {role} must be given as an object", {"role": cls.role})
-        chosen = catalogue.get(cls, value["type"])
+            message = "without a catalogue, a {role} must be given as an object"
+            raise PydanticCustomError("no_catalogue", message, {"role": cls.role})
+        chosen: type[Component] | None = catalogue.get(cls, value["type"])
         if chosen is None:
-            raise PydanticCustomError("unknown_type", "unknown type", {"role": cls.role, "base": cls, "value": value["type"]})
+            raise PydanticCustomError(
+                "unknown_type", "unknown type", {"role": cls.role, "base": cls, "value": value["type"]}
+            )
         try:
             return chosen.from_spec(value, catalogue)
         except ValidationError as error:
@@ -93,7 +98,8 @@ class Component(BaseModel):
     @classmethod
     def from_spec(cls, value: Any, catalogue: Any) -> Self:
         """Validate what a spec says: keys as they are written in YAML only, slots picked from the catalogue."""
-        return cls.__pydantic_validator__.validate_python(value, context=catalogue, by_alias=True, by_name=False)
+        valid: Self = cls.__pydantic_validator__.validate_python(value, context=catalogue, by_alias=True, by_name=False)
+        return valid
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:

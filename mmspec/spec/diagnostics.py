@@ -1,11 +1,11 @@
 """What is wrong with a user's file, said so that it can be mended: place, caret, what was expected, the nearest name.
 
-    error: unknown fusion 'gate', did you mean 'gated'?
-     --> specs/fusion_gated.yaml:11:11
-       |
-    11 |     type: gate
-       |           ^^^^
-       = fusion may be: attention, bottleneck, concat, cross_attention, gated
+error: unknown fusion 'gate', did you mean 'gated'?
+ --> specs/fusion_gated.yaml:11:11
+   |
+11 |     type: gate
+   |           ^^^^
+   = fusion may be: attention, bottleneck, concat, cross_attention, gated
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Diagnostic:
         gutter = " " * len(str(position.line))
         text, caret = _underlined(position)
         lines += [
-            f"{gutter}--> {position}",
+            f" --> {position}",
             f"{gutter} |",
             f"{position.line} | {text}".rstrip(),
             f"{gutter} | {caret} {self.label}".rstrip(),
@@ -51,7 +51,13 @@ class Diagnostic:
 
     def to_dict(self) -> dict[str, Any]:
         """The same for machines; places are null where they are not known."""
-        place: dict[str, Any] = {"file": self.file or None, "line": None, "column": None, "end_line": None, "end_column": None}
+        place: dict[str, Any] = {
+            "file": self.file or None,
+            "line": None,
+            "column": None,
+            "end_line": None,
+            "end_column": None,
+        }
         if self.position is not None:
             source, *numbers = self.position
             place = dict(zip(place, [source.name, *numbers], strict=True))
@@ -85,7 +91,7 @@ def nearest(name: object, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: object, names: Iterable[str]) -> str:
-    """", did you mean 'gated'?" or nothing."""
+    """ ", did you mean 'gated'?" or nothing."""
     near = nearest(name, names)
     return f", did you mean {near!r}?" if near else ""
 

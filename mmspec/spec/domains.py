@@ -117,7 +117,11 @@ def with_holes(node: Node, problems: list[Diagnostic]) -> Node:
         if is_domain(node):
             return _hole(node, problems)
         entries = {key: with_holes(child, problems) for key, child in node.entries.items()}
-        return node if all(entries[key] is node.entries[key] for key in entries) else Map(entries, node.keys, node.position)
+        return (
+            node
+            if all(entries[key] is node.entries[key] for key in entries)
+            else Map(entries, node.keys, node.position)
+        )
     if isinstance(node, List):
         items = tuple(with_holes(child, problems) for child in node.items)
         return node if all(a is b for a, b in zip(items, node.items, strict=True)) else List(items, node.position)
@@ -141,7 +145,17 @@ def as_domain(key: str, path: Path, hole: Hole, condition: tuple[tuple[str, Any]
         )
     assert isinstance(hole, Range)
     return Domain(
-        key, path, hole.kind, (), hole.low, hole.high, hole.step, hole.log, hole.default, hole.default is not None, condition,
+        key,
+        path,
+        hole.kind,
+        (),
+        hole.low,
+        hole.high,
+        hole.step,
+        hole.log,
+        hole.default,
+        hole.default is not None,
+        condition,
         hole,
     )
 
@@ -163,7 +177,9 @@ def _choice(node: Map, wrong: Any, problems: list[Diagnostic]) -> Node:
     listed = node.entries["choice"]
     if not isinstance(listed, List) or not listed.items:
         found = "an empty list" if isinstance(listed, List) else _found(listed)
-        wrong(f"a domain needs at least one choice, found {found}", listed, "for example {choice: [2, 4, 6], default: 4}")
+        wrong(
+            f"a domain needs at least one choice, found {found}", listed, "for example {choice: [2, 4, 6], default: 4}"
+        )
         return Value(None, node.position)
     if len(listed.items) > CHOICES_LIMIT:
         wrong(f"a domain has at most {CHOICES_LIMIT:,} choices, found {len(listed.items):,}", listed)
@@ -191,18 +207,19 @@ def _choice(node: Map, wrong: Any, problems: list[Diagnostic]) -> Node:
 
 def values_of(nodes: tuple[Node, ...]) -> tuple[Any, ...]:
     """What to call each alternative: scalars by themselves, components by type where no two have the same, else by number."""
-    types = [plain(node.entries["type"]) if _has_type(node) else None for node in nodes]
+    types = [_type(node) for node in nodes]
     texts = [node.value for node in nodes if isinstance(node, Value)]
     return tuple(
         node.value if isinstance(node, Value)
-        else types[i] if types[i] is not None and types.count(types[i]) == 1 and types[i] not in texts
+        else kind if kind is not None and types.count(kind) == 1 and kind not in texts
         else i
-        for i, node in enumerate(nodes)
+        for i, (node, kind) in enumerate(zip(nodes, types, strict=True))
     )  # fmt: skip
 
 
-def _has_type(node: Node) -> bool:
-    return isinstance(node, Map) and isinstance(node.entries.get("type"), Value)
+def _type(node: Node) -> Any:
+    written = node.entries.get("type") if isinstance(node, Map) else None
+    return written.value if isinstance(written, Value) else None
 
 
 def _range(node: Map, kind: str, wrong: Any) -> Node:
@@ -230,7 +247,8 @@ def _range(node: Map, kind: str, wrong: Any) -> Node:
             wrong(f"expected a {words} above 0 as step, found {_found(written)}", written)
             return bottom
         if not on_grid(high - low, step):
-            wrong(f"steps of {step} from {low} do not reach {high}", written, f"the last one would be {low + (high - low) // step * step}")
+            last = low + (high - low) // step * step
+            wrong(f"steps of {step} from {low} do not reach {high}", written, f"the last one would be {last}")
             return bottom
     if (written := node.entries.get("log")) is not None:
         log = plain(written) if isinstance(written, Value) else None
@@ -238,7 +256,8 @@ def _range(node: Map, kind: str, wrong: Any) -> Node:
             wrong(f"expected true or false, found {_found(written)}", written)
             return bottom
         if log and (step is not None or low <= 0):
-            wrong("a logarithmic domain has no step" if step is not None else f"a logarithmic domain begins above 0, not at {low}", written)
+            reason = "has no step" if step is not None else f"begins above 0, not at {low}"
+            wrong(f"a logarithmic domain {reason}", written)
             return bottom
     hole = Range(node.position, kind, low, high, step, bool(log))
     if (written := node.entries.get("default")) is not None:

@@ -43,7 +43,11 @@ def _items(values: list[Any], path: str, depth: int, origin: Origin | None) -> I
     indent = "  " * depth
     for i, value in enumerate(values):
         flat = f"{indent}- {_flow(value)}"
-        if not isinstance(value, Mapping) or not value or (origin is None and len(flat) <= WIDTH and not _nested(value)):
+        if (
+            not isinstance(value, Mapping)
+            or not value
+            or (origin is None and len(flat) <= WIDTH and not _nested(value))
+        ):
             yield flat, origin(f"{path}.{i}") if origin else ""
             continue
         lines = list(_block(value, f"{path}.{i}", depth + 1, origin))

@@ -125,7 +125,9 @@ def _finish(
     count = sum(len(domain.values) or 2 for domain in domains.values())
     if count > ALTERNATIVES_LIMIT:
         where = list(domains.values())[-1].position
-        problems.append(Diagnostic(f"{count:,} alternatives over all domains; at most {ALTERNATIVES_LIMIT:,} are checked", where))
+        problems.append(
+            Diagnostic(f"{count:,} alternatives over all domains; at most {ALTERNATIVES_LIMIT:,} are checked", where)
+        )
     else:
         problems += _wrong_alternatives(root, checked, domains, chosen, catalogue, name)
     if problems:
@@ -151,17 +153,28 @@ def _wrong_alternatives(
             for problem in check(root, here, catalogue, name, checked.written, dirty).problems:
                 if _place(problem) not in known:
                     known.add(_place(problem))
-                    note = () if _inside(problem.position, domain.position) else (f"when {domain.key} is {in_words(value)}",)
+                    note = (
+                        ()
+                        if _inside(problem.position, domain.position)
+                        else (f"when {domain.key} is {in_words(value)}",)
+                    )
                     problems.append(replace(problem, notes=problem.notes + note))
     return problems
 
 
 def _with_variant(
-    root: Map, label: str, changes: Node, variants: Map, definitions: Map | None, catalogue: Catalogue, problems: list[Diagnostic]
+    root: Map,
+    label: str,
+    changes: Node,
+    variants: Map,
+    definitions: Map | None,
+    catalogue: Catalogue,
+    problems: list[Diagnostic],
 ) -> Map:
     if not isinstance(changes, Map):
         hint = f"{label}: {{encoders.image.width: 64}}"
-        problems.append(Diagnostic(f"expected a mapping from paths to values for the variant {label!r}", variants.keys[label], (hint,)))
+        message = f"expected a mapping from paths to values for the variant {label!r}"
+        problems.append(Diagnostic(message, variants.keys[label], (hint,)))
         return root
     for path, value in changes.entries.items():
         node = with_holes(expand(relabel(value, f"variant {label}"), definitions, problems), problems)
@@ -170,7 +183,13 @@ def _with_variant(
 
 
 def _put(
-    root: Map, path: str, value: Node, catalogue: Catalogue, chosen: Mapping[str, Any], at: Position | None, problems: list[Diagnostic]
+    root: Map,
+    path: str,
+    value: Node,
+    catalogue: Catalogue,
+    chosen: Mapping[str, Any],
+    at: Position | None,
+    problems: list[Diagnostic],
 ) -> Map:
     try:
         return put(root, path, value, catalogue, chosen, at)

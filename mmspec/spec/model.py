@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel
-
 from mmspec.spec import emit
 from mmspec.spec.catalogue import Catalogue
 from mmspec.spec.check import Checked, Sections, WiredNode, check
-from mmspec.spec.component import Component, field_names
+from mmspec.spec.component import Component
+from mmspec.spec.describe import record
 from mmspec.spec.diagnostics import Diagnostic, SpecError, did_you_mean, in_words
 from mmspec.spec.domains import Choice, Domain
 from mmspec.spec.overrides import put
@@ -191,24 +190,6 @@ def assemble(
     )
 
 
-def record(component: BaseModel) -> dict[str, Any]:
-    """A component as plain data, `type` first; what is None is left out, being a default."""
-    fields = {key: plain_value(getattr(component, name)) for key, name in field_names(type(component)).items()}
-    first = {"type": fields.pop("type")} if "type" in fields else {}
-    return first | {key: value for key, value in fields.items() if value is not None}
-
-
-def plain_value(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return record(value)
-    if isinstance(value, (tuple, list)):
-        return [plain_value(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: plain_value(item) for key, item in value.items()}
-    return value
-
-
 def _plain(key: str) -> str:
     """A key without its alternatives: the dotted path."""
     return "".join(part.partition("]")[2] if i else part for i, part in enumerate(key.split("[")))
-

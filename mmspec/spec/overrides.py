@@ -43,7 +43,9 @@ def read_override(text: str) -> tuple[str, Position, Node]:
         raise SpecError([Diagnostic("expected PATH=VALUE", whole, ("for example fusion.joint.depth=4",))])
     key = Position(source, 1, 1, 1, len(path) + 1)
     if not value.strip():
-        raise SpecError([Diagnostic(f"no value for {path.strip()}", key, ("`null` takes a value back to its default",))])
+        raise SpecError(
+            [Diagnostic(f"no value for {path.strip()}", key, ("`null` takes a value back to its default",))]
+        )
     return path.strip(), key, read_tree(source, " " * (len(path) + 1) + value)
 
 
@@ -61,7 +63,9 @@ def read_path(text: str, at: Position | None) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def put(root: Map, path: str, value: Node, catalogue: Catalogue, chosen: Mapping[str, Any], at: Position | None = None) -> Map:
+def put(
+    root: Map, path: str, value: Node, catalogue: Catalogue, chosen: Mapping[str, Any], at: Position | None = None
+) -> Map:
     """A copy of the tree with `value` at `path`; `at` is where the path is written.
 
     Raises   SpecError: no such place, with the nearest name.
@@ -83,7 +87,12 @@ class _Edit:
             return self.through(node, steps, key, owner, ())
         if not steps:
             return self.placed(node)
-        if isinstance(node, Value) and isinstance(node.value, str) and owner is not None and issubclass(owner, Component):
+        if (
+            isinstance(node, Value)
+            and isinstance(node.value, str)
+            and owner is not None
+            and issubclass(owner, Component)
+        ):
             node = Map({"type": node}, {"type": node.position}, node.position)
         name, labels = steps[0]
         if not isinstance(node, (Map, List)):
@@ -103,7 +112,9 @@ class _Edit:
 
     def fills(self, hole: Hole) -> bool:
         """Whether the value takes the whole place of a domain, which it then closes."""
-        return not (isinstance(hole, Choice) and isinstance(self.value, Value) and hole.index(self.value.value) is not None)
+        return not (
+            isinstance(hole, Choice) and isinstance(self.value, Value) and hole.index(self.value.value) is not None
+        )
 
     def placed(self, old: Node | None) -> Node | None:
         if isinstance(self.value, Value) and self.value.value is None:
@@ -128,15 +139,19 @@ class _Edit:
         if index is None:
             names = listing(hole.values)
             if labels:
-                raise self.wrong(f"{key!r} has no alternative {labels[0]!r}{did_you_mean(labels[0], map(str, hole.values))}", names)
-            raise self.wrong(f"{key!r} is still open: choose first", f"{key} may be: {names}", f"or say which: {key}[{hole.values[0]}]")
+                near = did_you_mean(labels[0], map(str, hole.values))
+                raise self.wrong(f"{key!r} has no alternative {labels[0]!r}{near}", f"they are: {names}")
+            which = f"or say which: {key}[{hole.values[0]}]"
+            raise self.wrong(f"{key!r} is still open: choose first", f"{key} may be: {names}", which)
         edited = self.put(hole.nodes[index], steps, f"{key}[{hole.values[index]}]", owner)
         if edited is None:
             raise self.wrong("an alternative cannot be deleted")
         nodes = (*hole.nodes[:index], edited, *hole.nodes[index + 1 :])
         return Choice(hole.position, nodes, values_of(nodes), hole.default)
 
-    def owner_below(self, node: Map | List, name: str, key: str, owner: type[BaseModel] | None) -> type[BaseModel] | None:
+    def owner_below(
+        self, node: Map | List, name: str, key: str, owner: type[BaseModel] | None
+    ) -> type[BaseModel] | None:
         """The role or record of what stands under a name."""
         if not key:
             return None
@@ -155,7 +170,9 @@ class _Edit:
         written = child(node, "type")
         return self.catalogue.get(owner, written.value) if isinstance(written, Value) else None
 
-    def unwritten(self, node: Map | List, steps: tuple[Step, ...], key: str, owner: type[BaseModel] | None) -> Node | None:
+    def unwritten(
+        self, node: Map | List, steps: tuple[Step, ...], key: str, owner: type[BaseModel] | None
+    ) -> Node | None:
         """What stands under a name that is not written: its default, where the path goes on inside; None for a new value."""
         name = steps[0][0]
         last = len(steps) == 1
@@ -165,7 +182,9 @@ class _Edit:
             if name in TOP:
                 return None if last else Map({}, {})
             known: list[str] = list(TOP)
-            raise self.wrong(f"there is no section {name!r}{did_you_mean(name, known)}", f"sections are: {listing(known)}")
+            raise self.wrong(
+                f"there is no section {name!r}{did_you_mean(name, known)}", f"sections are: {listing(known)}"
+            )
         if "." not in key and owner is None:
             if last and isinstance(self.value, Map):
                 return None  # a new node
@@ -184,7 +203,9 @@ class _Edit:
             return None
         default = record.model_fields[fields[name]].get_default(call_default_factory=True)
         if not isinstance(default, Component):
-            raise self.wrong(f"there is nothing inside {step(key, name)!r}", "it is not written, and has no parts by default")
+            raise self.wrong(
+                f"there is nothing inside {step(key, name)!r}", "it is not written, and has no parts by default"
+            )
         return from_data(default.model_dump(by_alias=True, exclude_unset=True) | {"type": getattr(default, "type", "")})
 
     def wrong(self, message: str, *notes: str) -> SpecError:

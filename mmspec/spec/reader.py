@@ -151,7 +151,9 @@ class _Reader:
         position = self.place(start.start_mark, event.end_mark)
         if not start.flow_style:  # the end event of a block stands where the next thing begins
             last = children[-1].position if children else None
-            position = position._replace(end_line=last[3] if last else position.line, end_column=last[4] if last else position[2])
+            position = position._replace(
+                end_line=last[3] if last else position.line, end_column=last[4] if last else position[2]
+            )
         if isinstance(collection, Map):
             collection.position = position
             self.add(collection)
@@ -180,7 +182,9 @@ class _Reader:
         self.keys[-1] = None
         if name in holder.entries:
             first = holder.keys[name]
-            self.problem(f"the key {quoted(name)} stands twice", position, f"first on line {first.line if first else 0}")
+            self.problem(
+                f"the key {quoted(name)} stands twice", position, f"first on line {first.line if first else 0}"
+            )
         else:
             holder.entries[name], holder.keys[name] = node, position
 

@@ -52,7 +52,9 @@ def compose(source: Source, folder: Path) -> Map:
         source, folder = current
         root = read_tree(source)
         if not isinstance(root, Map):
-            raise SpecError([Diagnostic(f"expected a mapping of sections, found {in_words(plain(root))}", root.position)])
+            raise SpecError(
+                [Diagnostic(f"expected a mapping of sections, found {in_words(plain(root))}", root.position)]
+            )
         layers.append(root)
         trail.append(str(folder / Path(source.name).name))
         written = root.entries.get("extends")
@@ -84,7 +86,9 @@ class _Expansion:
                 return self.use(node, trail)
             children = {key: self.expand(child, trail) for key, child in node.entries.items()}
             same = all(children[key][0] is child for key, child in node.entries.items())
-            grown: Node = node if same else Map({key: child[0] for key, child in children.items()}, node.keys, node.position)
+            grown: Node = (
+                node if same else Map({key: child[0] for key, child in children.items()}, node.keys, node.position)
+            )
             return self.measured(grown, node, list(children.values()))
         if isinstance(node, List):
             items = [self.expand(item, trail) for item in node.items]
@@ -98,7 +102,9 @@ class _Expansion:
         failed: tuple[Node, int, int] = (Value(None, node.position), 1, 1)
         if not isinstance(name, str) or name not in self.definitions:
             near = did_you_mean(name, self.definitions)
-            found = f"unknown definition {name!r}{near}" if isinstance(name, str) else "expected the name of a definition"
+            found = (
+                f"unknown definition {name!r}{near}" if isinstance(name, str) else "expected the name of a definition"
+            )
             self.wrong(found, written, f"definitions are: {listing(self.definitions)}")
             return failed
         if name in trail:
@@ -132,7 +138,9 @@ def _base(written: Node, folder: Path, trail: list[str]) -> tuple[Source, Path]:
     """The file that `extends` means."""
     name = written.value if isinstance(written, Value) else None
     if not isinstance(name, str) or not name:
-        raise SpecError([Diagnostic("expected a file or the name of a packaged spec", written.position, ("extends: base.yaml",))])
+        raise SpecError(
+            [Diagnostic("expected a file or the name of a packaged spec", written.position, ("extends: base.yaml",))]
+        )
     path = folder / name
     if not path.is_file() and (packaged := shipped.find("specs", name)):
         path = packaged
@@ -143,7 +151,9 @@ def _base(written: Node, folder: Path, trail: list[str]) -> tuple[Source, Path]:
         raise SpecError([Diagnostic(f"more than {EXTENDS_LIMIT} files extend each other", written.position)])
     if not path.is_file():
         near = did_you_mean(name, [*shipped.names("specs"), *(file.name for file in folder.glob("*.yaml"))])
-        raise SpecError([Diagnostic(f"there is no spec {name!r} to extend{near}", written.position, (f"looked in {folder}",))])
+        raise SpecError(
+            [Diagnostic(f"there is no spec {name!r} to extend{near}", written.position, (f"looked in {folder}",))]
+        )
     return read_file(str(path)), path.parent
 
 

@@ -20,7 +20,9 @@ class Input(Component):
 class Node(Component):
     """A named piece of the model that reads inputs or other nodes."""
 
-    from_: str | tuple[str, ...] | None = Field(None, alias="from", description="what it reads; each role has its default")
+    from_: str | tuple[str, ...] | None = Field(
+        None, alias="from", description="what it reads; each role has its default"
+    )
     frozen: bool = Field(False, description="keep its weights fixed in training")
 
 

@@ -27,10 +27,9 @@ _BASED = {"0o": (re.compile(r"0o[0-7]+"), 8), "0x": (re.compile(r"0x[0-9a-fA-F]+
 _STARTS = frozenset("+-.0123456789")
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./+*()-]*(?: [A-Za-z0-9_./+*()-]+)*")
-# what JSON leaves as it is and our reader refuses in a file: DEL, C1, marks of direction, separators, byte order marks
-UNWELCOME = (
-    "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff"  # surrogates cannot be UTF-8 at all
-)
+# what JSON leaves as it is and our reader refuses in a file: DEL, C1, marks of direction, separators, byte order marks, and
+# surrogates, which cannot be UTF-8 at all
+UNWELCOME = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff"
 _ESCAPED = re.compile(f"[{UNWELCOME}]")
 
 

@@ -42,7 +42,8 @@ def settle(node: Node, key: str, chosen: Chosen) -> tuple[Node, str]:
         assert isinstance(node, Choice)
         index = node.index(value)
         assert index is not None
-        node, key = node.nodes[index], f"{key}[{node.values[index]}]"
+        key = f"{key}[{node.values[index]}]"
+        node = node.nodes[index]
     return node, key
 
 

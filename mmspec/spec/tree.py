@@ -72,7 +72,9 @@ def from_data(data: Any, position: Position | None = None) -> Node:
     """The opposite of `plain`, every node at the same place."""
     if isinstance(data, Mapping):
         return Map(
-            {str(key): from_data(child, position) for key, child in data.items()}, dict.fromkeys(map(str, data), position), position
+            {str(key): from_data(child, position) for key, child in data.items()},
+            dict.fromkeys(map(str, data), position),
+            position,
         )
     if isinstance(data, (list, tuple)):
         return List(tuple(from_data(child, position) for child in data), position)
@@ -84,7 +86,7 @@ def child(node: Node | None, step: str | int) -> Node | None:
     if isinstance(node, Map):
         return node.entries.get(str(step))
     if isinstance(node, List):
-        number = int(step) if isinstance(step, int) or step.isdecimal() and len(step) < 7 else -1
+        number = int(step) if isinstance(step, int) or (step.isdecimal() and len(step) < 7) else -1
         return node.items[number] if 0 <= number < len(node.items) else None
     return None
 

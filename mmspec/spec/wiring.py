@@ -45,7 +45,9 @@ class Declared:
         return f"{self.section}.{self.name}"
 
 
-def wire(inputs: Mapping[str, object], nodes: list[Declared], outputs: tuple[str, ...], report: Report) -> list[Declared]:
+def wire(
+    inputs: Mapping[str, object], nodes: list[Declared], outputs: tuple[str, ...], report: Report
+) -> list[Declared]:
     """Fill in every node's `sources` and give the nodes in the order of computation, producers first.
 
     `report` is told of references that lead nowhere, cycles, and what nobody reads.
@@ -118,7 +120,9 @@ class Names:
             names = [known_path.partition(".")[2] for known_path in self.nodes if known_path.startswith(f"{first}.")]
             report(path, f"there is no {reference!r}{did_you_mean(rest, names)}", f"{first} are: {listing(names)}")
         else:
-            report(path, f"there is no node or input {first!r}{did_you_mean(first, known)}", f"there are: {listing(known)}")
+            report(
+                path, f"there is no node or input {first!r}{did_you_mean(first, known)}", f"there are: {listing(known)}"
+            )
 
 
 def _default(node: Declared, inputs: Mapping[str, object], nodes: list[Declared], report: Report) -> bool:
@@ -139,7 +143,9 @@ def _default(node: Declared, inputs: Mapping[str, object], nodes: list[Declared]
         if not node.sources:
             report(here, f"what does the fusion {node.name!r} read? There are no encoders", hint)
         return bool(node.sources)
-    read = {source.path for other in nodes if other.section != "heads" and other is not node for source in other.sources}
+    read = {
+        source.path for other in nodes if other.section != "heads" and other is not node for source in other.sources
+    }
     for section in ("fusion", "decoders") if node.section == "heads" else ("fusion",):
         unread = [other for other in of[section] if other.path not in read]
         if unread:
@@ -209,5 +215,3 @@ def _unused(inputs: Mapping[str, object], nodes: list[Declared], asked: list[str
 def path_of(text: str) -> Path:
     """ "objectives.0.weight" as a path."""
     return tuple(int(part) if part.isdecimal() else part for part in text.split("."))
-
-
