@@ -1,0 +1,47 @@
+"""One column per input of a spec: how a cell (a path, a sentence) becomes a tensor, and examples become a batch.
+
+A new type of input is a class with these methods in a file of its own, and a line in `restore` and in
+`mmspec.data.demand`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from mmspec.data.images import ImageColumn
+from mmspec.data.text import BYTES, TextColumn, open_tokenizer
+from mmspec.errors import UserError
+
+
+class Column(Protocol):
+    """Reads one input."""
+
+    @property
+    def is_file(self) -> bool:
+        """The cell is a path."""
+
+    def read(self, cell: str) -> Tensor:
+        """One example as it is kept in memory.   Raises OSError or ValueError with a few words."""
+
+    def batch(self, examples: Sequence[Tensor]) -> Tensor:
+        """What the model takes."""
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """What `restore` needs, as JSON; larger things become files of the folder."""
+
+
+def restore(record: dict[str, Any], folder: Path) -> Column:
+    """The column that was saved."""
+    match record["type"]:
+        case "image":
+            height, width = record["size"]
+            return ImageColumn(height, width, record["channels"])
+        case "text":
+            name = record["tokenizer"]
+            tokenizer = open_tokenizer(name if name == BYTES else folder / name)
+            return TextColumn(tokenizer, record["length"], record["pad"])
+    raise UserError(f"{folder}: an input of type '{record['type']}' was written by a newer mmspec")

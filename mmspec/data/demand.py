@@ -1,0 +1,106 @@
+"""What a spec asks of its data: a column per input, a column per objective, and how many classes each may have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mmspec.data.columns import Column
+from mmspec.data.images import TYPES, ImageColumn
+from mmspec.data.text import TextColumn, Tokenizer
+from mmspec.spec import SpecError
+
+if TYPE_CHECKING:
+    from mmspec.spec import Diagnostic, ModelSpec
+
+
+@dataclass(frozen=True)
+class Target:
+    """A column of labels.   path: the objective's place in the spec; classes: how many its head can tell apart."""
+
+    path: str
+    column: str
+    head: str
+    classes: int
+
+
+@dataclass(frozen=True)
+class Demand:
+    """columns by the input's name; a target for each objective (several may want one column)."""
+
+    columns: dict[str, Column]
+    targets: tuple[Target, ...]
+
+
+def demand_of(spec: ModelSpec, tokenizer: Tokenizer) -> Demand:
+    """Read a spec's inputs and objectives.
+
+    Raises   SpecError: an input that no column can be read for, too small a vocabulary, no objective to train for, two
+             objectives that want one column with different numbers of classes; all of them at once.
+    """
+    problems: list[Diagnostic] = []
+    columns: dict[str, Column] = {}
+    for name, component in spec.inputs.items():
+        try:
+            columns[name] = _column(component, tokenizer)
+        except _Unfit as unfit:
+            problems.append(spec.diagnostic(f"inputs.{name}.{unfit.field}", unfit.message, hint=unfit.hint))
+
+    targets: list[Target] = []
+    for index, component in enumerate(spec.objectives):
+        objective: Any = component  # its fields are those of its type, which is checked first
+        path = f"objectives.{index}"
+        if objective.type != "cross_entropy":
+            message = f"there is no data for an objective of type '{objective.type}'"
+            problems.append(spec.diagnostic(f"{path}.type", message))
+            continue
+        head = objective.head or next(iter(spec.heads))  # the only one, or the spec would not be valid
+        target = Target(path, objective.target, head, _classes(spec.heads[head]))
+        targets.append(target)
+        known = next(other for other in targets if other.column == target.column)
+        if known.classes != target.classes:
+            message = f"the column '{target.column}' has {known.classes} classes for '{known.head}'"
+            problems.append(spec.diagnostic(f"{path}.target", f"{message} and {target.classes} for '{target.head}'"))
+    if not spec.objectives:
+        problems.append(spec.diagnostic("objectives", "there is nothing to train for", hint=_OBJECTIVE))
+    refuse(problems)
+    return Demand(columns, tuple(targets))
+
+
+def refuse(problems: Iterable[Diagnostic]) -> None:
+    """Raise SpecError with all of these, if there are any."""
+    problems = tuple(problems)
+    if problems:
+        raise SpecError(problems)
+
+
+_OBJECTIVE = "objectives: [{type: cross_entropy, head: <a head>, target: <a column of the data>}]"
+
+
+class _Unfit(Exception):
+    """An input that the data cannot fill."""
+
+    def __init__(self, field: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.field, self.message, self.hint = field, message, hint
+
+
+def _column(component: Any, tokenizer: Tokenizer) -> Column:
+    match component.type:
+        case "image":
+            if component.channels not in TYPES:
+                raise _Unfit("channels", f"a picture has 1 channel (grey) or 3 (RGB), not {component.channels}")
+            size = component.size
+            height, width = (size, size) if isinstance(size, int) else size
+            return ImageColumn(height, width, component.channels)
+        case "text":
+            if component.vocab_size < tokenizer.vocabulary:
+                message = f"the tokenizer has {tokenizer.vocabulary} tokens, the vocabulary only {component.vocab_size}"
+                raise _Unfit("vocab_size", message, f"vocab_size: {tokenizer.vocabulary}")
+            return TextColumn(tokenizer, component.length, component.pad)
+    raise _Unfit("type", f"there is no reader for an input of type '{component.type}'; there is one for: image, text")
+
+
+def _classes(head: Any) -> int:
+    return int(head.classes)

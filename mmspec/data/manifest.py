@@ -1,0 +1,263 @@
+"""The user's own data: a CSV or JSON Lines file with a row per example.
+
+    image,text,answer,split
+    scans/001.png,which digit is this?,seven,training
+
+A column for each input of the spec, by its name (a picture's path, relative to the manifest; a text), and one for each
+objective's `target`. Two more may be there: `split` (training, validation, test) and `group` (accuracy is also told
+by it). Without `split`, rows are dealt 80 / 10 / 10 by a seeded shuffle, and rows that share a picture stay together.
+Everything that is wrong is told at once, before anything starts: every picture is read once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mmspec.data.batch import SPLITS, Batch, generator, rows_of_step, split_rows
+from mmspec.data.columns import Column
+from mmspec.data.demand import Demand, demand_of
+from mmspec.data.images import ImageColumn, vary
+from mmspec.data.labels import classes_of, index_of
+from mmspec.data.preprocessing import Preprocessing, describe, length_problem
+from mmspec.data.table import Problems, Row, listed, read_table
+from mmspec.data.text import Tokenizer
+from mmspec.errors import UserError
+
+if TYPE_CHECKING:
+    from mmspec.spec import ModelSpec
+
+SPLIT, GROUP = "split", "group"
+SPLIT_NAMES = {
+    "training": "training", "train": "training",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "test": "test",
+}  # fmt: skip
+SHARES = {"training": 0.8, "validation": 0.1, "test": 0.1}
+KEPT_BYTES = 2**30  # decoded pictures up to this are kept in memory; more are read again for each batch
+
+
+class Manifest:
+    """The data set of one manifest for one spec.
+
+    Raises   UserError: the file, its columns, or any row of it; SpecError: an input that no column can be read for.
+    """
+
+    def __init__(
+        self, path: Path, spec: ModelSpec, tokenizer: Tokenizer, split_seed: int, augment: float | None
+    ) -> None:
+        demand = demand_of(spec, tokenizer)
+        problems = Problems(path)
+        columns, rows = read_table(path, problems)
+        self.name = str(path)
+        self.notes = _check_columns(path, columns, demand)
+        self._path, self._demand = path, demand
+        self._augment = augment or 0.0
+        self._split_seed = split_seed
+
+        self._stores = {
+            name: _Store(name, column, rows, path.parent, problems) for name, column in demand.columns.items()
+        }
+        self.targets = demand.targets
+        judged = {target.column: target for target in demand.targets}
+        self._classes = {column: classes_of(target, rows, problems) for column, target in judged.items()}
+        given = SPLIT in columns
+        if given:
+            _check_splits(rows, problems)
+        problems.refuse(len(rows))
+
+        self._count = len(rows)
+        self._labels = {
+            column: torch.tensor([index_of(row.cells[column], names) for row in rows])
+            for column, names in self._classes.items()
+        }
+        self.groups = tuple(sorted({row.cells.get(GROUP, "") for row in rows})) if GROUP in columns else ()
+        place = {group: index for index, group in enumerate(self.groups)}
+        self._group_of = torch.tensor([place.get(row.cells.get(GROUP, ""), 0) for row in rows])
+        self._rows = _given_splits(rows) if given else self._deal(split_seed)
+        self._split_is_given = given
+        for split in ("training", "validation"):
+            if not len(self._rows[split]):
+                why = "" if given else "; it takes at least 3 different pictures or rows to split"
+                raise UserError(f"{path} has no {split} rows{why}")
+        self.preprocessing = Preprocessing(
+            demand.columns, {target.head: self._classes[target.column] for target in demand.targets}
+        )
+
+    def examples(self, split: str) -> int:
+        return len(self._rows[split])
+
+    def training_batch(self, step: int, size: int, seed: int) -> Batch:
+        rows = self._rows["training"]
+        batch = self._batch(rows[rows_of_step(step, size, len(rows), seed)])
+        if self._augment:
+            random = generator("manifest", seed, step)
+            for name, column in self._demand.columns.items():
+                if isinstance(column, ImageColumn):
+                    shape = (column.height, column.width)
+                    batch.inputs[name] = vary(batch.inputs[name], shape, self._augment, random)
+        return batch
+
+    def evaluation_batches(self, split: str, size: int) -> Iterator[Batch]:
+        rows = self._rows[split]
+        for store in self._stores.values():
+            if not store.column.is_file:  # texts alike in length share a batch
+                rows = rows[store.lengths[rows].sort(stable=True).indices]
+                break
+        for start in range(0, len(rows), size):
+            yield self._batch(rows[start : start + size])
+
+    def baselines(self, split: str) -> dict[str, float]:
+        """The commonest label; and the best from one input alone, where each of its values has 5 rows on average.
+
+        For several objectives: of the first.
+        """
+        column = next(iter(self._labels))
+        rows = self._rows[split].tolist()
+        if not rows:
+            return {}
+        labels = [int(self._labels[column][row]) for row in rows]
+        result = {"commonest label": max(Counter(labels).values()) / len(rows)}
+        for name, store in self._stores.items():
+            values = [store.key[row] for row in rows]
+            distinct = len(set(values))
+            if len(self._stores) > 1 and 1 < distinct <= len(rows) / 5:
+                best: dict[int, int] = {}
+                for (value, _), count in Counter(zip(values, labels, strict=True)).items():
+                    best[value] = max(best.get(value, 0), count)
+                result[f"{name} alone"] = sum(best.values()) / len(rows)
+        return result
+
+    def describe(self) -> dict[str, Any]:
+        training = self._rows["training"]
+        return {
+            "data": self.name,
+            "rows": {split: self.examples(split) for split in SPLITS},
+            "split": "given" if self._split_is_given else "dealt 80 / 10 / 10, rows with one picture together",
+            "split_seed": None if self._split_is_given else self._split_seed,
+            "augment": self._augment,
+            "training_labels": {
+                column: _counts(self._labels[column][training], names) for column, names in self._classes.items()
+            },
+        }
+
+    def _batch(self, rows: Tensor) -> Batch:
+        chosen = rows.tolist()
+        inputs = {name: store.batch(chosen) for name, store in self._stores.items()}
+        targets = {column: labels[rows] for column, labels in self._labels.items()}
+        return Batch(inputs, targets, self._group_of[rows], torch.ones(len(rows), dtype=torch.float64))
+
+    def _deal(self, seed: int) -> dict[str, Tensor]:
+        """Distinct pictures (or rows, where no input is a file) are dealt; their rows follow them."""
+        files = [store for store in self._stores.values() if store.column.is_file]
+        unit = torch.tensor(files[0].key) if files else torch.arange(self._count)
+        units = int(unit.max()) + 1
+        dealt = split_rows(units, SHARES, seed)
+        for split in ("validation", "test"):
+            if not len(dealt[split]) and len(dealt["training"]) > 1:  # small files: one each
+                dealt[split], dealt["training"] = dealt["training"][:1], dealt["training"][1:]
+        return {split: torch.isin(unit, which).nonzero()[:, 0] for split, which in dealt.items()}
+
+
+class _Store:
+    """The cells of one input, each distinct one read once.   key: the distinct cell of each row."""
+
+    def __init__(self, name: str, column: Column, rows: list[Row], folder: Path, problems: Problems) -> None:
+        self.name, self.column = name, column
+        lines: dict[str, list[int]] = {}
+        for row in rows:
+            if name in row.cells:
+                lines.setdefault(row.cells[name], []).append(row.line)
+            else:
+                problems.add(row.line, f"{name}: the cell is empty")
+        place = {cell: index for index, cell in enumerate(lines)}
+        self.key = [place.get(row.cells.get(name, ""), 0) for row in rows]
+        self._cells = [str(folder / cell) if column.is_file else cell for cell in lines]
+        self._kept: list[Tensor] | None = []
+        kept_bytes, longest = 0, 0
+        for cell, read in zip(lines, self._read_all(self._cells), strict=True):
+            message = read if isinstance(read, str) else length_problem(column, read)
+            if message:
+                for line in lines[cell]:
+                    problems.add(line, f"{name}: {message}" + (f": {cell}" if column.is_file else ""))
+            if isinstance(read, Tensor):
+                longest = max(longest, len(read))
+                kept_bytes += read.nbytes
+                if kept_bytes > KEPT_BYTES:
+                    self._kept = None
+                if self._kept is not None:
+                    self._kept.append(read)
+        limit = getattr(column, "length", None)
+        if limit is not None and longest > limit:
+            problems.hints.append(f"the longest text has {longest} tokens: inputs.{name}.length of the spec is {limit}")
+
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens of each row, i64[rows]; texts are always kept."""
+        assert self._kept is not None
+        sizes = torch.tensor([len(example) for example in self._kept])
+        return sizes[torch.tensor(self.key)]
+
+    def batch(self, rows: list[int]) -> Tensor:
+        if self._kept is not None:
+            return self.column.batch([self._kept[self.key[row]] for row in rows])
+        cells = [self._cells[self.key[row]] for row in rows]
+        examples = list(self._read_all(cells))
+        for cell, example in zip(cells, examples, strict=True):
+            if isinstance(example, str):
+                raise UserError(f"{cell} was there when training began; now: {example}")
+        return self.column.batch([example for example in examples if isinstance(example, Tensor)])
+
+    def _read_all(self, cells: Iterable[str]) -> Iterator[Tensor | str]:
+        """Each cell's example, or what is wrong with it. Files are read by threads: decoding lets others run."""
+
+        def read(cell: str) -> Tensor | str:
+            try:
+                return self.column.read(cell)
+            except (OSError, ValueError) as error:
+                return describe(error)
+
+        if not self.column.is_file:
+            yield from map(read, cells)
+            return
+        with ThreadPoolExecutor() as pool:
+            yield from pool.map(read, cells)
+
+
+def _check_columns(path: Path, columns: list[str], demand: Demand) -> tuple[str, ...]:
+    wanted = list(dict.fromkeys([*demand.columns, *(target.column for target in demand.targets)]))
+    missing = [name for name in wanted if name not in columns]
+    if missing:
+        near = [f"'{near[0]}' for '{name}'?" for name in missing if (near := get_close_matches(name, columns, 1))]
+        raise UserError(
+            f"{path}: the spec wants {listed(wanted)}; there is no column {listed(missing)}"
+            f" (the columns are: {listed(columns)})" + (f"; did you mean {' '.join(near)}" if near else "")
+        )
+    unused = [name for name in columns if name not in (*wanted, SPLIT, GROUP)]
+    return (f"columns that are not used: {listed(unused)}",) if unused else ()
+
+
+def _check_splits(rows: list[Row], problems: Problems) -> None:
+    for row in rows:
+        value = row.cells.get(SPLIT, "").strip()
+        if value.lower() not in SPLIT_NAMES:
+            problems.add(row.line, f"{SPLIT}: '{value}' is not one of training, validation, test")
+
+
+def _given_splits(rows: list[Row]) -> dict[str, Tensor]:
+    names = [SPLIT_NAMES[row.cells[SPLIT].strip().lower()] for row in rows]
+    return {
+        split: torch.tensor([index for index, name in enumerate(names) if name == split], dtype=torch.long)
+        for split in SPLITS
+    }
+
+
+def _counts(labels: Tensor, names: tuple[str, ...]) -> dict[str, int]:
+    return dict(zip(names, torch.bincount(labels, minlength=len(names)).tolist(), strict=True))

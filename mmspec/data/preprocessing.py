@@ -1,0 +1,94 @@
+"""What prediction needs of the data: how each input is read, and what the classes of each head are called.
+
+Saved as `preprocessing.json` (and `tokenizer.json` where there is one) in the folder `data/` of a trained model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mmspec.data.columns import Column, restore
+from mmspec.errors import UserError
+from mmspec.files import write_atomically
+
+FILE = "preprocessing.json"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """columns by input, names of the classes by head."""
+
+    columns: Mapping[str, Column]
+    answers: Mapping[str, tuple[str, ...]]
+
+    def read(self, inputs: Mapping[str, str]) -> dict[str, Tensor]:
+        """One example as the model takes it: a batch of one.
+
+        Raises   UserError: an input is missing or unknown, a file is unreadable, a text is too long; all at once.
+        """
+        problems = [f"there is no input '{name}'" for name in inputs if name not in self.columns]
+        problems += [f"the input '{name}' is missing" for name in self.columns if name not in inputs]
+        tensors: dict[str, Tensor] = {}
+        for name, column in self.columns.items():
+            if name not in inputs:
+                continue
+            try:
+                example = column.read(inputs[name])
+                too_long = length_problem(column, example)
+                if too_long:
+                    raise ValueError(too_long)
+                tensors[name] = column.batch([example])
+            except (OSError, ValueError) as error:
+                problems.append(f"{name}: {describe(error)}: {inputs[name]}")
+        if problems:
+            known = ", ".join(self.columns)
+            raise UserError("; ".join(problems) + f" (the model takes: {known})")
+        return tensors
+
+    def save(self, folder: Path) -> None:
+        """Write into an existing folder."""
+        record = {
+            "format": 1,
+            "inputs": {name: column.save(folder) for name, column in self.columns.items()},
+            "answers": {head: list(names) for head, names in self.answers.items()},
+        }
+        write_atomically(folder / FILE, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+    @staticmethod
+    def load(folder: Path) -> Preprocessing:
+        """Read what `save` wrote.
+
+        Raises   UserError: there is none, or it is not ours.
+        """
+        path = folder / FILE
+        try:
+            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            columns = {name: restore(saved, folder) for name, saved in record["inputs"].items()}
+            return Preprocessing(columns, {head: tuple(names) for head, names in record["answers"].items()})
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}; is this the folder of a trained model?") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} was not written by mmspec, or was changed since: {error!r}") from error
+
+
+def length_problem(column: Column, example: Tensor) -> str | None:
+    """Why an example is too long for its input, or None."""
+    longest: int | None = getattr(column, "length", None)
+    if longest is None or len(example) <= longest:
+        return None
+    return f"{len(example)} tokens where the model takes {longest}"
+
+
+def describe(error: Exception) -> str:
+    """An error of reading a file, in a few words and without its path."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error)

@@ -1,0 +1,37 @@
+"""A data set by the name that a recipe gives it: `digits_questions`, or the path of a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmspec.data.batch import Dataset
+from mmspec.data.digits import NAME, DigitsQuestions
+from mmspec.data.manifest import Manifest
+from mmspec.data.text import BYTES, open_tokenizer
+from mmspec.errors import UserError
+
+if TYPE_CHECKING:
+    from mmspec.spec import ModelSpec
+
+
+def open_data(
+    name: str | Path,
+    spec: ModelSpec,
+    *,
+    tokenizer: str | Path = BYTES,
+    split_seed: int = 0,
+    augment: float | None = None,
+) -> Dataset:
+    """Open, check everything, and keep in memory what fits.
+
+    augment   strength of the small affine variation in training; None: 1 for digits, 0 for a manifest
+
+    Raises   UserError, SpecError: all that is wrong with the data, or with the spec for this data.
+    """
+    words = open_tokenizer(tokenizer)
+    if name == NAME:
+        return DigitsQuestions(spec, words, split_seed, augment)
+    if Path(name).suffix.lower() not in (".csv", ".jsonl"):
+        raise UserError(f"data: '{name}' is neither {NAME} nor a manifest (a file that ends in .csv or .jsonl)")
+    return Manifest(Path(name), spec, words, split_seed, augment)

@@ -1,0 +1,134 @@
+"""Sentences: to token ids by the built-in bytes or by a tokenizer.json, padded to the longest of a batch.
+
+The built-in tokenizer needs no file and no training: the byte b of the UTF-8 text is the id b + 1, and 0 is padding,
+so that it needs a vocabulary of 257 and knows every language. A `tokenizer.json` (the format of Hugging Face's
+tokenizers) is read by the package of that name, with the special tokens that the file adds; its own padding and
+truncation are switched off.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from mmspec.errors import UserError
+from mmspec.files import write_atomically
+
+BYTES = "bytes"
+FILE = "tokenizer.json"
+
+
+class Tokenizer(Protocol):
+    """Text to ids."""
+
+    @property
+    def vocabulary(self) -> int:
+        """The embedding rows needed: the largest id plus one."""
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def save(self, folder: Path) -> str:
+        """Write what `open_tokenizer` needs into a folder; its name there, or `bytes`."""
+
+
+@dataclass(frozen=True)
+class ByteTokenizer:
+    """One id per byte: b + 1; 0 is padding."""
+
+    vocabulary: int = 257
+
+    def encode(self, text: str) -> list[int]:
+        return [byte + 1 for byte in text.encode()]
+
+    def save(self, folder: Path) -> str:
+        return BYTES
+
+
+@dataclass(frozen=True)
+class FileTokenizer:
+    """A tokenizer.json, kept as its text: saved and compared as it was read."""
+
+    source: str
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer as HuggingFaceTokenizer
+
+        tokenizer = HuggingFaceTokenizer.from_str(self.source)
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
+
+    @cached_property
+    def vocabulary(self) -> int:
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text).ids)
+
+    def save(self, folder: Path) -> str:
+        write_atomically(folder / FILE, self.source)
+        return FILE
+
+
+def open_tokenizer(name: str | Path) -> Tokenizer:
+    """`bytes`, or the path of a tokenizer.json.
+
+    Raises   UserError: no such file, not a tokenizer.json, or the package `tokenizers` is missing.
+    """
+    if name == BYTES:
+        return ByteTokenizer()
+    try:
+        source = Path(name).read_text(encoding="utf-8")
+        json.loads(source)
+    except OSError as error:
+        hint = f"it may be '{BYTES}' or the path of a tokenizer.json"
+        raise UserError(f"cannot read the tokenizer {name}: {error.strerror}; {hint}") from error
+    except ValueError as error:
+        raise UserError(f"{name} is not a tokenizer.json: {error}") from error
+    tokenizer = FileTokenizer(source)
+    try:
+        tokenizer.vocabulary  # noqa: B018  # reads the file now, not in the first batch
+    except ImportError as error:
+        raise UserError(f"reading {name} needs the package tokenizers: pip install 'mmspec[tokenizers]'") from error
+    except Exception as error:  # the package raises bare Exception on what it cannot read
+        raise UserError(f"{name} is not a tokenizer.json: {error}") from error
+    return tokenizer
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """How an input of type `text` is read.   length: tokens at most; pad: the id that the spec calls padding."""
+
+    tokenizer: Tokenizer
+    length: int
+    pad: int = 0
+
+    is_file = False
+
+    def read(self, text: str) -> Tensor:
+        """i64[N] of one text, not padded and not cut; whether it is short enough is for the caller to say.
+
+        Raises   ValueError: no tokens, or a token with the id of padding (the model would not see it).
+        """
+        ids = self.tokenizer.encode(text)
+        if not ids:
+            raise ValueError("empty text")
+        if self.pad in ids:
+            raise ValueError(f"the tokenizer gives token {ids.index(self.pad) + 1} the id {self.pad}, which is padding")
+        return torch.tensor(ids)
+
+    def batch(self, examples: Sequence[Tensor]) -> Tensor:
+        """i64[B, N], N the longest of these."""
+        return pad_sequence(list(examples), batch_first=True, padding_value=self.pad)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        return {"type": "text", "tokenizer": self.tokenizer.save(folder), "length": self.length, "pad": self.pad}
