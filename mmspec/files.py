@@ -61,6 +61,8 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
         yield temporary
         with located(path):
             for file in temporary.rglob("*"):
+                if file.is_file():  # some writers keep what they write to themselves
+                    os.chmod(file, 0o666 & ~_umask())
                 _flush(file)
             old = None
             if path.exists():

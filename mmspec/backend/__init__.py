@@ -1,5 +1,7 @@
 """From graphs to torch: modules, and the source of the same modules. The first room that imports torch."""
 
 from mmspec.backend.build import build, build_graph, build_objectives, load_state
+from mmspec.backend.folder import read_folder, write_folder
+from mmspec.backend.source import source
 
-__all__ = ["build", "build_graph", "build_objectives", "load_state"]
+__all__ = ["build", "build_graph", "build_objectives", "load_state", "read_folder", "source", "write_folder"]

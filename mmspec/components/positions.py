@@ -64,4 +64,4 @@ class Learned2d(Position):
             raise ShapeError(f"learned_2d positions need an even width, not {x.width}", "width")
         rows = g.parameter("row_position", grid[0], x.width // 2)
         columns = g.parameter("column_position", grid[1], x.width // 2)
-        return x + g.emit("grid", rows, columns)
+        return x + g.emit("grid", rows, columns).named("position")

@@ -38,8 +38,8 @@ def line(op: Op, names: Mapping[int, str]) -> str:
     elif op.bodies:
         kind = f"{op.kind} {op.bodies[0].name}"
     said = ", ".join(f"{key}: {_plain(value)}" for key, value in arguments.items())
-    name = "" if op.kind in ("call", "define") or not op.name else f"{op.name} = " if op.name != op.outputs[0].name else ""
-    return f"{outputs} = {name}{kind}({inputs})" + (f" {{{said}}}" if said else "")
+    module = f"{op.name}: " if op.name and op.name != op.outputs[0].name else ""
+    return f"{outputs} = {module}{kind}({inputs})" + (f" {{{said}}}" if said else "")
 
 
 def value_names(graph: Graph, prefix: str = "") -> dict[int, str]:

@@ -141,7 +141,7 @@ class Scope:
 
         def attend(g: Scope, x: Value, context: Value) -> Value:
             query, key, value = (
-                g.emit("split_heads", g.linear(name, source, width), heads=heads)
+                g.emit("split_heads", g.linear(name, source, width), heads=heads).named(name)
                 for name, source in (("query", x), ("key", context), ("value", context))
             )
             mask = () if context.mask is None else (context.mask,)
@@ -149,7 +149,7 @@ class Scope:
             object.__setattr__(mixed, "mask", x.mask)
             return g.linear("output", mixed, x.width)
 
-        kind = "SelfAttention" if x is context else "CrossAttention"
+        kind = ("Masked" if context.mask is not None else "") + ("SelfAttention" if x is context else "CrossAttention")
         arguments = {"width": x.width, "context_width": context.width, "heads": heads, "inner_width": width}
         result = self.call(name, kind, attend, x, context, arguments=arguments, doc=f"{heads} heads")
         assert isinstance(result, Value)
@@ -292,13 +292,24 @@ class Scope:
         self._append("define", "readout", (), (read,), {}, bodies=(graph,))
         return head, (read,), [inner.receive(value) for value in trial.handed(graph)]
 
-    def experts(self, name: str, count: int, body: Body, x: Value, logits: Value, *, k: int, balance: float) -> Value:
+    def experts(
+        self,
+        name: str,
+        count: int,
+        body: Body,
+        x: Value,
+        logits: Value,
+        *,
+        k: int,
+        balance: float,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> Value:
         """Copies of `body` (tokens [T, D] -> [T, D]); each token goes to the `k` that its logits [B, N, count] favour."""
         inner = Scope("Expert", self, path=f"{self.path}{name}.*.")
         rows = product(x.shape[:-1]) * k
         result = body(inner, inner.input("x", (rows, x.width)))
         assert isinstance(result, Value)
-        graph = inner.close({"y": result}, "", None)
+        graph = inner.close({"y": result}, "", arguments)
         y = Value(name, (*x.shape[:-1], result.width), x.dtype, self, x.mask)
         loss = Value("balance", (), "f32", self)
         inputs = (x, logits) if x.mask is None else (x, logits, x.mask)

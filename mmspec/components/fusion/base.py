@@ -60,12 +60,12 @@ class TokenFusion(Fusion):
     def feed_forward(self, g: Scope, x: Value) -> Value:
         """A feed-forward sublayer with its residual and norm:  norm(x + FF(x))"""
         mixed = feed_forward(g, "feed_forward", x, expansion=self.expansion, router=self.router)
-        return g.norm("feed_forward_norm", x + g.dropout("feed_forward_dropout", mixed, self.dropout))
+        return g.norm("feed_forward_norm", x + g.dropout("feed_forward_dropout", mixed, self.dropout)).named("x")
 
     def attend(self, g: Scope, name: str, x: Value, context: Value, heads: int) -> Value:
         """An attention sublayer with its residual and norm:  norm(x + Attention(x, context))"""
         seen = g.attention(name, x, context, heads)
-        return g.norm(f"{name}_norm", x + g.dropout(f"{name}_dropout", seen, self.dropout))
+        return g.norm(f"{name}_norm", x + g.dropout(f"{name}_dropout", seen, self.dropout)).named("x")
 
 
 class AttentiveFusion(TokenFusion):

@@ -39,7 +39,10 @@ class TopK(TokenRouter):
 
         def mixture(g: Scope, x: Value) -> Value:
             logits = g.linear("router", x, self.experts, bias=False, init=Init("normal", 0.02))
-            return g.experts("experts", self.experts, network, x, logits, k=self.k, balance=self.balance)
+            return g.experts(
+                "experts", self.experts, network, x, logits,
+                k=self.k, balance=self.balance, arguments={"width": x.width, "hidden": hidden},
+            )  # fmt: skip
 
         arguments = {"width": x.width, "experts": self.experts, "k": self.k, "hidden": hidden}
         y: Value = g.call(name, "MixtureOfExperts", mixture, x, arguments=arguments, doc=f"each token meets {self.k} of {self.experts} experts")

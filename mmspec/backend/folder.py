@@ -1,0 +1,70 @@
+"""The folder that a build writes, and that training, prediction and export read.
+
+    spec.yaml            resolved: every default written out
+    model.py             the same model as stand-alone source, torch only
+    model.safetensors    its weights, by our names
+    profile.json         its price
+    diagram.svg          its picture
+
+A trained folder has metrics.json and data/ besides.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from mmspec import __version__
+from mmspec.backend.build import build
+from mmspec.backend.source import source
+from mmspec.components import load
+from mmspec.cost import profile
+from mmspec.drawing import draw
+from mmspec.errors import UserError
+from mmspec.files import replace_folder
+from mmspec.passes import lower
+from mmspec.spec import ModelSpec
+
+FILES = ("spec.yaml", "model.py", "model.safetensors", "profile.json", "diagram.svg")
+
+
+def write_folder(
+    spec: ModelSpec, module: nn.Module, out: str | Path, extra: Callable[[Path], None] | None = None
+) -> dict[str, Any]:
+    """Write the folder of a built model whole, or not at all; returns what profile.json says. `extra(folder)` adds files
+    before it appears.   Raises UserError: `out` is a folder that we did not write.   Failure: the disk is full."""
+    graph = lower(spec)
+    price = profile(spec, graph=graph)
+    with replace_folder(out) as folder:
+        (folder / "spec.yaml").write_text(spec.to_yaml())
+        (folder / "model.py").write_text(source(graph, header(spec.name, graph.name)))
+        state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt", "mmspec": __version__})
+        (folder / "profile.json").write_text(json.dumps(price.to_dict(), indent=2) + "\n")
+        (folder / "diagram.svg").write_text(draw(graph, price))
+        if extra is not None:
+            extra(folder)
+    return price.to_dict()
+
+
+def read_folder(path: str | Path) -> tuple[ModelSpec, nn.Module]:
+    """The spec and the model, with its weights, of a folder that `write_folder` wrote.   Raises UserError, SpecError."""
+    folder = Path(path)
+    missing = [name for name in ("spec.yaml", "model.safetensors") if not (folder / name).is_file()]
+    if missing:
+        raise UserError(f"{folder} is not the folder of a built model: it has no {' and no '.join(missing)}")
+    spec = load(folder / "spec.yaml")
+    return spec, build(spec, weights=folder / "model.safetensors")
+
+
+def header(name: str, class_name: str) -> str:
+    return f"""{name}, compiled by mmspec {__version__}. Needs torch only.
+
+    model = {class_name}()
+    model.load_state_dict(safetensors.torch.load_file("model.safetensors"))
+    model.eval()"""
