@@ -12,7 +12,7 @@ from mmspec.spec import names, wiring
 from mmspec.spec.catalogue import Catalogue
 from mmspec.spec.complaints import complaints
 from mmspec.spec.component import Component
-from mmspec.spec.diagnostics import Diagnostic, did_you_mean, in_words, listing
+from mmspec.spec.diagnostics import Diagnostic, did_you_mean, in_words, listing, nearest
 from mmspec.spec.overrides import TOP
 from mmspec.spec.roles import NODE_SECTIONS, SECTIONS, Halting, Node, Objective
 from mmspec.spec.selection import Chosen, data, find
@@ -74,8 +74,10 @@ class _Check:
 
     def run(self, name: str) -> Checked:
         self.keys()
+        items = {section: self.items(section) for section in SECTIONS}
+        sound = not self.problems
         for section, role in SECTIONS.items():
-            for item in self.items(section):
+            for item in items[section]:
                 self.component(section, item, role)
         checked = Checked(self.problems, self.written, self.text("name", name), self.text("description", ""))
         if not names.is_spec_name(checked.name):
@@ -83,13 +85,14 @@ class _Check:
             self.report(("name",), message)
         self.names()
         checked.outputs = self.outputs()
-        self.wire(checked)
+        if sound:  # else it would complain of what is missing for another reason
+            self.wire(checked)
         return checked
 
     def report(self, path: Path, message: str, *notes: str, at_key: bool = False) -> None:
         place = find(self.root, path, self.chosen)
         position = place.key if at_key and place.whole else place.position
-        if position is None or (not place.whole and place.node is self.root):
+        if position is None or place.node is self.root:
             position = self.beginning()
         self.problems.append(Diagnostic(message, position, notes))
 
@@ -98,14 +101,15 @@ class _Check:
         return place and place._replace(end_line=place.line, end_column=place.column + 1)
 
     def keys(self) -> None:
-        entries = self.root.entries
-        for key in entries:
-            if key not in TOP:
-                near = did_you_mean(key, (*TOP, "extends", "definitions", "variants"))
-                self.report((key,), f"unknown section {key!r}{near}", f"sections are: {listing(TOP)}", at_key=True)
-        if "inputs" not in entries:
+        entries, sections = self.root.entries, (*TOP, "extends", "definitions", "variants")
+        unknown = [key for key in entries if key not in TOP]
+        meant = {nearest(key, sections) for key in unknown}
+        for key in unknown:
+            near = did_you_mean(key, sections)
+            self.report((key,), f"unknown section {key!r}{near}", f"sections are: {listing(sections)}", at_key=True)
+        if "inputs" not in entries and "inputs" not in meant:
             self.report((), "missing section 'inputs'", "inputs: {image: {type: image, size: 32, channels: 3}}")
-        if not any(section in entries for section in NODE_SECTIONS):
+        if not any(section in entries or section in meant for section in NODE_SECTIONS):
             self.report((), "nothing to compute: a spec needs 'encoders', 'fusion' or 'heads'")
 
     def text(self, key: str, default: str) -> str:
@@ -122,19 +126,19 @@ class _Check:
         node = self.root.entries.get(section)
         if node is None:
             return []
-        if section == "objectives":
-            if isinstance(node, List) and len(node.items) <= SECTION_LIMIT:
-                return [str(i) for i in range(len(node.items))]
-            expected = f"a list of at most {SECTION_LIMIT:,} objectives"
-        else:
-            if isinstance(node, Map) and 0 < len(node.entries) <= SECTION_LIMIT:
-                return list(node.entries)
-            expected = f"a mapping from names to components (at most {SECTION_LIMIT:,})"
-        found = (
-            in_words(data(node, section, self.chosen)) if not isinstance(node, Map) else f"one of {len(node.entries):,}"
-        )
-        self.report((section,), f"expected {expected} in {section!r}, found {found}")
-        return []
+        items = list(node.entries) if isinstance(node, Map) else []
+        if isinstance(node, List):
+            items = [str(i) for i in range(len(node.items))]
+        if not isinstance(node, List if section == "objectives" else Map) or (not items and section != "objectives"):
+            expected = "a list" if section == "objectives" else "a mapping from names to components"
+            value = data(node, section, self.chosen)
+            found = in_words(value) if value != {} else "an empty one"
+            self.report((section,), f"expected {expected} in {section!r}, found {found}")
+            return []
+        if len(items) > SECTION_LIMIT:
+            self.report((section,), f"{section!r} has {len(items):,} components; at most {SECTION_LIMIT:,} are read")
+            return []
+        return items
 
     def component(self, section: str, item: str, role: type[Component]) -> None:
         if self.dirty is not None and (section, item) not in self.dirty and item in self.previous.get(section, ()):
@@ -192,7 +196,6 @@ class _Check:
     def wire(self, checked: Checked) -> None:
         declared = [self.declared(section, item) for section in NODE_SECTIONS for item in self.raw_or_written(section)]
         inputs = self.items_of("inputs")
-        before = len(self.problems)
         ordered = wiring.wire(inputs, declared, checked.outputs, self.report)
         heads = {node.name: node for node in declared if node.section == "heads"}
         sections = {section: dict(components) for section, components in self.written.items()}
@@ -205,7 +208,7 @@ class _Check:
             self.judged(objective, int(i), list(heads)) for i, objective in self.written["objectives"].items()
         )
         checked.sections = sections
-        if len(self.problems) > before or self.problems:
+        if self.problems or self.raw:
             return
         checked.nodes = tuple(
             WiredNode(node.path, component.role, node.name, component, tuple(node.sources))
@@ -223,6 +226,8 @@ class _Check:
         else:
             value = self.raw[section, name]
             reads = value.get("from") if isinstance(value, Mapping) else None
+            if not isinstance(value, (Mapping, str)):
+                return wiring.Declared(section, name, (), broken=True)
         is_list = isinstance(reads, tuple)
         listed = reads if is_list or reads is None else (reads,)
         if listed is not None and (not listed or not all(isinstance(item, str) for item in listed)):

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from mmspec.spec.catalogue import Catalogue, type_of
 from mmspec.spec.component import Component, FieldError, Misfit, field_names, is_concrete
 from mmspec.spec.diagnostics import did_you_mean, in_words, listing, nearest
-from mmspec.spec.tree import Path, dotted
+from mmspec.spec.tree import BROKEN, Path, dotted
 
 _KINDS = {
     "int_type": "a whole number", "int_from_float": "a whole number", "int_parsing": "a whole number",
@@ -54,7 +54,8 @@ def complaints(
     error: ValidationError, owner: type[BaseModel], name: str, data: Any, catalogue: Catalogue | None = None
 ) -> Iterator[Complaint]:
     """What is wrong with `data`, which did not fit `owner`; `name` is what messages call the owner."""
-    findings = [_finding(found, data) for found in error.errors(include_url=False)]
+    errors = [found for found in error.errors(include_url=False) if found["input"] is not BROKEN]
+    findings = _without_misspelt([_finding(found, data) for found in errors], owner)
     for finding in _without_rivals(findings):
         kind, path = finding.error["type"], finding.path
         inner = finding.error.get("ctx", {}).get("error")
@@ -146,10 +147,23 @@ def _finding(error: Any, data: Any) -> _Finding:
         )  # fmt: skip
         if known:
             path.append(step)
-            data = _at(data, (step,))
+            data = data[step] if i < last else None
         elif union is None:
             union = tuple(path)
     return _Finding(tuple(path), error, union)
+
+
+def _without_misspelt(findings: list[_Finding], owner: type[BaseModel]) -> list[_Finding]:
+    """A key that is missing because another is misspelt is one mistake."""
+    missing = {finding.path for finding in findings if finding.error["type"] == "missing"}
+    for finding in findings if missing else ():
+        if finding.error["type"] == "extra_forbidden":
+            *above, key = finding.path
+            known = [path[-1] for path in missing if list(path[:-1]) == above and isinstance(path[-1], str)]
+            keys = field_names(_owner_at(owner, tuple(above)) or owner)
+            meant = nearest(key, keys)
+            missing -= {(*above, meant)} if meant in known else set()
+    return [finding for finding in findings if finding.error["type"] != "missing" or finding.path in missing]
 
 
 def _without_rivals(findings: Iterable[_Finding]) -> Iterator[_Finding]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from mmspec.spec.diagnostics import Diagnostic, in_words, listing
 from mmspec.spec.source import Position
-from mmspec.spec.tree import Hole, List, Map, Node, Path, Value, plain
+from mmspec.spec.tree import BROKEN, Hole, List, Map, Node, Path, Value, plain
 
 KINDS = ("choice", "int", "float")
 CHOICES_LIMIT = 1000  # each is checked by itself when the spec is read
@@ -112,7 +112,7 @@ def is_domain(node: Node) -> bool:
 
 def with_holes(node: Node, problems: list[Diagnostic]) -> Node:
     """The same tree with every mapping that describes a domain replaced by it. What is wrong with one is added to `problems`, and
-    the place takes its first alternative, so that the rest can still be checked."""
+    the place stays broken or takes one of its values, so that the rest can still be checked."""
     if isinstance(node, Map):
         if is_domain(node):
             return _hole(node, problems)
@@ -180,14 +180,14 @@ def _choice(node: Map, wrong: Any, problems: list[Diagnostic]) -> Node:
         wrong(
             f"a domain needs at least one choice, found {found}", listed, "for example {choice: [2, 4, 6], default: 4}"
         )
-        return Value(None, node.position)
+        return Value(BROKEN, node.position)
     if len(listed.items) > CHOICES_LIMIT:
         wrong(f"a domain has at most {CHOICES_LIMIT:,} choices, found {len(listed.items):,}", listed)
-        return Value(None, node.position)
+        return Value(BROKEN, node.position)
     for item in listed.items:
         if is_domain(item):
             wrong("an alternative cannot be a domain itself", item, "put its values into this list")
-            return Value(None, node.position)
+            return Value(BROKEN, node.position)
     nodes = tuple(with_holes(item, problems) for item in listed.items)
     values = values_of(nodes)
     seen: set[tuple[type, Any]] = set()
@@ -234,7 +234,7 @@ def _range(node: Map, kind: str, wrong: Any) -> Node:
     numbers = [numeric(item) for item in ends.items] if isinstance(ends, List) else []
     if len(numbers) != 2 or None in numbers:
         wrong(f"expected two {words}s, [low, high], found {_found(ends)}", ends)
-        return Value(None, node.position)
+        return Value(BROKEN, node.position)
     low, high = numbers
     bottom = Value(low, ends.position)
     if low > high:

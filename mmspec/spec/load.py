@@ -15,7 +15,7 @@ from mmspec import shipped
 from mmspec.spec.catalogue import Catalogue
 from mmspec.spec.check import Checked, check
 from mmspec.spec.diagnostics import Diagnostic, SpecError, did_you_mean, in_words, listing
-from mmspec.spec.domains import Domain, first, same, with_holes
+from mmspec.spec.domains import Choice, Domain, first, same, with_holes
 from mmspec.spec.model import ModelSpec, assemble
 from mmspec.spec.names import is_spec_name
 from mmspec.spec.overrides import put, read_override
@@ -153,13 +153,16 @@ def _wrong_alternatives(
             for problem in check(root, here, catalogue, name, checked.written, dirty).problems:
                 if _place(problem) not in known:
                     known.add(_place(problem))
-                    note = (
-                        ()
-                        if _inside(problem.position, domain.position)
-                        else (f"when {domain.key} is {in_words(value)}",)
-                    )
+                    note = () if _inside(problem.position, domain.position) else (_when(domain, value),)
                     problems.append(replace(problem, notes=problem.notes + note))
     return problems
+
+
+def _when(domain: Domain, value: Any) -> str:
+    by_number = isinstance(domain.hole, Choice) and not isinstance(
+        domain.hole.nodes[domain.hole.index(value) or 0], Value
+    )
+    return f"when {domain.key} is {f'its alternative {value}' if by_number else in_words(value)}"
 
 
 def _with_variant(

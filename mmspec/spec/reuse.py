@@ -18,7 +18,7 @@ from mmspec.spec.diagnostics import Diagnostic, SpecError, did_you_mean, in_word
 from mmspec.spec.domains import is_domain
 from mmspec.spec.reader import DEPTH_LIMIT, NODES_LIMIT, read_file, read_tree
 from mmspec.spec.source import Source
-from mmspec.spec.tree import List, Map, Node, Value, plain
+from mmspec.spec.tree import BROKEN, List, Map, Node, Value, plain
 
 EXTENDS_LIMIT = 16  # files in a row
 
@@ -66,7 +66,7 @@ def compose(source: Source, folder: Path) -> Map:
 
 
 def expand(node: Node, definitions: Map | None, problems: list[Diagnostic]) -> Node:
-    """The same tree with every `use` replaced by what it names. Problems are added to the list; such a place becomes null.
+    """The same tree with every `use` replaced by what it names. Problems are added to the list; such a place becomes BROKEN.
 
     Raises   SpecError: the expanded tree passes the reader's limits on nodes or depth.
     """
@@ -99,7 +99,7 @@ class _Expansion:
     def use(self, node: Map, trail: tuple[str, ...]) -> tuple[Node, int, int]:
         written = node.entries["use"]
         name = written.value if isinstance(written, Value) else None
-        failed: tuple[Node, int, int] = (Value(None, node.position), 1, 1)
+        failed: tuple[Node, int, int] = (Value(BROKEN, node.position), 1, 1)
         if not isinstance(name, str) or name not in self.definitions:
             near = did_you_mean(name, self.definitions)
             found = (
@@ -113,6 +113,8 @@ class _Expansion:
         if name not in self.known:
             self.known[name] = self.expand(self.definitions[name], (*trail, name))
         base, size, depth = self.known[name]
+        if isinstance(base, Value) and base.value is BROKEN:
+            return failed
         others = _without(node, ("use",))
         if not others.entries:
             return base, size, depth

@@ -50,6 +50,9 @@ class Hole:
         return ()
 
 
+BROKEN: Any = object()  # the value of a place about which something was said already; nothing more is said of it
+
+
 Node: TypeAlias = Value | Map | List | Hole
 
 

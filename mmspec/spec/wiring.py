@@ -71,6 +71,8 @@ def wire(
             failed |= not _default(node, inputs, nodes, report)
     asked = []
     for i, reference in enumerate(outputs):
+        if not reference:
+            continue  # what is not a name has been reported
         source = names.resolve(reference)
         if source is None:
             names.complain(reference, ("outputs", i), report)
@@ -128,7 +130,9 @@ class Names:
 def _default(node: Declared, inputs: Mapping[str, object], nodes: list[Declared], report: Report) -> bool:
     """Give a node what its role reads when nothing is written; False where that cannot be said."""
     of = {section: [other for other in nodes if other.section == section] for section in NODE_SECTIONS}
-    hint = f"add `from:`; there are: {listing([*inputs, *(other.name for other in nodes if other.section != 'heads')])}"
+    hint = (
+        f"add `from:`; there are: {listing(dict.fromkeys([*inputs, *(n.name for n in nodes if n.section != 'heads')]))}"
+    )
     here: Path = (node.section, node.name)
     if node.section == "encoders":
         name = node.name if node.name in inputs else next(iter(inputs)) if len(inputs) == 1 else None
@@ -154,8 +158,9 @@ def _default(node: Declared, inputs: Mapping[str, object], nodes: list[Declared]
     if not of["fusion"] and len(of["encoders"]) == 1:
         node.sources = [Source(of["encoders"][0].path)]
         return True
-    why = "every fusion is read by another node" if of["fusion"] else "there is no fusion, and not one encoder"
-    report(here, f"what does the {_ROLES[node.section]} {node.name!r} read? There, {why}", hint)
+    encoders = len(of["encoders"])
+    why = "every fusion is read by another node" if of["fusion"] else f"no fusion, {encoders or 'no'} encoders"
+    report(here, f"what does the {_ROLES[node.section]} {node.name!r} read? It has no default here: {why}", hint)
     return False
 
 
