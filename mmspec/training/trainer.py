@@ -1,0 +1,147 @@
+"""From a spec and a recipe to a trained folder: data checked, weights trained, measured once more, written whole.
+
+The folder is a built one (`mmspec build`) with `metrics.json` and `data/`, which is what prediction needs. While a
+run is unfinished, the folder holds its checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from mmspec.backend import build
+from mmspec.data import Dataset, open_data
+from mmspec.errors import UserError
+from mmspec.files import MARK, check_replaceable, located, replace_folder
+from mmspec.training.checkpoint import FILE as CHECKPOINT
+from mmspec.training.checkpoint import Checkpoint, check_same_run
+from mmspec.training.exits import exits
+from mmspec.training.loop import EVALUATION_BATCH, Progress, Run
+from mmspec.training.metrics import evaluate, warnings_of
+from mmspec.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mmspec.spec import ModelSpec
+
+METRICS = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training gives.
+
+    module    in evaluation mode
+    metrics   what metrics.json holds: `validation` and `test` (see `mmspec.training.metrics`), `history`, `warnings`,
+    ...
+    losses    the total loss of each step
+    folder    where it was written, or None
+    """
+
+    module: nn.Module
+    metrics: dict[str, Any]
+    losses: list[float]
+    folder: Path | None
+
+    @property
+    def accuracy(self) -> float:
+        """On validation."""
+        return float(self.metrics["validation"]["accuracy"])
+
+
+def train(
+    spec: ModelSpec,
+    recipe: Recipe | Mapping[str, Any],
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Train a spec.
+
+    out      the folder to write; one of ours is replaced whole when the run is finished
+    resume   go on with the unfinished run in `out`, which must be of the same spec and recipe
+    progress called after every step
+
+    Raises   SpecError, UserError: the spec, the recipe, the data or the folder; Diverged; Interrupted.
+    """
+    spec = spec.require_closed()
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
+    folder = None if out is None else Path(out)
+    data = open_data(
+        recipe.data, spec, tokenizer=recipe.tokenizer, split_seed=recipe.split_seed, augment=recipe.augment
+    )
+    fingerprint = {"spec": spec.resolved(), "recipe": recipe.model_dump()}
+    checkpoint = _checkpoint(folder, fingerprint) if resume else None
+
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are left alone
+        torch.manual_seed(recipe.seed)
+        run = Run(spec, recipe, data, build(spec), fingerprint, folder)
+        if checkpoint is not None:
+            run.restore(checkpoint)
+        if folder is not None:
+            _open_folder(folder)
+        run.finish(progress)
+
+    module = run.module.eval()
+    metrics = _metrics(run)
+    if folder is not None:
+
+        def add(target: Path) -> None:
+            (target / "data").mkdir()
+            data.preprocessing.save(target / "data")
+            (target / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+        with replace_folder(folder) as target:
+            (target / "spec.yaml").write_text(spec.to_yaml(), encoding="utf-8")
+            state = {name: tensor.contiguous().clone() for name, tensor in module.state_dict().items()}
+            save_file(state, target / "model.safetensors")
+            add(target)
+    return Result(module, metrics, run.losses, folder)
+
+
+def unfinished(folder: str | Path) -> bool:
+    """Whether a folder holds a run that `resume` can go on with."""
+    return (Path(folder) / CHECKPOINT).is_file()
+
+
+def _checkpoint(folder: Path | None, fingerprint: dict[str, Any]) -> Checkpoint:
+    if folder is None:
+        raise UserError("resume: which folder? there is no output folder")
+    checkpoint = Checkpoint.read(folder)
+    check_same_run(checkpoint.fingerprint, fingerprint, folder)
+    return checkpoint
+
+
+def _open_folder(folder: Path) -> None:
+    check_replaceable(folder)
+    with located(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / MARK).exists():
+            (folder / MARK).write_text("This folder is replaced whole by mmspec.\n")
+
+
+def _metrics(run: Run) -> dict[str, Any]:
+    data: Dataset = run.data
+    validation = evaluate(run.module, data, "validation", EVALUATION_BATCH)
+    return {
+        "format": 1,
+        "model": run.spec.name,
+        "data": data.describe(),
+        "recipe": run.recipe.model_dump(),
+        "weights": "last" if run.best is None else f"best on validation, after step {run.best['step']}",
+        "seconds": round(run.seconds, 3),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "validation": {**validation, "exits": exits(run.spec, run.module, data, "validation", EVALUATION_BATCH)},
+        "test": evaluate(run.module, data, "test", EVALUATION_BATCH) if data.examples("test") else None,
+        "warnings": warnings_of(validation),
+        "notes": list(data.notes),
+        "history": run.history,
+    }
