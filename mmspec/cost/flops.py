@@ -18,9 +18,16 @@ class Sizes:
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self.sizes = sizes
+        self._bound: dict[Dim, Dim] = {}
 
     def __call__(self, value: Value) -> Shape:
-        return tuple(dim if isinstance(dim, int) else bind(dim, self.sizes) for dim in value.shape)
+        return tuple([dim if isinstance(dim, int) else self._bind(dim) for dim in value.shape])
+
+    def _bind(self, dim: Dim) -> Dim:
+        bound = self._bound.get(dim)
+        if bound is None:
+            bound = self._bound[dim] = bind(dim, self.sizes)
+        return bound
 
 
 @dataclass
@@ -37,13 +44,17 @@ class Flops:
         return self.own + sum(self.heads.values())
 
 
+NO_HEADS: Counter[str] = Counter()
+
+
 def flops(graph: Graph, sizes: Sizes) -> Flops:
     result = Flops()
     stacks: list[Flops] = []
     for op in graph.ops:
         part = op_flops(op, sizes)
         result.own = result.own + part.own
-        result.heads += part.heads
+        if part.heads:
+            result.heads += part.heads
         if part.exits:
             stacks.append(part)
     if stacks:
@@ -60,12 +71,12 @@ def op_flops(op: Op, sizes: Sizes) -> Flops:
         return Flops()
     if op.kind == "repeat":
         block = flops(op.bodies[0], sizes)
-        return Flops(block.own * op.attributes["count"])
+        return Flops(block.own * op.attributes["count"], NO_HEADS)
     if op.kind == "experts":  # the body's shapes are those of all tokens sent to all experts
         return flops(op.bodies[0], sizes)
     if op.kind == "stages":
         return _stages(op, sizes)
-    return Flops(PRIMITIVES[op.kind].flops(op, sizes))
+    return Flops(PRIMITIVES[op.kind].flops(op, sizes), NO_HEADS)
 
 
 def _stages(op: Op, sizes: Sizes) -> Flops:

@@ -7,7 +7,7 @@ counted with every sample going on to the end, experts with every token choosing
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Iterable
 
 from mmspec.cost.flops import Sizes
@@ -21,52 +21,45 @@ def value_bytes(value: Value, sizes: Sizes) -> int:
 
 def peak_activations(graph: Graph, sizes: Sizes) -> int:
     """The largest sum of bytes that live at once inside `graph`, beside its inputs and weights."""
-    storage = _storages(graph)
-    readers = Counter(storage[id(value)] for op in graph.ops for value in op.inputs if id(value) in storage)
-    readers.update(storage[id(value)] for value in graph.outputs.values() if id(value) in storage)
-    size = {id(value): value_bytes(value, sizes) for op in graph.ops for value in op.outputs}
-    alive: set[int] = set()
+    owner, last = _storages(graph)
+    size: dict[int, int] = {}
     now = peak = 0
-    for op in graph.ops:
-        dying = _dying(op, readers, storage)
-        freed = sum(size[s] for s in dying & alive)
+    for index, op in enumerate(graph.ops):
+        dying = {place for value in op.inputs if (place := owner.get(id(value))) is not None and last[place] == index}
+        freed = sum(size[place] for place in dying)
         peak = max(peak, now + _during(op, sizes, freed))
         for value in op.outputs:
-            place = storage.get(id(value))
-            if place == id(value) and place not in alive and readers[place]:
-                alive.add(place)
-                now += size[place]
-        for value in op.inputs:
-            place = storage.get(id(value))
-            if place is not None:
-                readers[place] -= 1
-        for place in dying & alive:
-            alive.discard(place)
-            now -= size[place]
-        peak = max(peak, now)
+            if owner.get(id(value)) == id(value) and id(value) in last:  # what nobody reads is gone at once
+                size[id(value)] = value_bytes(value, sizes)
+                now += size[id(value)]
+        now -= freed
     return peak
 
 
-def _storages(graph: Graph) -> dict[int, int]:
-    """The value that owns each value's memory; inputs and bare parameters are others' and are left out."""
-    owners: dict[int, int] = {}
-    for op in graph.ops:
+def _storages(graph: Graph) -> tuple[dict[int, int], dict[int, float]]:
+    """Which value owns each value's memory, and the last operation that reads what it owns. Inputs and bare parameters are
+    others' and are left out."""
+    owner: dict[int, int] = {}
+    last: dict[int, float] = {}
+    for index, op in enumerate(graph.ops):
+        for value in op.inputs:
+            place = owner.get(id(value))
+            if place is not None:
+                last[place] = index
         if op.kind in ("parameter", "define"):
             continue
-        for value in op.outputs:
-            if PRIMITIVES[op.kind].alias:
-                source = owners.get(id(op.inputs[0]))
-                if source is not None:
-                    owners[id(value)] = source
-            else:
-                owners[id(value)] = id(value)
-    return owners
-
-
-def _dying(op: Op, readers: Counter[int], storage: dict[int, int]) -> set[int]:
-    """The storages that nothing reads after this operation."""
-    read = Counter(storage[id(value)] for value in op.inputs if id(value) in storage)
-    return {place for place, times in read.items() if readers[place] == times}
+        if PRIMITIVES[op.kind].alias:
+            place = owner.get(id(op.inputs[0]))
+            if place is not None:
+                owner[id(op.outputs[0])] = place
+        else:
+            for value in op.outputs:
+                owner[id(value)] = id(value)
+    for value in graph.outputs.values():
+        place = owner.get(id(value))
+        if place is not None:
+            last[place] = math.inf
+    return owner, last
 
 
 def _during(op: Op, sizes: Sizes, freed: int) -> int:

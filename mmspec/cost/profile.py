@@ -10,7 +10,7 @@ from typing import Any
 from mmspec.cost.flops import Flops, Sizes, flops, op_flops
 from mmspec.cost.memory import peak_activations
 from mmspec.errors import UserError
-from mmspec.ir import Graph, Op, parameter_count
+from mmspec.ir import Graph, Op
 from mmspec.ir.graph import copies, owned_bodies
 from mmspec.passes import lower
 from mmspec.spec import ModelSpec
@@ -115,7 +115,7 @@ def profile(
     roles = {node.name: node.path.partition(".")[0] for node in spec.nodes}
     priced = {op.name: (op, op_flops(op, sizes)) for op in graph.ops if op.kind in ("call", "define")}
     spent_on_heads = sum((part.heads for _, part in priced.values()), start=Flops().heads)
-    nodes = tuple(_node(name, roles[name], op, part, spent_on_heads[name], sizes) for name, (op, part) in priced.items())
+    nodes = tuple(_node(name, roles[name], *priced[name], spent_on_heads[name], sizes) for name in roles)
     expected, unknown = _expected(nodes, priced, exit_rates or {})
     return Profile(
         spec.name,
@@ -130,25 +130,26 @@ def profile(
 
 def _node(name: str, role: str, op: Op, part: Flops, as_head: int, sizes: Sizes) -> NodePrice:
     body = op.bodies[0]
-    total = parameter_count(body)
+    total, idle = _parameters(body)
     output = next(iter(body.outputs.values()))
     shape = "[" + ", ".join(map(str, output.shape)) + "]"
     exits = tuple(map(_whole, part.exits))
     return NodePrice(
-        name, role, body.arguments["type"], shape, total, total - _idle(body), _whole(part.own) + _whole(as_head), exits
+        name, role, body.arguments["type"], shape, total, total - idle, _whole(part.own) + _whole(as_head), exits
     )
 
 
-def _idle(graph: Graph) -> int:
-    """Parameters of the experts that a token does not meet."""
-    idle = 0
+def _parameters(graph: Graph) -> tuple[int, int]:
+    """All parameters, and those of the experts that a token does not meet."""
+    total = idle = 0
     for op in graph.ops:
+        for parameter in op.parameters:
+            total += parameter.size
         for body in owned_bodies(op):
-            if op.kind == "experts":
-                idle += (op.attributes["count"] - op.attributes["k"]) * parameter_count(body)
-            else:
-                idle += copies(op) * _idle(body)
-    return idle
+            inner, unmet = _parameters(body)
+            total += copies(op) * inner
+            idle += (op.attributes["count"] - op.attributes["k"]) * inner if op.kind == "experts" else copies(op) * unmet
+    return total, idle
 
 
 def _expected(

@@ -7,6 +7,7 @@ bound and a formula when they are not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Union
 
 Dim = Union[int, "Polynomial"]
@@ -74,6 +75,7 @@ class Polynomial:
     __repr__ = __str__
 
 
+@cache
 def symbol(name: str) -> Polynomial:
     return Polynomial({((name, 1),): 1})
 
@@ -83,10 +85,14 @@ def bind(dim: Dim, sizes: Mapping[str, int]) -> Dim:
 
 
 def product(dims: Iterable[Dim]) -> Dim:
-    total: Dim = 1
+    number: int = 1
+    rest: Dim = 1
     for dim in dims:
-        total = total * dim
-    return total
+        if isinstance(dim, int):
+            number *= dim
+        else:
+            rest = rest * dim
+    return rest * number
 
 
 def _terms(dim: Dim) -> Mapping[Monomial, int]:

@@ -8,6 +8,7 @@ graphs of their own: `call` (a nested scope), `repeat` (one block, N times), `st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -42,10 +43,7 @@ class Parameter:
 
     @property
     def size(self) -> int:
-        size = 1
-        for dim in self.shape:
-            size *= dim
-        return size
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
