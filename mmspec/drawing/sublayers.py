@@ -1,0 +1,142 @@
+"""What stands inside a box: the sublayers of a component, read off its scope.
+
+    patches 8 x 8                  a layer with parameters of its own
+    [ self-attention    4 heads ]
+    [ cross-attention   4 heads ]  x 2     a stack, its block once
+    [ gate                      ]
+    [ experts            2 of 4 ]
+
+Norms, residuals, dropout and the arithmetic between them are left out; a projection that only feeds a gate or a softmax is
+part of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mmspec.ir import Graph, Op
+from mmspec.ir.dims import Dim
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One sublayer."""
+
+    label: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The sublayers of one of several streams that run side by side."""
+
+    label: str
+    chips: tuple[Chip, ...]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A block that is there `count` times; `exit` says when a sample leaves after one of them."""
+
+    count: int
+    parts: tuple[Part, ...]
+    exit: str = ""
+
+
+Part = Chip | tuple[Lane, ...] | Stack
+
+
+def parts(graph: Graph) -> tuple[Part, ...]:
+    """The sublayers of a scope, in the order in which they run."""
+    found: list[Part] = []
+    lanes: list[Lane] = []
+    for op in graph.ops:
+        if op.kind == "call" and _is_stream(op):
+            inner = tuple(part for part in parts(op.bodies[0]) if isinstance(part, Chip))
+            lanes.append(Lane(op.name, inner))
+            continue
+        if lanes:
+            found.append(tuple(lanes))
+            lanes = []
+        found.extend(_parts(op, graph))
+    if lanes:
+        found.append(tuple(lanes))
+    return tuple(found)
+
+
+def _parts(op: Op, graph: Graph) -> Iterator[Part]:
+    match op.kind:
+        case "repeat" | "stages":
+            stack = Stack(op.attributes["count"], parts(op.bodies[0]), _exit(op))
+            yield from (stack,) if stack.count > 1 or stack.exit else stack.parts
+        case "experts":
+            yield Chip("experts", f"{op.attributes['k']} of {op.attributes['count']}")
+        case "call":
+            yield _call(op)
+        case "convolution":
+            side = op.attributes.get("kernel")
+            yield Chip(_words(op.name), f"{side} × {side}" if side else "")
+        case "embedding":
+            yield Chip(_words(op.name), f"{op.attributes['rows']} × {op.attributes['width']}")
+        case "linear" if not _feeds_an_activation(op, graph):
+            name = "linear" if op.name == "output" else _words(op.name)
+            yield Chip(name, f"{op.inputs[0].width} → {op.outputs[0].width}")
+        case "sigmoid" | "softmax" if op.outputs[0].name != op.kind:
+            yield Chip(_words(op.outputs[0].name), op.kind)
+        case "parameter":
+            yield Chip("+ " + _words(op.name), " × ".join(map(str, op.outputs[0].shape)))
+        case "pool":
+            yield Chip(f"{op.attributes['how']} pool", "")
+        case "concat" if op.attributes.get("axis") == 1 and op.outputs[0].dtype == "f32":
+            yield Chip("in a row", f"{op.outputs[0].tokens} tokens")
+        case "opaque":
+            yield Chip(_words(op.name) or "module", "")
+
+
+def _call(op: Op) -> Chip:
+    body = op.bodies[0]
+    experts = next((inner for inner in body.ops if inner.kind == "experts"), None)
+    if experts is not None:
+        return Chip("experts", f"{experts.attributes['k']} of {experts.attributes['count']}")
+    heads, hidden = body.arguments.get("heads"), body.arguments.get("hidden")
+    if heads is not None:
+        return Chip(_words(op.name), f"{heads} heads" if heads != 1 else "1 head")
+    if hidden is not None:
+        return Chip(_words(op.name), f"{body.arguments['width']} → {hidden}")
+    return Chip(_words(op.name), "")
+
+
+def _is_stream(op: Op) -> bool:
+    """A call whose body is made of sublayers itself, rather than being one."""
+    return any(inner.kind == "call" for inner in op.bodies[0].ops)
+
+
+def _exit(op: Op) -> str:
+    if op.kind != "stages":
+        return ""
+    threshold = op.attributes.get("threshold")
+    return "early exit" if threshold is None else f"p > {threshold:g}"
+
+
+def _feeds_an_activation(op: Op, graph: Graph) -> bool:
+    """Whether what a projection gives goes into a gate or a softmax of the same scope."""
+    reached = set(map(id, op.outputs))
+    for other in graph.ops:
+        if any(id(value) in reached for value in other.inputs):
+            if other.kind in ("sigmoid", "softmax"):
+                return True
+            if not other.bodies:
+                reached |= set(map(id, other.outputs))
+    return False
+
+
+def _words(name: str) -> str:
+    """self_attention -> self-attention, adapt_text -> adapt text"""
+    for whole in ("self_attention", "cross_attention", "feed_forward"):
+        name = name.replace(whole, whole.replace("_", "-"))
+    return name.replace("_", " ")
+
+
+def shape_text(shape: tuple[Dim, ...]) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"
