@@ -20,6 +20,7 @@ from mmspec.drawing.layout import BEND, layout
 from mmspec.drawing.measure import cut, width
 from mmspec.drawing.quantities import quantity, share
 from mmspec.drawing.sublayers import Chip, Lane, Stack
+from mmspec.drawing.svg import TOP, svg
 from mmspec.shipped import names
 from mmspec.spec import read
 
@@ -193,8 +194,6 @@ def test_light_and_dark_are_both_there_and_everything_is_readable_without_seeing
 
 def test_markup_in_a_name_stays_text():
     box = Box("node x", "encoder", '<script>"&\x00', "a<b")
-    from mmspec.drawing.svg import TOP, svg
-
     drawn = Diagram("<&>", {"node x": box})
     root = ET.fromstring(svg(drawn, layout(drawn, TOP), "<&>", "", ""))
     texts = [text.text for text in root.iter(f"{SVG}text")]
@@ -227,14 +226,14 @@ def graphs(draw_from):
 @given(graphs())
 @settings(max_examples=60)
 def test_boxes_never_overlap_and_edges_never_run_through_a_box(drawn):
-    found = layout(drawn)
+    found = layout(drawn, TOP)
     for (a, x), (b, y) in combinations(found.boxes.items(), 2):
         apart = x.right <= y.x or y.right <= x.x or x.bottom <= y.y or y.bottom <= x.y
         assert apart, (a, b)
     for rect in found.boxes.values():
         assert rect.x >= 0
         assert rect.right <= found.width
-        assert rect.y >= 0
+        assert rect.y > TOP - 1
         assert rect.bottom <= found.height
     for route in found.routes:
         assert found.boxes[route.edge.source].right == route.points[0][0]
