@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -34,6 +35,16 @@ class Batch:
     targets: dict[str, Tensor]
     groups: Tensor
     weights: Tensor
+
+
+@dataclass(frozen=True)
+class Example:
+    """Something to ask a trained model.   inputs: cells by name, files relative to `folder`; answers: the truth, by
+    head.
+    """
+
+    inputs: dict[str, str]
+    answers: dict[str, str]
 
 
 class Dataset(Protocol):
@@ -70,6 +81,9 @@ class Dataset(Protocol):
 
     def baselines(self, split: str) -> dict[str, float]:
         """The best accuracy that less than all inputs can reach on a split, by name ("text alone")."""
+
+    def save_example(self, folder: Path) -> Example:
+        """One example of the test split (of validation, where there is none) to try a trained model on."""
 
     def describe(self) -> dict[str, Any]:
         """Counts, seeds, rules and weights, as JSON."""

@@ -17,19 +17,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from mmspec.data.batch import SPLITS, Batch, generator, rows_of_step, split_rows
+from mmspec.data.batch import SPLITS, Batch, Example, generator, rows_of_step, split_rows
 from mmspec.data.demand import Target, demand_of, refuse
 from mmspec.data.images import ImageColumn, normalise, vary
 from mmspec.data.preprocessing import Preprocessing
 from mmspec.data.questions import ANSWERS, TEMPLATES, best_from_image_alone, best_from_text_alone
 from mmspec.data.text import TextColumn, Tokenizer
+from mmspec.files import write_atomically
 
 if TYPE_CHECKING:
     from mmspec.spec import Diagnostic, ModelSpec
@@ -115,14 +118,21 @@ class DigitsQuestions:
             "answers": list(ANSWERS),
         }
 
-    def save_example(self, folder: Path) -> tuple[str, str, str]:
-        """Write the first scan of the test split as a picture to try; its file name, a question, the true answer."""
-        from PIL import Image
-
-        row = int(self._rows["test"][0])
-        pixels = (self._scans[row, 0] * 255).round().to(torch.uint8).numpy()
-        Image.fromarray(pixels).save(folder / "example.png")
-        return "example.png", TEMPLATES[1].text, ANSWERS[TEMPLATES[1].answer(int(self._digits[row]))]
+    def save_example(self, folder: Path) -> Example:
+        """The first scan of the test split as `example.png`, 8 x 8 pixels, and what comes after it."""
+        row, template = int(self._rows["test"][0]), TEMPLATES[1]
+        inputs: dict[str, str] = {}
+        for name, column in self._columns.items():
+            if isinstance(column, ImageColumn):
+                pixels = (self._scans[row, 0] * 255).round().to(torch.uint8).numpy()
+                content = BytesIO()
+                Image.fromarray(pixels).save(content, "PNG")
+                write_atomically(folder / "example.png", content.getvalue())
+                inputs[name] = "example.png"
+            else:
+                inputs[name] = template.text
+        answer = ANSWERS[template.answer(int(self._digits[row]))]
+        return Example(inputs, {target.head: answer for target in self.targets})
 
     def _batch(self, scans: Tensor, templates: Tensor, pictures: dict[str, Tensor], weights: Tensor) -> Batch:
         inputs: dict[str, Tensor] = {}

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mmspec.data.batch import SPLITS, Batch, generator, rows_of_step, split_rows
+from mmspec.data.batch import SPLITS, Batch, Example, generator, rows_of_step, split_rows
 from mmspec.data.columns import Column
 from mmspec.data.demand import Demand, demand_of
 from mmspec.data.images import ImageColumn, vary
@@ -30,6 +30,7 @@ from mmspec.data.preprocessing import Preprocessing, describe, length_problem
 from mmspec.data.table import Problems, Row, listed, read_table
 from mmspec.data.text import Tokenizer
 from mmspec.errors import UserError
+from mmspec.files import write_atomically
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
@@ -135,6 +136,20 @@ class Manifest:
                 result[f"{name} alone"] = sum(best.values()) / len(rows)
         return result
 
+    def save_example(self, folder: Path) -> Example:
+        """The first row; its file is copied, a text is given as it is."""
+        row = int(self._rows["test" if len(self._rows["test"]) else "validation"][0])
+        inputs: dict[str, str] = {}
+        for name, store in self._stores.items():
+            cell = store.cells[store.key[row]]
+            if store.column.is_file:
+                source = Path(cell)
+                cell = f"example_{name}{source.suffix}"
+                write_atomically(folder / cell, source.read_bytes())
+            inputs[name] = cell
+        answers = {t.head: self._classes[t.column][int(self._labels[t.column][row])] for t in self.targets}
+        return Example(inputs, answers)
+
     def describe(self) -> dict[str, Any]:
         training = self._rows["training"]
         return {
@@ -167,7 +182,7 @@ class Manifest:
 
 
 class _Store:
-    """The cells of one input, each distinct one read once.   key: the distinct cell of each row."""
+    """The cells of one input, each distinct one read once.   key: which of `cells` each row has."""
 
     def __init__(self, name: str, column: Column, rows: list[Row], folder: Path, problems: Problems) -> None:
         self.name, self.column = name, column
@@ -179,10 +194,10 @@ class _Store:
                 problems.add(row.line, f"{name}: the cell is empty")
         place = {cell: index for index, cell in enumerate(lines)}
         self.key = [place.get(row.cells.get(name, ""), 0) for row in rows]
-        self._cells = [str(folder / cell) if column.is_file else cell for cell in lines]
+        self.cells = [str(folder / cell) if column.is_file else cell for cell in lines]
         self._kept: list[Tensor] | None = []
         kept_bytes, longest = 0, 0
-        for cell, read in zip(lines, self._read_all(self._cells), strict=True):
+        for cell, read in zip(lines, self._read_all(self.cells), strict=True):
             message = read if isinstance(read, str) else length_problem(column, read)
             if message:
                 for line in lines[cell]:
@@ -208,7 +223,7 @@ class _Store:
     def batch(self, rows: list[int]) -> Tensor:
         if self._kept is not None:
             return self.column.batch([self._kept[self.key[row]] for row in rows])
-        cells = [self._cells[self.key[row]] for row in rows]
+        cells = [self.cells[self.key[row]] for row in rows]
         examples = list(self._read_all(cells))
         for cell, example in zip(cells, examples, strict=True):
             if isinstance(example, str):

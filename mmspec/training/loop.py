@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
 
 EVALUATION_BATCH = 256
+CHECKPOINT_SECONDS = 60.0  # of work that a killed run may lose, where validations are further apart
 
 
 class Progress(Protocol):
@@ -64,7 +65,7 @@ class Run:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
         self.best_weights: dict[str, Tensor] = {}
-        self.seconds = 0.0
+        self.seconds = self.saved_at = 0.0
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to where a checkpoint was written."""
@@ -72,7 +73,8 @@ class Run:
         restore_optimizer(self.module, self.optimizer, checkpoint.optimizer)
         self.step = checkpoint.step
         self.losses = checkpoint.losses.tolist()
-        self.history, self.seconds = checkpoint.history, checkpoint.seconds
+        self.history = checkpoint.history
+        self.seconds = self.saved_at = checkpoint.seconds
         self.best, self.best_weights = checkpoint.best, checkpoint.best_weights
 
     def checkpoint(self) -> Checkpoint:
@@ -96,7 +98,8 @@ class Run:
                 if self.step % recipe.interval == 0 or self.step == recipe.steps:
                     metrics = self._validate()
                 self.seconds += time.perf_counter() - began
-                if metrics is not None and self.step < recipe.steps:
+                due = metrics is not None or self.seconds - self.saved_at > CHECKPOINT_SECONDS
+                if due and self.step < recipe.steps:
                     self.save()
                 if progress is not None:
                     progress(self.step, recipe.steps, loss, metrics)
@@ -109,6 +112,7 @@ class Run:
         """Write a checkpoint, if there is a folder for it."""
         if self.folder is not None:
             self.checkpoint().write(self.folder)
+            self.saved_at = self.seconds
 
     def _advance(self) -> float:
         """One step; the total loss before it."""

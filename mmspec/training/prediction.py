@@ -8,10 +8,8 @@ from typing import Any
 
 import torch
 
-from mmspec.backend import build
-from mmspec.components import load
+from mmspec.backend import read_folder
 from mmspec.data import Preprocessing
-from mmspec.errors import UserError
 
 
 class Predictor:
@@ -21,12 +19,9 @@ class Predictor:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        folder = Path(folder)
-        if not (folder / "spec.yaml").is_file():
-            raise UserError(f"{folder} is not the folder of a trained model (it has no spec.yaml)")
-        self.preprocessing = Preprocessing.load(folder / "data")
-        self._spec = load(folder / "spec.yaml")
-        self._module = build(self._spec, weights=folder / "model.safetensors").eval()
+        _, module = read_folder(folder)
+        self.preprocessing = Preprocessing.load(Path(folder) / "data")
+        self._module = module.eval()
 
     def __call__(self, inputs: Mapping[str, str]) -> dict[str, Any]:
         """By head: `answer`, its `probability`, all `probabilities` by name, and the `exit` taken where the spec

@@ -47,14 +47,14 @@ class Recipe(BaseModel):
     clip: PositiveFloat | None = Field(1.0, description="largest norm of the gradient; null leaves it alone")
     seed: NonNegativeInt = Field(0, description="of the initial weights, the order of examples, variation and dropout")
     evaluate_every: PositiveInt | None = Field(
-        None, description="steps between validations, at which a checkpoint is also written; a tenth of all by default"
+        None, description="steps between validations, at which a checkpoint is also written; a fifth of all by default"
     )
     keep: Literal["last", "best"] = Field("last", description="weights that are kept; best: by validation accuracy")
 
     @property
     def interval(self) -> int:
         """Steps between validations."""
-        return self.evaluate_every or max(1, -(-self.steps // 10))
+        return self.evaluate_every or -(-self.steps // 5)
 
     @classmethod
     def read(cls, values: Mapping[str, Any], folder: str | Path | None = None, origin: str = "recipe") -> Self:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from mmspec.backend import build
+from mmspec.backend import build, write_folder
 from mmspec.data import Dataset, open_data
 from mmspec.errors import UserError
-from mmspec.files import MARK, check_replaceable, located, replace_folder
+from mmspec.files import MARK, check_replaceable, located
 from mmspec.training.checkpoint import FILE as CHECKPOINT
 from mmspec.training.checkpoint import Checkpoint, check_same_run
 from mmspec.training.exits import exits
@@ -74,6 +73,8 @@ def train(
     spec = spec.require_closed()
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
     folder = None if out is None else Path(out)
+    if folder is not None:
+        check_replaceable(folder)
     data = open_data(
         recipe.data, spec, tokenizer=recipe.tokenizer, split_seed=recipe.split_seed, augment=recipe.augment
     )
@@ -92,17 +93,7 @@ def train(
     module = run.module.eval()
     metrics = _metrics(run)
     if folder is not None:
-
-        def add(target: Path) -> None:
-            (target / "data").mkdir()
-            data.preprocessing.save(target / "data")
-            (target / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-        with replace_folder(folder) as target:
-            (target / "spec.yaml").write_text(spec.to_yaml(), encoding="utf-8")
-            state = {name: tensor.contiguous().clone() for name, tensor in module.state_dict().items()}
-            save_file(state, target / "model.safetensors")
-            add(target)
+        write_folder(spec, module, folder, extra=lambda target: _add(target, data, metrics))
     return Result(module, metrics, run.losses, folder)
 
 
@@ -120,11 +111,21 @@ def _checkpoint(folder: Path | None, fingerprint: dict[str, Any]) -> Checkpoint:
 
 
 def _open_folder(folder: Path) -> None:
-    check_replaceable(folder)
     with located(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / MARK).exists():
             (folder / MARK).write_text("This folder is replaced whole by mmspec.\n")
+
+
+def _add(folder: Path, data: Dataset, metrics: dict[str, Any]) -> None:
+    """What a trained folder has beside a built one; `metrics` gets the example that was put there."""
+    (folder / "data").mkdir()
+    data.preprocessing.save(folder / "data")
+    example = data.save_example(folder / "data")
+    columns = data.preprocessing.columns
+    inputs = {name: f"data/{cell}" if columns[name].is_file else cell for name, cell in example.inputs.items()}
+    metrics["example"] = {"inputs": inputs, "answers": example.answers}
+    (folder / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _metrics(run: Run) -> dict[str, Any]:

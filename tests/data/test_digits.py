@@ -112,11 +112,13 @@ def test_three_channels_are_the_grey_one_thrice(spec_of):
 
 def test_the_example_picture_reads_as_its_scan_does(spec_of, tmp_path: Path):
     data = digits(spec_of("inputs.image.size=32"))
-    name, question, answer = data.save_example(tmp_path)
-    read = data.preprocessing.read({"image": str(tmp_path / name), "text": question})
+    example = data.save_example(tmp_path)
+    read = data.preprocessing.read({**example.inputs, "image": str(tmp_path / example.inputs["image"])})
     shown = next(data.evaluation_batches("test", 1))
     torch.testing.assert_close(read["image"], shown.inputs["image"], atol=3 / 255, rtol=0)  # 8 bits, then PIL's
-    assert answer in ANSWERS[:10]
+    after = next(batch for batch in data.evaluation_batches("test", 359) if batch.groups[0] == 1)
+    assert bytes(i - 1 for i in read["text"][0].tolist()) == b"what comes after it?"
+    assert example.answers == {"label": ANSWERS[after.targets["answer"][0]]}
 
 
 @pytest.mark.parametrize(

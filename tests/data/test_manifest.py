@@ -55,6 +55,14 @@ def test_a_row_becomes_a_picture_a_text_and_a_class(folder, spec_of):
     assert test.inputs["text"].tolist() == [[byte + 1 for byte in "é".encode()]]
 
 
+def test_the_example_is_a_row_with_its_picture(folder, spec_of, tmp_path_factory):
+    path = manifest(folder, "image,text,answer,split\ngrey.png,a,x,train\ndark.png,b,y,val\nlight.png,c,x,test\n")
+    data, target = open_data(path, spec_of()), tmp_path_factory.mktemp("example")
+    example = data.save_example(target)
+    assert (example.inputs["text"], example.answers) == ("c", {"label": "x"})
+    assert (target / example.inputs["image"]).read_bytes() == (folder / "light.png").read_bytes()
+
+
 def test_json_lines_say_the_same_as_csv(folder, spec_of):
     text = rows(12)
     header, *lines = [line.split(",") for line in text.splitlines()]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mmspec.data.questions import ANSWERS
 from mmspec.errors import UserError
 from mmspec.training import Diverged, Interrupted, Recipe, predict, train, unfinished
 
@@ -140,6 +141,14 @@ def test_prediction_gives_the_modules_own_answer(tiny, whole, tmp_path):
     assert answer["probability"] == max(answer["probabilities"].values())
 
 
+def test_the_example_in_the_folder_can_be_asked(tiny, whole):
+    result = whole(tiny())
+    example = result.metrics["example"]
+    inputs = {**example["inputs"], "image": str(result.folder / example["inputs"]["image"])}
+    assert predict(result.folder, inputs)["label"]["answer"] in ANSWERS
+    assert example["answers"]["label"] in "0123456789"
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
@@ -155,7 +164,7 @@ def test_an_example_that_does_not_fit_is_refused(tiny, whole, inputs, message):
 
 
 def test_a_folder_that_was_not_trained_is_refused(tmp_path):
-    with pytest.raises(UserError, match="not the folder of a trained model"):
+    with pytest.raises(UserError, match="not the folder of a built model"):
         predict(tmp_path, {})
 
 
@@ -200,6 +209,7 @@ def test_there_must_be_something_to_resume(tiny, tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"\xff" * 20])
 def test_a_damaged_checkpoint_is_refused(tiny, tmp_path, content):
+    (tmp_path / ".mmspec").touch()
     (tmp_path / "checkpoint.safetensors").write_bytes(content)
     with pytest.raises(UserError, match="not a checkpoint that mmspec wrote, or it is damaged"):
         train(tiny(), RECIPE, tmp_path, resume=True)
