@@ -70,7 +70,9 @@ def _modalities(front: Front) -> list[str]:
     if not bounds:
         return []
     listed = ", ".join(f"{name} {bound:.3f}" for name, bound in sorted(bounds.items(), key=lambda b: -b[1]))
-    said = [f"The best that can be reached without looking at everything: {listed}. Only what is above them was learned from both."]
+    said = [
+        f"The best that can be reached without looking at everything: {listed}. Only what is above them was learned from both."
+    ]
     if stuck := unlearned(front):
         names = ", ".join(str(i) for i in stuck)
         said.append(f"Not above a single modality's bound: {names}. Train longer before you choose one of these.")

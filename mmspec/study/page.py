@@ -173,7 +173,10 @@ def _knee(front: Front) -> str:
 def _questions(member: Trained) -> str:
     if not member.groups:
         return ""
-    bars = {name: f'<div class="bar"><i style="width:{100 * share:.1f}%"></i></div>' for name, share in member.groups.items()}
+    bars = {
+        name: f'<div class="bar"><i style="width:{100 * share:.1f}%"></i></div>'
+        for name, share in member.groups.items()
+    }
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td class=n>{share:.3f}</td><td>{bars[name]}</td></tr>"
         for name, share in member.groups.items()

@@ -38,23 +38,24 @@ class Plan:
         """What a resumed study must have in common with the one it goes on with: everything but its name and its budget."""
         study = self.study.model_dump(exclude={"name", "budget", "base", "space", "variant"}, exclude_defaults=True)
         domains = {domain.key: f"{domain.kind}: {domain}" for domain in self.space.domains}
-        return {"study": study, "space": domains, "base": self.base.resolved()}
+        return {"study": study, "space": domains, "base": self.base.choose(self.first[0]).resolved()}
 
 
-def plan(study: Study, base: ModelSpec, price: Callable[[ModelSpec], Mapping[str, float]] = price) -> Plan:
+def plan(
+    study: Study, base: ModelSpec, space: Space, price: Callable[[ModelSpec], Mapping[str, float]] = price
+) -> Plan:
     """Check a study against its base.
 
     Raises   SpecError: nothing is open, an objective or a limit that does not exist, a base that does not compile, or no spec
              within the limits (with the smallest that there is), all located in the study file
     """
-    space = Space.of(base.domains)
     if not space.domains:
         message = "nothing is open: the base has no domains, and the study adds none"
         raise SpecError(
             [study.diagnostic(("base",), message, "for example space: {fusion.joint.depth: {choice: [1, 2, 3]}}")]
         )
     limits = study.parsed_limits
-    figures = price(base.choose(space.defaults()))
+    figures = _figures(base, space, price)
     if problems := [*_objective_problems(study, base, figures), *_limit_problems(study, limits, figures)]:
         raise SpecError(problems)
     needed = [o.name for o in study.objectives if o.name in figures]
@@ -70,6 +71,19 @@ def plan(study: Study, base: ModelSpec, price: Callable[[ModelSpec], Mapping[str
         first = first[1:]
     top = ends[1] or ends[0]
     return Plan(study, base, space, pricer, size, everything, tuple(first), _reference(study, top))
+
+
+def _figures(base: ModelSpec, space: Space, price: Callable[[ModelSpec], Mapping[str, float]]) -> Mapping[str, float]:
+    """What a price of this space consists of, from the first spec that compiles: the defaults, else one drawn at random."""
+    try:
+        return price(base.choose(space.defaults()))
+    except SpecError:
+        for seed in range(64):
+            try:
+                return price(base.choose(space.random(seed)))
+            except SpecError:
+                continue
+        raise
 
 
 def _objective_problems(study: Study, base: ModelSpec, figures: Mapping[str, float]) -> Iterator[Diagnostic]:

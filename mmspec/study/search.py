@@ -54,7 +54,7 @@ def search(
     Raises   SpecError: a mistake in the study or its base.   UserError: the folder holds another study; Ctrl-C; data.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    planned = plan(study, open_base(study), price)
+    planned = plan(study, *open_base(study), price)
     folder = Path(out) if out is not None else Path("runs") / study.title
     train = evaluate or evaluation_of(study)
     _open_folder(folder, planned, resume, restart)
@@ -102,13 +102,10 @@ def _same_question(store: Store, planned: Plan) -> None:
 
 
 def _flat(data: Any, prefix: str = "") -> dict[str, str]:
-    if isinstance(data, Mapping) and data:
-        return {
-            k: v
-            for key, item in data.items()
-            for k, v in _flat(item, f"{prefix}.{key}" if prefix else str(key)).items()
-        }
-    return {prefix: str(list(data) if isinstance(data, tuple) else data)}
+    """Leaves by dotted path, in words: {"base.fusion.joint.depth": "2"}."""
+    items = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list | tuple) else ()
+    found = {k: v for key, item in items for k, v in _flat(item, f"{prefix}.{key}" if prefix else str(key)).items()}
+    return found or {prefix: str(data)}
 
 
 def _run(planned: Plan, store: Store, train: Evaluate, events: Listener) -> None:
@@ -144,7 +141,7 @@ def _turn(trial: Trial, planned: Plan, store: Store, train: Evaluate, events: Li
         store.tell_infeasible(trial, candidate, "refused", candidate.problem)
         events(say.Refused(params, candidate.problem))
     elif reason := store.barred(candidate.digest):
-        store.tell_infeasible(trial, _failing(candidate), "refused", reason)
+        store.tell_infeasible(trial, _failing(candidate), "again", reason)
         events(say.Refused(params, reason))
     elif twin := store.twin(candidate.digest):
         store.tell_known(trial, candidate, twin)

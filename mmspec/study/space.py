@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ Params = dict[str, Any]
 @dataclass(frozen=True)
 class Space:
     domains: tuple[Domain, ...]  # a domain stands after those its condition speaks of
+    said: Mapping[str, Any] = field(default_factory=dict)  # defaults of domains that have none of their own
 
     @staticmethod
-    def of(domains: Mapping[str, Domain]) -> Space:
-        return Space(tuple(sorted(domains.values(), key=lambda d: len(d.condition))))
+    def of(domains: Mapping[str, Domain], said: Mapping[str, Any] | None = None) -> Space:
+        return Space(tuple(sorted(domains.values(), key=lambda d: len(d.condition))), said or {})
 
     def suggest(self, trial: Trial) -> Params:
         """Ask an Optuna trial for a point; everything that is there is suggested, whatever comes out of it."""
@@ -39,10 +40,11 @@ class Space:
 
     def defaults(self, given: Mapping[str, Any] | None = None) -> Params:
         """The point where everything has its default (or first value), but for what is given."""
+        given = {**self.said, **(given or {})}
         point: Params = {}
         for domain in self.domains:
             if domain.active(point):
-                point[domain.key] = given[domain.key] if given and domain.key in given else _first(domain)
+                point[domain.key] = given[domain.key] if domain.key in given else _first(domain)
         return point
 
     def random(self, seed: int) -> Params:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -66,7 +67,9 @@ class Store:
             study_name=_NAME,
             directions=["maximize" if o.maximize else "minimize" for o in objectives],
         )
-        study.set_metric_names([o.name for o in objectives])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([o.name for o in objectives])  # for optuna-dashboard
         study.set_user_attr("question", json.dumps(question, sort_keys=True))
         _close(study)
 
@@ -140,7 +143,7 @@ class Store:
         self._tell(trial, candidate.constraints, record, [twin.values[o.name] for o in self.objectives])
 
     def tell_infeasible(self, trial: Trial, candidate: Candidate, kind: str, reason: str) -> None:
-        """`kind` is "refused" (before training) or "failed" (in training)."""
+        """`kind` is "refused" (before training), "failed" (in training), or "again" (known to have failed)."""
         record = {"kind": kind, "params": dict(candidate.params), "reason": reason, "digest": candidate.digest}
         self._tell(trial, candidate.constraints, record, None)
 
@@ -177,10 +180,11 @@ class Store:
                     record["seconds"], trial_folder(self.folder, record["trial"], record["digest"]),
                 )
             )  # fmt: skip
-        elif record["kind"] == "known":
+            return
+        self._told_infeasible += trial.state.name == "PRUNED"
+        if record["kind"] in ("known", "again"):
             self.repeated += 1
         else:
-            self._told_infeasible += trial.state.name == "PRUNED"
             if record["digest"] and record["kind"] == "failed":
                 self._infeasible[record["digest"]] = record["reason"]
             (self.refused if record["kind"] == "refused" else self.failed)[record["reason"]] += 1
@@ -197,8 +201,6 @@ def sampler_of(kind: str, root: int, turn: int, trials: int) -> BaseSampler:
     TPE is multivariate: on conditional spaces with several objectives it reached a larger hypervolume than the default, than
     NSGA-II and than random search. It draws at random until a third of the trials are known (at most ten).
     """
-    import warnings
-
     import optuna
 
     seed = derived_seed("propose", root, turn)
@@ -206,9 +208,7 @@ def sampler_of(kind: str, root: int, turn: int, trials: int) -> BaseSampler:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if kind == "tpe":
             start = max(3, min(10, trials // 3))
-            return optuna.samplers.TPESampler(
-                multivariate=True, n_startup_trials=start, seed=seed, warn_independent_sampling=False
-            )
+            return optuna.samplers.TPESampler(multivariate=True, n_startup_trials=start, seed=seed)
         if kind == "nsga2":
             return optuna.samplers.NSGAIISampler(population_size=max(4, min(50, trials // 4)), seed=seed)
         return optuna.samplers.RandomSampler(seed=seed)
@@ -218,7 +218,7 @@ def _storage(folder: Path) -> Any:
     import optuna
     from sqlalchemy.engine import URL
 
-    optuna.logging.set_verbosity(logging.WARNING)
+    optuna.logging.set_verbosity(logging.ERROR)
     url = URL.create("sqlite", database=str((folder / DATABASE).resolve()))  # a path may hold what a URL may not
     return optuna.storages.RDBStorage(url.render_as_string(), engine_kwargs={"connect_args": {"timeout": 30}})
 

@@ -24,7 +24,9 @@ def trained(number, accuracy, flops, params, folder=Path("runs/made"), examples=
     metrics = {"accuracy": accuracy, "examples": examples, "baselines": BASELINES, "heads": {"label": head}}
     figures = {"flops.total": flops, "parameters.total": flops // 40, "memory.weights": flops // 10}
     values = {"accuracy": accuracy, "flops.total": flops}
-    return Trained(number, params, f"{number:016x}", values, figures, metrics, 20.0 + number, folder / "trials" / str(number))
+    return Trained(
+        number, params, f"{number:016x}", values, figures, metrics, 20.0 + number, folder / "trials" / str(number)
+    )
 
 
 def front(folder=Path("runs/made"), count=12, seed=3):

@@ -22,7 +22,10 @@ budget: {trials: 12}
 def problems(text):
     with pytest.raises(SpecError) as caught:
         read_study(text, "s.yaml")
-    return [(d.position.line, d.position.column, d.message) if d.position else (0, 0, d.message) for d in caught.value.diagnostics]
+    return [
+        (d.position.line, d.position.column, d.message) if d.position else (0, 0, d.message)
+        for d in caught.value.diagnostics
+    ]
 
 
 def test_the_shipped_study_is_found_by_its_bare_name():
@@ -79,4 +82,6 @@ def test_reading_a_study_imports_neither_torch_nor_optuna_nor_matplotlib():
         "import sys; from mmspec.study import load_study; load_study('digits_pareto');"
         "print([m for m in ('torch', 'optuna', 'matplotlib', 'sklearn', 'onnx') if m in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

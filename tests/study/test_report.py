@@ -44,7 +44,9 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def rendered():
-    return page.render(front(), page.Background("name: made\nbase: <b>&", {"steps": 300, "batch": 128}, {"fusion.joint.depth": 2}))
+    return page.render(
+        front(), page.Background("name: made\nbase: <b>&", {"steps": 300, "batch": 128}, {"fusion.joint.depth": 2})
+    )
 
 
 def test_the_page_is_well_formed_and_fetches_nothing(rendered):
@@ -105,7 +107,9 @@ def test_the_csv_and_the_json_hold_every_training_with_numbers_in_full():
     found = front()
     lines = list(csv.DictReader(io.StringIO(tables.as_csv(found))))
     assert [float(line["accuracy"]) for line in lines] == [t.accuracy for t in found.trained]
-    assert [line["trial"] for line in lines if line["front"] == str(found.knee)] == [str(found.members[found.knee].trial)]
+    assert [line["trial"] for line in lines if line["front"] == str(found.knee)] == [
+        str(found.members[found.knee].trial)
+    ]
     data = json.loads(tables.as_json(found))
     assert [m["values"]["flops.total"] for m in data["front"]] == [m.values["flops.total"] for m in found.members]
     assert len(data["front"]) + len(data["dominated"]) == len(found.trained)
@@ -132,14 +136,21 @@ def test_the_caveats_name_the_neighbours_that_cannot_be_told_apart_and_the_bound
 
 
 def test_a_member_that_is_not_above_a_single_modality_is_named_on_the_page():
-    stuck = Front("stuck", front().folder, front().objectives, (trained(0, 0.43, 10, {"a.b.c": 0}), trained(1, 0.9, 20, {"a.b.c": 1})))
+    stuck = Front(
+        "stuck",
+        front().folder,
+        front().objectives,
+        (trained(0, 0.43, 10, {"a.b.c": 0}), trained(1, 0.9, 20, {"a.b.c": 1})),
+    )
     assert unlearned(stuck) == (0,)
     assert "Member 0 is not above what a single modality can reach" in page.render(stuck, page.Background("x: 1"))
 
 
 def test_metrics_of_the_users_own_need_no_accuracy(tmp_path):
     values = [{"score": s, "flops.total": f} for s, f in ((1.5, 10), (2.5, 20))]
-    own = tuple(type(t)(**{**t.__dict__, "values": v, "metrics": v}) for t, v in zip(front().trained, values, strict=False))
+    own = tuple(
+        type(t)(**{**t.__dict__, "values": v, "metrics": v}) for t, v in zip(front().trained, values, strict=False)
+    )
     found = Front("own", tmp_path, (type(front().objectives[0])("score", True), front().objectives[1]), own)
     plot.draw_front(found, tmp_path / "front.png")
     Elements(page.render(found, page.Background("x: 1")))

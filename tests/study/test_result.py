@@ -8,7 +8,11 @@ from mmspec.study.result import Front
 
 def small(*pairs):
     return Front(
-        "small", front().folder, OBJECTIVES, tuple(trained(i, a, f, {"x.y.z": i}) for i, (a, f) in enumerate(pairs)), reference=(0.0, 100)
+        "small",
+        front().folder,
+        OBJECTIVES,
+        tuple(trained(i, a, f, {"x.y.z": i}) for i, (a, f) in enumerate(pairs)),
+        reference=(0.0, 100),
     )
 
 
@@ -30,5 +34,10 @@ def test_without_a_reference_there_is_no_hypervolume():
 
 
 def test_only_what_differs_is_worth_a_label():
-    found = Front("one", front().folder, OBJECTIVES, tuple(trained(i, 0.5 + i / 10, 10 * i + 1, {"a.b.c": i, "a.b.d": 7}) for i in range(3)))
+    found = Front(
+        "one",
+        front().folder,
+        OBJECTIVES,
+        tuple(trained(i, 0.5 + i / 10, 10 * i + 1, {"a.b.c": i, "a.b.d": 7}) for i in range(3)),
+    )
     assert found.varied == ("a.b.c",)

@@ -8,9 +8,22 @@ from mmspec.study.space import Space, count, values
 
 FUSION = Domain("fusion.joint", ("fusion", "joint"), "choice", ("gated", "concat"), default="gated", has_default=True)
 DEPTH = Domain(
-    "fusion.joint[gated].depth", ("fusion", "joint", "depth"), "choice", (1, 2, 3), condition=(("fusion.joint", "gated"),)
+    "fusion.joint[gated].depth",
+    ("fusion", "joint", "depth"),
+    "choice",
+    (1, 2, 3),
+    condition=(("fusion.joint", "gated"),),
 )
-WIDTH = Domain("encoders.image.width", ("encoders", "image", "width"), "int", low=64, high=128, step=32, default=96, has_default=True)
+WIDTH = Domain(
+    "encoders.image.width",
+    ("encoders", "image", "width"),
+    "int",
+    low=64,
+    high=128,
+    step=32,
+    default=96,
+    has_default=True,
+)
 RATE = Domain("encoders.image.dropout", ("encoders", "image", "dropout"), "float", low=0.0, high=0.3)
 TIED = Domain("a.b", ("a", "b"), "choice", (1, True, 1.0))
 

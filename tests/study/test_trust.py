@@ -29,7 +29,9 @@ def test_what_is_no_accuracy_has_no_standard_error(accuracy, examples):
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     p, n = 0.93, 360
     covered = sum(
-        math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1) if interval(k / n, n)[0] <= p <= interval(k / n, n)[1]
+        math.comb(n, k) * p**k * (1 - p) ** (n - k)
+        for k in range(n + 1)
+        if interval(k / n, n)[0] <= p <= interval(k / n, n)[1]
     )
     assert covered == pytest.approx(0.95, abs=0.015)
 

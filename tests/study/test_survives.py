@@ -1,0 +1,128 @@
+"""A search that is killed or interrupted loses nothing that was finished, and goes on as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny import formula, study
+
+from mmspec.errors import UserError
+from mmspec.study import search
+
+TINY = Path(__file__).with_name("tiny.py")
+
+
+def start(folder, *options):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TINY.parents[2]), *sys.path])}
+    return subprocess.Popen(
+        [sys.executable, TINY, folder, *options], env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+def trainings(folder):
+    begun = folder / "begun"
+    return begun.read_text().split() if begun.exists() else []
+
+
+def until(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.01)
+
+
+def finished(folder):
+    return {path.parent.name for path in (folder / "out" / "trials").glob("*/trial.json")}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return search(study(folder), folder / "out", evaluate=formula)
+
+
+def outcome(folder):
+    return json.loads((folder / "out" / "front.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_twice_trains_nothing_twice_and_finds_the_same_front(tmp_path, uninterrupted):
+    for number in (2, 5):
+        process = start(tmp_path, "--resume")
+        until(lambda number=number: len(trainings(tmp_path)) >= number or process.poll() is not None)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    cut = set(trainings(tmp_path)) - finished(tmp_path)
+    process = start(tmp_path, "--resume")
+    assert process.wait(timeout=120) == 0, process.stderr.read()
+    begun = trainings(tmp_path)
+    assert {name for name in begun if begun.count(name) > 1} <= cut | {begun[1]}  # only what the kills cut short
+    found = outcome(tmp_path)
+    assert [m["params"] for m in found["front"]] == [dict(m.params) for m in uninterrupted]
+    assert [m["values"] for m in found["front"]] == [dict(m.values) for m in uninterrupted]
+    assert found["hypervolume"] == pytest.approx(uninterrupted.hypervolume)
+    assert len(found["front"]) + len(found["dominated"]) == len(uninterrupted.trained)
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on_and_leaves_exit_code_2(tmp_path):
+    process = start(tmp_path)
+    until(lambda: len(trainings(tmp_path)) >= 3 or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 2
+    assert "of 8 trainings are finished and kept in out" in said
+    assert "go on with: mmspec search study.yaml --resume -o out" in said
+    assert "Traceback" not in said
+    kept = finished(tmp_path)
+    assert len(kept) >= 2
+    assert start(tmp_path, "--resume").wait(timeout=120) == 0
+    assert all(trainings(tmp_path).count(name) == 1 for name in kept)
+
+
+def test_a_result_that_was_measured_but_not_told_any_more_is_not_trained_again(tmp_path):
+    """As when the process dies between the end of a training and the commit of the store."""
+
+    def dies_after(spec, folder, seed, tick):
+        metrics = formula(spec, folder, seed, tick)
+        if folder.name.startswith("002"):
+            from mmspec.files import write_atomically
+
+            record = {"digest": spec_digest(spec), "seed": seed, "metrics": metrics, "seconds": 7.0}
+            write_atomically(folder / "trial.json", json.dumps(record))
+            raise KeyboardInterrupt
+        return metrics
+
+    from mmspec.study.candidate import digest as spec_digest
+
+    with pytest.raises(UserError, match="2 of 8 trainings are finished"):
+        search(study(tmp_path), tmp_path / "out", evaluate=dies_after)
+    again = []
+
+    def counting(spec, folder, seed, tick):
+        again.append(folder.name[:3])
+        return formula(spec, folder, seed, tick)
+
+    front = search(study(tmp_path), tmp_path / "out", resume=True, evaluate=counting)
+    assert again == ["003", "004", "005", "006", "007"]
+    assert front.trained[2].seconds == 7.0
+
+
+def test_the_folder_of_a_training_that_was_never_finished_is_not_kept(tmp_path):
+    def stops(spec, folder, seed, tick):
+        metrics = formula(spec, folder, seed, tick)
+        if folder.name.startswith("001"):
+            raise KeyboardInterrupt
+        return metrics
+
+    with pytest.raises(UserError):
+        search(study(tmp_path), tmp_path / "out", evaluate=stops)
+    (tmp_path / "out" / "trials" / "009-deadbeef").mkdir()
+    front = search(study(tmp_path), tmp_path / "out", resume=True, evaluate=formula)
+    assert {p.name for p in (tmp_path / "out" / "trials").iterdir()} == {t.folder.name for t in front.trained}

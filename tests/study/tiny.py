@@ -1,0 +1,74 @@
+"""A study that is priced for real and trained by formula, so that a whole search takes a second or two.
+
+Run as a program it is such a search in a process of its own, which a test can kill: `python tiny.py FOLDER [--resume]`.
+"""
+
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+from mmspec.study import read_study, search
+
+BASE = """\
+name: tiny
+inputs:
+  image: {type: image, size: 8, channels: 1}
+  text: {type: text, vocab_size: 16, length: 4}
+encoders:
+  image: {type: vit, patch_size: 4, width: 16, depth: 1, heads: 2}
+  text: {type: text_transformer, width: 16, depth: 1, heads: 2}
+fusion:
+  joint: {type: cross_attention, from: [image, text], depth: 1, heads: 2}
+heads:
+  label: {type: classification, classes: 12}
+objectives:
+  - {type: cross_entropy, head: label, target: answer}
+"""
+
+STUDY = """\
+base: tiny.yaml
+space:
+  encoders.image.width: {choice: [8, 16, 24, 32]}
+  encoders.image.depth: {choice: [1, 2, 3]}
+  fusion.joint.depth: {choice: [1, 2, 3, 4]}
+maximize: [accuracy]
+minimize: [flops]
+recipe: {steps: 2, batch: 4}
+budget: {trials: 8}
+"""
+
+
+def study(folder, text=STUDY, base=BASE):
+    """The study, read from files in a folder."""
+    folder = Path(folder)
+    (folder / "tiny.yaml").write_text(base)
+    (folder / "study.yaml").write_text(text)
+    return read_study(text, str(folder / "study.yaml"))
+
+
+def formula(spec, folder, seed, tick):
+    """An accuracy that grows with the widths and depths, with a little noise from the seed; the folder holds the spec."""
+    tick(1, 2, {"loss": 1.0})
+    work = spec.encoders["image"].width * spec.encoders["image"].depth * (1 + spec.fusion["joint"].depth)
+    accuracy = 0.99 - 0.5 * math.exp(-work / 60) + (seed % 1000) / 1e5
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "spec.yaml").write_text(spec.to_yaml())
+    tick(2, 2, {"loss": 0.5, "accuracy": accuracy})
+    return {"accuracy": accuracy, "examples": 360, "baselines": {"text alone": 0.42}}
+
+
+if __name__ == "__main__":
+
+    def slowly(spec, folder, seed, tick):
+        (Path(sys.argv[1]) / "begun").open("a").write(f"{folder.name}\n")
+        time.sleep(0.15)
+        return formula(spec, folder, seed, tick)
+
+    os.chdir(sys.argv[1])
+    try:
+        search(study("."), "out", resume="--resume" in sys.argv, evaluate=slowly)
+    except Exception as error:  # what the command line does
+        print(error, file=sys.stderr)
+        sys.exit(2)
