@@ -48,7 +48,11 @@ def graph_module(graph: Graph) -> fx.GraphModule:
     else:
         nodes = tuple(proxy.node for proxy in outputs)
         fxg.output(nodes[0] if len(nodes) == 1 else nodes)
-    return ScopeModule(root, fxg, class_name=graph.name)
+    module = ScopeModule(root, fxg, class_name=graph.name)
+    for op in graph.ops:
+        if op.kind == "repeat":  # fx keeps the blocks of a list and forgets that it was one
+            setattr(module, op.name, getattr(root, op.name))
+    return module
 
 
 def _add_module(root: nn.Module, op: Op) -> None:

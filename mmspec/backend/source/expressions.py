@@ -29,7 +29,7 @@ class Expression:
         return Expression(f"{self._at(ATOM)}[{said}]")
 
     def __add__(self, other: Any) -> Expression:
-        return Expression(f"{self._at(SUM)} + {written(other, SUM)}", SUM)
+        return Expression(f"{self._at(SUM)} + {written(other, PRODUCT)}", SUM)  # a + (b + c) is not (a + b) + c
 
     def __sub__(self, other: Any) -> Expression:
         return Expression(f"{self._at(SUM)} - {written(other, PRODUCT)}", SUM)

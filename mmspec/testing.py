@@ -1,0 +1,300 @@
+"""The contract that every component keeps, ours and a plug-in's, as one call for a test.
+
+    from mmspec.testing import check_component
+
+    def test_my_fusion_keeps_the_contract():
+        check_component(MyFusion)
+
+The component is put into a small spec with the neighbours that its role needs. What is checked:
+
+- parameters of the graph and of the torch module: same names, same shapes
+- shapes of every node's output, as torch computes them
+- forward FLOPs equal torch's counter, in training, at inference and at every exit
+- every parameter receives a gradient
+- the stand-alone source computes the same bits
+- every field of the schema changes something: the graph, its prices or its losses
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, get_args, get_origin
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmspec.backend import build, build_objectives, source
+from mmspec.backend.runtime import Stages
+from mmspec.components import CATALOGUE
+from mmspec.cost import Sizes, profile
+from mmspec.ir import Graph, parameters
+from mmspec.passes import lower, lower_objectives
+from mmspec.spec import Catalogue, Component, ModelSpec, read
+
+Data = dict[str, Any]
+
+SMALL = {"width": 16, "heads": 2, "depth": 2, "patch_size": 4, "classes": 3, "size": 8, "vocab_size": 20, "length": 6, "target": "answer"}
+DEAD_BIASES = ("key.bias",)  # a constant that softmax takes out again: its gradient is zero in exact arithmetic
+
+
+def check_component(
+    component: type[Component], fields: Mapping[str, Any] | None = None, alternatives: Mapping[str, Any] | None = None
+) -> None:
+    """Assert that a component keeps the contract.
+
+    `fields` are what the component is written with (small sizes by default); `alternatives` gives, by field, another value
+    where none can be guessed from its type.   Raises AssertionError that says which promise is broken.
+    """
+    catalogue = CATALOGUE if component in CATALOGUE else Catalogue((*CATALOGUE, component))
+    given = {key: value for key, value in SMALL.items() if key in component.keys()} | dict(fields or {})
+    data = surround(component, given)
+    spec = _read(data, catalogue)
+    check_spec(spec)
+    check_fields(component, given, alternatives or {}, catalogue)
+
+
+def check_spec(spec: ModelSpec, batch: int = 3) -> None:
+    """Assert that a spec's graph, its price, its module and its source agree."""
+    graph = lower(spec)
+    model = build(spec)
+    randomise(model)
+    check_parameters(graph, model)
+    inputs = example(graph, batch)
+    check_shapes(graph, model, inputs)
+    check_flops(spec, graph, model, inputs)
+    check_source(graph, model, inputs)
+    if spec.objectives:
+        check_gradients(spec, model, example(graph, 32))  # enough tokens that every expert meets some
+
+
+def check_parameters(graph: Graph, model: nn.Module) -> None:
+    expected = {placed.path: tuple(placed.parameter.shape) for placed in parameters(graph)}
+    found = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    assert found == expected, f"parameters differ: {set(found.items()) ^ set(expected.items())}"
+    frozen = {placed.path for placed in parameters(graph) if not placed.parameter.trainable}
+    assert frozen == {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+
+
+def check_shapes(graph: Graph, model: nn.Module, inputs: Mapping[str, Tensor]) -> None:
+    sizes = Sizes(bound_sizes(graph, inputs))
+    seen: dict[str, tuple[int, ...]] = {}
+
+    def remember(name: str) -> Any:
+        def hook(module: nn.Module, arguments: Any, result: Any) -> None:
+            seen[name] = tuple((result[0] if isinstance(result, tuple) else result).shape)
+
+        return hook
+
+    calls = {op.name: op for op in graph.ops if op.kind == "call"}
+    hooks = [model.get_submodule(name).register_forward_hook(remember(name)) for name in calls]
+    model.eval()
+    with torch.no_grad():
+        outputs = model(**inputs)
+    for hook in hooks:
+        hook.remove()
+    for name, op in calls.items():
+        assert seen[name] == sizes(op.outputs[0]), f"{name} is {seen[name]}, the graph says {sizes(op.outputs[0])}"
+    for name, value in graph.outputs.items():
+        if name not in graph.training:
+            assert tuple(outputs[name].shape) == sizes(value), f"output {name} is {tuple(outputs[name].shape)}"
+
+
+def check_flops(spec: ModelSpec, graph: Graph, model: nn.Module, inputs: Mapping[str, Tensor]) -> None:
+    sizes = bound_sizes(graph, inputs)
+    price = profile(spec, graph=graph, **_renamed(sizes))
+    total = price["flops.total"]
+    stacks = {name: module for name, module in model.named_modules() if isinstance(module, Stages)}
+    with forced(stacks, None, never=True):
+        assert counted_flops(model.train(), inputs) == total, f"training: {counted_flops(model, inputs)} FLOPs, priced {total}"
+        assert counted_flops(model.eval(), inputs) == total, f"inference: {counted_flops(model, inputs)} FLOPs, priced {total}"
+    halting = {node.name: node.exits for node in price.nodes if node.exits}
+    for name, exits in halting.items():
+        own = {path: stage for path, stage in stacks.items() if path.startswith(f"{name}.")}
+        others = {path: stage for path, stage in stacks.items() if path not in own}
+        for index, spent in enumerate(exits):
+            with forced(others, None, never=True), forced(own, index):
+                counted = counted_flops(model, inputs)
+            assert counted == total - exits[-1] + spent, f"{name}, exit {index}: {counted} FLOPs, priced {total - exits[-1] + spent}"
+
+
+def check_source(graph: Graph, model: nn.Module, inputs: Mapping[str, Tensor]) -> None:
+    namespace: Data = {"__name__": "standalone"}
+    exec(compile(source(graph), f"<source of {graph.name}>", "exec"), namespace)
+    twin = namespace[graph.name]()
+    twin.load_state_dict(model.state_dict())
+    for training in (True, False):
+        model.train(training), twin.train(training)
+        torch.manual_seed(0)
+        ours = model(**inputs)
+        torch.manual_seed(0)
+        theirs = twin(**inputs)
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            assert torch.equal(value, theirs[name]), f"the stand-alone source computes another {name}"
+
+
+def check_gradients(spec: ModelSpec, model: nn.Module, inputs: Mapping[str, Tensor], draws: int = 5) -> None:
+    """Every parameter receives a gradient, for some draw of the weights: a router may leave an expert without tokens."""
+    objectives = build_objectives(spec)
+    batch = next(iter(inputs.values())).shape[0]
+    targets = {objective.target: torch.arange(batch) % 2 for objective in spec.objectives}  # type: ignore[attr-defined]
+    waiting = {name: p for name, p in model.named_parameters() if p.requires_grad and not name.endswith(DEAD_BIASES)}
+    for seed in range(draws):
+        randomise(model, seed=seed)
+        model.train().zero_grad()
+        objectives(model(**inputs), targets)["total"].backward()
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is None or torch.isfinite(parameter.grad).all(), f"the gradient of {name} is not finite"
+        waiting = {name: p for name, p in waiting.items() if p.grad is None or not p.grad.any()}
+    assert not waiting, f"no gradient reaches {', '.join(waiting)}"
+
+
+def check_fields(
+    component: type[Component], given: Mapping[str, Any], alternatives: Mapping[str, Any], catalogue: Catalogue
+) -> None:
+    before = meaning(_read(surround(component, given), catalogue))
+    for key in component.keys():
+        if key in ("type", "from"):
+            continue
+        value = alternatives[key] if key in alternatives else another(component, key, given, catalogue)
+        after = meaning(_read(surround(component, {**given, key: value}), catalogue))
+        assert after != before, f"{key}: {value!r} changes nothing"
+
+
+def meaning(spec: ModelSpec) -> tuple[Any, ...]:
+    """Everything that a spec says: its graph, its parameters, its losses, but not the words it was said in."""
+    graph = lower(spec)
+    return structure(graph), structure(lower_objectives(spec)), dict(graph.limits), graph.outputs.keys()
+
+
+def structure(graph: Graph) -> Any:
+    operations = [
+        (
+            op.kind, op.name, [value.name for value in op.inputs], [value.shape for value in op.outputs], dict(op.attributes),
+            op.parameters, [structure(body) for body in op.bodies],
+        )
+        for op in graph.ops
+    ]  # fmt: skip
+    return [value.name for value in graph.inputs], operations
+
+
+def another(component: type[Component], key: str, given: Mapping[str, Any], catalogue: Catalogue) -> Any:
+    """Another value of a field, guessed from its type."""
+    name = next(name for name, field in component.model_fields.items() if (field.alias or name) == key)
+    field = component.model_fields[name]
+    current = given.get(key, field.get_default(call_default_factory=True))  # type: ignore[call-arg]
+    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    if get_origin(field.annotation) is Literal:
+        return next(value for value in get_args(field.annotation) if value != current)
+    if isinstance(current, bool):
+        return not current
+    if isinstance(current, int):
+        return current * 2 if current else 1
+    if isinstance(current, float):
+        return 0.25 if current == 0 else current / 2
+    if isinstance(current, Component):
+        return next(kind for kind in catalogue.types(current.role) if kind not in (current.type, "none"))  # type: ignore[attr-defined]
+    if key == "head":
+        return "other"
+    if current is None and int in kinds:
+        return 24
+    raise AssertionError(f"say in `alternatives` what else {key} of {component.__name__} may be")
+
+
+def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
+    """A small spec around a component: two modalities, a fusion, a head."""
+    written = {"type": component.model_fields["type"].default, **fields}
+    data: Data = {
+        "name": "contract",
+        "inputs": {"image": {"type": "image", "size": 8, "channels": 1}, "text": {"type": "text", "vocab_size": 20, "length": 6}},
+        "encoders": {
+            "image": {"type": "vit", "patch_size": 4, "width": 16, "depth": 1, "heads": 2},
+            "text": {"type": "text_transformer", "width": 12, "depth": 1, "heads": 2},
+        },
+        "fusion": {"joint": {"type": "cross_attention", "from": ["image", "text"], "depth": 2, "heads": 2}},
+        "heads": {name: {"type": "classification", "classes": 3, "from": "joint"} for name in ("label", "other")},
+        "objectives": [{"type": "cross_entropy", "head": name, "target": name} for name in ("label", "other")],
+    }
+    role = component.role
+    if role == "input":
+        data["inputs"]["image" if "size" in fields else "text"] = written
+    elif role == "encoder":
+        data["encoders"]["image" if "patch_size" in fields else "text"] = written
+    elif role == "fusion":
+        data["fusion"]["joint"] = {**written, "from": ["image", "text"]}
+    elif role in ("router", "halting"):
+        data["fusion"]["joint"][role] = {**({"head": "label"} if "head" in component.keys() else {}), **written}
+    elif role == "position":
+        data["encoders"]["image"]["position"] = written
+    elif role == "pool":
+        data["fusion"]["joint"]["from"] = ["text", "image"]  # tokens with a mask
+        data["heads"]["label"]["pool"] = written
+    elif role == "head":
+        data["heads"]["label"] = {**written, "from": "joint"}
+    elif role == "objective":
+        data["fusion"]["joint"]["halting"] = {"type": "confidence", "head": "label"}
+        data["objectives"][0] = {"head": "label", **written}
+    else:
+        raise AssertionError(f"a component of role {role} has no place in a small spec yet")
+    return data
+
+
+def example(graph: Graph, batch: int) -> dict[str, Tensor]:
+    """Inputs for a whole model's graph: normal pixels, ids of texts that end at different places."""
+    generator = torch.Generator().manual_seed(0)
+    inputs: dict[str, Tensor] = {}
+    for value in graph.inputs:
+        sizes = [batch if str(dim) == "B" else dim if isinstance(dim, int) else graph.limits[str(dim)] for dim in value.shape]
+        if value.dtype == "f32":
+            inputs[value.name] = torch.randn(sizes, generator=generator)
+        elif value.dtype == "i64":
+            ids = torch.randint(1, value.bound, sizes, generator=generator)
+            lengths = 1 + (torch.arange(batch) * 2) % sizes[1]
+            inputs[value.name] = ids * (torch.arange(sizes[1]) < lengths[:, None])
+    return inputs
+
+
+def bound_sizes(graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for value in graph.inputs:
+        if value.name in inputs:
+            sizes |= {str(dim): size for dim, size in zip(value.shape, inputs[value.name].shape, strict=True) if not isinstance(dim, int)}
+    return sizes
+
+
+def counted_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
+    """What torch's own counter says, with attention written out so that it sees its products."""
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model(**inputs)
+    return int(counter.get_total_flops())
+
+
+def randomise(model: nn.Module, scale: float = 0.3, seed: int = 0) -> None:
+    """Draw every parameter anew: zero biases and norms of one hide mistakes."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=scale, generator=generator)
+
+
+@contextmanager
+def forced(stacks: Mapping[str, Stages], exit: int | None, never: bool = False) -> Iterator[None]:
+    """Let every sample leave these stacks at one exit; with `never`, at the end."""
+    before = {name: stack.thresholds.clone() for name, stack in stacks.items()}
+    for stack in stacks.values():
+        stack.force(len(stack) - 1 if never else exit)
+    yield
+    for name, stack in stacks.items():
+        stack.thresholds.copy_(before[name])
+
+
+def _renamed(sizes: Mapping[str, int]) -> Data:
+    return {"batch" if name == "B" else name: size for name, size in sizes.items()}
+
+
+def _read(data: Data, catalogue: Catalogue) -> ModelSpec:
+    return read(json.dumps(data), catalogue)
