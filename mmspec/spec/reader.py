@@ -236,7 +236,7 @@ class _Reader:
         label = f"{getattr(error, 'context', '')}, line {context.line + 1}" if context else ""
         if context and problem == "found unexpected end of stream":
             mark, label = context, "this one"  # the quote that was not closed says more than the end of the file
-        self.stop(f"cannot read this as YAML: {reason}", self.place(mark, mark) if mark else None, label)
+        self.stop(f"cannot read this as YAML: {reason}", self.at(mark) if mark else None, label)
 
     def problem(self, message: str, position: Position | None, label: str = "") -> None:
         self.problems.append(Diagnostic(message, position, (), label, "" if position else self.source.name))
@@ -246,6 +246,13 @@ class _Reader:
     def stop(self, message: str, position: Position | None, label: str = "") -> NoReturn:
         self.problems.append(Diagnostic(message, position, (), label, "" if position else self.source.name))
         raise SpecError(self.problems)
+
+    def at(self, mark: Any) -> Position:
+        """The place of a mark, or the end of the text where the mark lies behind it."""
+        last = _end_of(Source(self.source.name, self.text.rstrip()))
+        if mark.line + 1 > last.line:
+            return last._replace(source=self.source, column=last.column + 1, end_column=last.column + 2)
+        return self.place(mark, mark)
 
     def place(self, start: Any, end: Any) -> Position:
         return Position(self.source, start.line + 1, start.column + 1, end.line + 1, end.column + 1)

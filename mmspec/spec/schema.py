@@ -79,7 +79,7 @@ def _role(role: str, catalogue: Catalogue) -> Schema:
     bare = [type_of(c) for c in components if not any(field.is_required() for field in c.model_fields.values())]
     branches = [
         {
-            "if": {"required": ["type"], "properties": {"type": {"const": name}}},
+            "if": {"type": "object", "required": ["type"], "properties": {"type": {"const": name}}},
             "then": {"$ref": _ref(f"{role}.{name}")},
         }
         for name in types

@@ -37,7 +37,9 @@ class Vit(Encoder):
     @model_validator(mode="after")
     def heads_divide_the_width(self) -> Self:
         if self.width % self.heads:
-            raise FieldError("heads", f"{self.heads} heads do not divide the width {self.width}", hint="heads: 1, 2, 4, ...")
+            raise FieldError(
+                "heads", f"{self.heads} heads do not divide the width {self.width}", hint="heads: 1, 2, 4, ..."
+            )
         return self
 
 
