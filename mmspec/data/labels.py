@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from mmspec.data.demand import Target
 from mmspec.data.table import Problems, Row, listed
+
+WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 def classes_of(target: Target, rows: list[Row], problems: Problems) -> tuple[str, ...]:
@@ -19,7 +22,7 @@ def classes_of(target: Target, rows: list[Row], problems: Problems) -> tuple[str
     for row in rows:
         if target.column not in row.cells:
             problems.add(row.line, f"{target.column}: the label is missing")
-    if all(label.lstrip("-").isdecimal() for _, label in labels):
+    if all(WHOLE.fullmatch(label) for _, label in labels):
         for line, label in labels:
             if not 0 <= int(label) < target.classes:
                 known = f"the head '{target.head}' has classes 0 to {target.classes - 1}"

@@ -2,7 +2,7 @@
 
 accuracy         sum of the weights of right answers / sum of weights; the mean over heads where there are several
 standard_error   sqrt(p (1 - p) / n), n the independent examples of the split (scans, not questions about them)
-loss             weighted mean of -log p(right answer), nats
+loss             weighted mean of -log p(right answer), nats; null where it is infinite
 confusion        rows: the true class, columns: the answer; counts of examples
 """
 
@@ -49,7 +49,7 @@ class HeadTally:
         right, total = self._by_group.tolist()
         return {
             "accuracy": self.accuracy,
-            "loss": self._loss / self._weight,
+            "loss": self._loss / self._weight if math.isfinite(self._loss) else None,
             "groups": {name: right[i] / total[i] for i, name in enumerate(self._groups) if total[i]},
             "classes": list(self._names),
             "confusion": self._confusion.tolist(),

@@ -94,6 +94,11 @@ def test_whole_numbers_are_the_classes_themselves(folder, spec_of):
     assert data.preprocessing.answers["label"] == tuple(map(str, range(12)))
 
 
+def test_words_that_look_like_numbers_are_words(folder, spec_of):
+    path = manifest(folder, "image,text,answer,split\ngrey.png,a,--5,train\ngrey.png,b,7,val\n")
+    assert open_data(path, spec_of()).preprocessing.answers["label"][:2] == ("--5", "7")
+
+
 def test_rows_that_share_a_picture_stay_in_one_split(folder, spec_of):
     for index in range(20):
         Image.new("L", (4, 4), index).save(folder / f"{index}.png")

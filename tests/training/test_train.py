@@ -8,9 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mmspec.backend import build
+from mmspec.data import open_data
 from mmspec.data.questions import ANSWERS
 from mmspec.errors import UserError
 from mmspec.training import Diverged, Interrupted, Recipe, predict, train, unfinished
+from mmspec.training.loop import Run
 
 RECIPE = Recipe(steps=8, batch=16, evaluate_every=3, learning_rate=3e-3)
 
@@ -227,6 +230,45 @@ def test_the_best_weights_are_kept_where_the_recipe_says_so(tiny):
     recipe = RECIPE.model_copy(update={"keep": "best", "evaluate_every": 1, "learning_rate": 0.05})
     result = train(tiny(), recipe, progress=lambda step, steps, loss, metrics: seen.append(metrics["accuracy"]))
     assert result.accuracy == max(seen) > seen[-1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split_seed": 1}, {"augment": 0.0}, {"batch": 15}, {"learning_rate": 1e-3}, {"warmup": 0.9}, {"weight_decay": 9.0},
+        {"beta1": 0.1}, {"beta2": 0.1}, {"clip": 1e-9}, {"clip": None}, {"seed": 2},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_field_of_a_recipe_changes_the_losses(tiny, change):
+    def losses(recipe):
+        data = open_data(recipe.data, tiny(), split_seed=recipe.split_seed, augment=recipe.augment)
+        torch.manual_seed(recipe.seed)
+        run = Run(tiny(), recipe, data, build(tiny()), {})
+        run.finish()
+        return run.losses
+
+    recipe = Recipe(steps=4, batch=16, learning_rate=1e-2, clip=0.5)
+    assert losses(recipe.model_copy(update=change)) != losses(recipe)
+
+
+def test_a_manifest_trains_and_its_labels_come_back_as_answers(tiny, tmp_path):
+    from PIL import Image
+
+    for shade in (0, 255):
+        Image.new("L", (8, 8), shade).save(tmp_path / f"{shade}.png")
+    rows = [
+        f"{shade}.png,how is it?,{'light' if shade else 'dark'},{split}"
+        for shade in (0, 255)
+        for split in ("train", "val")
+    ]
+    (tmp_path / "data.csv").write_text("\n".join(["image,text,answer,split", *rows]))
+    recipe = Recipe(data=str(tmp_path / "data.csv"), steps=60, batch=8, learning_rate=1e-2)
+    result = train(tiny("heads.label.classes=2"), recipe, tmp_path / "out")
+    assert result.accuracy == 1
+    assert result.metrics["test"] is None
+    answers = [predict(tmp_path / "out", {"image": str(tmp_path / f"{s}.png"), "text": "how is it?"}) for s in (0, 255)]
+    assert [answer["label"]["answer"] for answer in answers] == ["dark", "light"]
 
 
 def test_frozen_encoders_stay_as_they_were(tiny):
