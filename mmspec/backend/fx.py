@@ -32,7 +32,7 @@ def graph_module(graph: Graph) -> fx.GraphModule:
     space = _Recording(torch, tracer)
     values: dict[int, Any] = {}
     for value in graph.inputs:
-        optional = {"default_value": None} if value.name.endswith("_mask") and graph.limits else {}
+        optional = {"default_value": None} if value.dtype == "bool" and graph.whole else {}
         values[id(value)] = fx.Proxy(fxg.placeholder(_identifier(value.name), **optional), tracer)
     for op in graph.ops:
         _add_module(root, op)
@@ -42,7 +42,7 @@ def graph_module(graph: Graph) -> fx.GraphModule:
             proxy.node._rename(_identifier(value.name))
             values[id(value)] = proxy
     outputs = [values[id(value)] for value in graph.outputs.values()]
-    if graph.limits:  # the whole model answers with a dict
+    if graph.whole:
         root.outputs = runtime.Outputs(graph.outputs, graph.training)
         fxg.output(fxg.call_module("outputs", tuple(proxy.node for proxy in outputs)))
     else:

@@ -130,6 +130,7 @@ class Graph:
     arguments: Mapping[str, Any] = field(default_factory=dict)  # what sets this scope apart from others of its class
     limits: Mapping[str, int] = field(default_factory=dict)  # the largest size of each symbol: the length of a text
     training: frozenset[str] = frozenset()  # outputs that exist in training only
+    whole: bool = False  # a whole model, whose module answers with a dict by name
 
     def __str__(self) -> str:
         from mmspec.ir.printing import text

@@ -13,10 +13,9 @@ ASIDE = {"type", "carried", "head_inputs", "readout"}  # attributes that the res
 
 def text(graph: Graph, nested: bool = False) -> str:
     """One line for each operation; with `nested`, the graphs that operations hold follow, indented."""
-    root = bool(graph.limits)
-    names = value_names(graph, "inputs." if root else "")
+    names = value_names(graph, "inputs." if graph.whole else "")
     inputs = ", ".join(f"{value.name}: {type_text(value)}" for value in graph.inputs)
-    lines = [f"graph {graph.doc if root else graph.name}({inputs})"]
+    lines = [f"graph {graph.doc if graph.whole else graph.name}({inputs})"]
     for op in graph.ops:
         lines.append("  " + line(op, names))
         if nested:

@@ -55,13 +55,14 @@ class _Lowering:
         outputs, training = self.outputs()
         return Graph(
             self.root.name,
-            tuple(self.root.inputs),
+            tuple(sorted(self.root.inputs, key=lambda value: value.dtype == "bool")),  # what may be left out comes last
             tuple(self.root.ops),
             outputs,
             doc=self.spec.name,
             notes=tuple(self.root.program.notes),  # type: ignore[union-attr]
             limits=dict(self.root.program.limits),  # type: ignore[union-attr]
             training=frozenset(training),
+            whole=True,
         )
 
     def node(self, node: WiredNode, sources: list[Value]) -> None:

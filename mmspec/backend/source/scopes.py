@@ -46,10 +46,11 @@ class Writer:
         self.graph, self.torch, self.construct = graph, torch, construct
         self.reads = Counter(id(value) for op in graph.ops for value in op.inputs)
         self.reads.update(id(value) for value in graph.outputs.values())
-        self.root = bool(graph.limits)
+        self.root = graph.whole
         self.left = Counter(self.reads)
         self.expressions: dict[int, Expression] = {}
         self.variables: dict[str, int] = {}  # by name, the value that it holds
+        self.pending: dict[int, set[int]] = {}  # values that no line has yet, and the variables in their expressions
         self.scope = Scope(graph)
 
     def write(self) -> Scope:
@@ -82,7 +83,7 @@ class Writer:
         said, shapes = ["self"], []
         for value in self.graph.inputs:
             name = self._assign(value, value.name)
-            optional = self.root and value.name.endswith("_mask")
+            optional = self.root and value.dtype == "bool"
             kind = "nn.Module" if value.dtype == "function" else "Tensor | None" if optional else "Tensor"
             said.append(f"{name}: {kind}" + (" = None" if optional else ""))
             if value.dtype != "function":
@@ -102,13 +103,13 @@ class Writer:
         if len(result.text) > WIDTH - 24:
             self._spill(op)
             result = self._expression(op)
-        for value in op.inputs:
-            self.left[id(value)] -= 1
+        held = self._take(op.inputs)
         if len(op.outputs) > 1:
             targets = [self._assign(value, value.name) if self.reads[id(value)] else "_" for value in op.outputs]
             self._line(f"{', '.join(targets)} = {result.text}", op.outputs[:1])
         elif self.reads[id(op.outputs[0])] == 1 and len(result.text) <= WIDTH - 24 and not self._before_loop(op):
             self.expressions[id(op.outputs[0])] = result
+            self.pending[id(op.outputs[0])] = held
         else:
             target = self._assign(op.outputs[0], self._best_name(op))
             self._line(f"{target} = {result.text}", op.outputs)
@@ -123,12 +124,14 @@ class Writer:
         for value in op.inputs:
             text = self.expressions[id(value)].text
             if not text.replace(".", "_").isidentifier():
+                self.pending.pop(id(value), None)
                 self._line(f"{self._assign(value, value.name)} = {text}", (value,))
 
     def _loop(self, op: Op) -> None:
         """Blocks in a row: the carried values keep their variables from one to the next."""
         carried = op.attributes["carried"]
-        texts = [self._read(value).text for value in op.inputs]
+        texts = [self.expressions[id(value)].text for value in op.inputs]
+        self._take(op.inputs)
         targets = []
         for i in range(carried):
             name = self._assign(op.outputs[i], op.inputs[i].name)
@@ -147,7 +150,7 @@ class Writer:
             self._line(f"    {', '.join(targets)} = block({arguments})")
 
     def _return(self) -> None:
-        outputs = {name: self._read(value).text for name, value in self.graph.outputs.items()}
+        outputs = {name: self.expressions[id(value)].text for name, value in self.graph.outputs.items()}
         if not self.root:
             self._line("return " + ", ".join(outputs.values()), tuple(self.graph.outputs.values()))
             return
@@ -163,9 +166,16 @@ class Writer:
 
     # names ----------------------------------------------------------------------------------------------------------
 
-    def _read(self, value: Value) -> Expression:
-        self.left[id(value)] -= 1
-        return self.expressions[id(value)]
+    def _take(self, values: Iterable[Value]) -> set[int]:
+        """Read the values; returns the variables that their expressions hold."""
+        held: set[int] = set()
+        for value in values:
+            self.left[id(value)] -= 1
+            held |= self.pending.pop(id(value), {id(value)})
+        return held
+
+    def _free(self, variable: int) -> bool:
+        return self.left[variable] <= 0 and not any(variable in held for held in self.pending.values())
 
     def _assign(self, value: Value, wanted: str) -> str:
         """A variable for the value: the wanted name, unless that still holds something that will be read."""
@@ -173,7 +183,7 @@ class Writer:
         if keyword.iskeyword(wanted) or wanted in GLOBALS:
             wanted += "_"
         name, number = wanted, 2
-        while name in self.variables and self.left[self.variables[name]] > 0 and self.variables[name] != id(value):
+        while name in self.variables and self.variables[name] != id(value) and not self._free(self.variables[name]):
             name, number = f"{wanted}{number}", number + 1
         self.variables[name] = id(value)
         self.expressions[id(value)] = Expression(name)
@@ -184,7 +194,7 @@ class Writer:
         if op.kind == "add" and op.outputs[0].name == "add" or op.kind == "dropout":
             for value in op.inputs:
                 text = self.expressions[id(value)].text
-                if self.left[id(value)] == 0 and self.variables.get(text) == id(value):
+                if self.variables.get(text) == id(value) and self._free(id(value)):
                     return text
             return "x"
         return op.outputs[0].name
