@@ -1,8 +1,8 @@
-"""Large numbers as people say them: 811 K, 2.41 M, 35.1 G, with three significant digits."""
+"""Large numbers as people say them: 811 k, 2.41 M, 35.1 G, with three significant digits."""
 
 from __future__ import annotations
 
-_UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
+_UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def quantity(number: float, unit: str = "") -> str:

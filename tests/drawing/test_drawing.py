@@ -265,7 +265,7 @@ def test_the_estimated_width_is_at_least_the_widest_common_font_and_at_most_a_th
     font = ImageFont.truetype(str(FONTS / f"{face}.ttf"), 100)
     for character in map(chr, [*range(32, 127), *map(ord, "×→·…äßéΩ")]):
         assert width(character, 100, **style) >= font.getlength(character) - 0.5, character
-    sentence = "1.39 M parameters, 859 K active"
+    sentence = "1.39 M parameters, 859 k active"
     assert width(sentence, 100, **style) < 1.33 * font.getlength(sentence)
 
 
@@ -281,8 +281,8 @@ def test_quantities_have_three_digits_and_a_share_is_never_rounded_to_nothing():
     assert [quantity(n) for n in (0, 999, 1548, 820_096, 999_950, 2_839_436, 35_127_300_096)] == [
         "0",
         "999",
-        "1.55 K",
-        "820 K",
+        "1.55 k",
+        "820 k",
         "1.00 M",
         "2.84 M",
         "35.1 G",

@@ -1,0 +1,46 @@
+"""mmspec profile"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mmspec.cli.options import json_option, opened, takes_spec
+
+
+@click.command
+@takes_spec
+@json_option
+@click.option("--batch", default=1, show_default=True, metavar="N", help="samples at once")
+@click.option(
+    "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
+)
+def command(
+    spec: str, as_json: bool, batch: int, exit_rates: tuple[str, ...], changes: tuple[str, ...], variant: str | None
+) -> None:
+    """Parameters, FLOPs and memory, node by node."""
+    from mmspec.cost import profile
+    from mmspec.passes import lower
+
+    read = opened(spec, changes, variant).require_closed()
+    graph = lower(read)
+    price = profile(read, batch, dict(map(_rates, exit_rates)), graph)
+    if as_json:
+        from mmspec.cli.main import json_text
+
+        click.echo(json_text(price.to_dict()))
+        return
+    from mmspec.cli.ink import Ink
+    from mmspec.cli.price import table
+
+    ink = Ink(sys.stdout)
+    click.echo("\n".join(table(read, graph, price, ink)), color=ink.coloured)
+
+
+def _rates(text: str) -> tuple[str, list[float]]:
+    node, _, shares = text.partition("=")
+    try:
+        return node.strip(), [float(share) for share in shares.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"expected NODE=R,R,..., found {text!r}", param_hint="--exit-rates") from None

@@ -1,0 +1,99 @@
+"""mmspec train"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmspec.cli.options import opened, say, takes_spec
+
+if TYPE_CHECKING:
+    from mmspec.training import Recipe
+
+
+@click.command
+@takes_spec
+@click.option("--data", metavar="DATA", help="digits_questions (embedded), or a manifest: .csv or .jsonl")
+@click.option("--recipe", metavar="FILE", help="a YAML file of training settings; the options here go before it")
+@click.option("--steps", type=int, help="updates of the weights")
+@click.option("--batch", type=int, help="examples per step")
+@click.option("--seed", type=int, help="of weights, order and variation")
+@click.option("-o", "--out", metavar="DIR", help="runs/<name> by default; replaced whole if it is one of ours")
+@click.option("--resume", is_flag=True, help="go on with the unfinished run in DIR")
+def command(
+    spec: str,
+    recipe: str | None,
+    out: str | None,
+    resume: bool,
+    changes: tuple[str, ...],
+    variant: str | None,
+    **given: Any,
+) -> None:
+    """Train a spec and measure it; the folder is what `predict` and `export` take."""
+    read = opened(spec, changes, variant).require_closed()
+    settings = _recipe(recipe, given)
+    folder = Path(out) if out else Path("runs") / read.name
+
+    from mmspec.cli.progress import bar, ink
+    from mmspec.training import train
+    from mmspec.training.checkpoint import Checkpoint
+
+    done = Checkpoint.read(folder).step if resume else 0
+    say(f"{read.name} on {settings.data}: {settings.steps} steps of {settings.batch}, into {folder}")
+    colours = ink()
+    with bar("training", settings.steps, done) as shown:
+
+        def progress(step: int, steps: int, loss: float, metrics: Mapping[str, Any] | None) -> None:
+            shown.update(step, f"loss {loss:.3f}")
+            if metrics is not None:
+                digits = len(str(steps))
+                text = f"  step {step:{digits}}/{steps}   loss {loss:.3f}   accuracy {metrics['accuracy']:.3f}"
+                shown.line(colours.dim(text))
+
+        result = train(read, settings, folder, resume=resume, progress=progress)
+    _report(result.metrics, folder)
+
+
+def _recipe(file: str | None, given: Mapping[str, Any]) -> Recipe:
+    """The settings of a file, then those that were typed."""
+    from mmspec.errors import UserError
+    from mmspec.spec.reader import read_file, read_tree
+    from mmspec.spec.tree import plain
+    from mmspec.training import Recipe
+
+    values: dict[str, Any] = {}
+    if file is not None:
+        data = plain(read_tree(read_file(file)))
+        if not isinstance(data, Mapping):
+            raise UserError(f"{file}: expected a mapping of training settings, such as steps: 700")
+        values = dict(data)
+    typed = {key: value for key, value in given.items() if value is not None}
+    if file is None:
+        return Recipe.read(typed, origin="--")
+    read = Recipe.read(values, Path(file).parent, origin=file)
+    return Recipe.read({**read.model_dump(), **typed}, origin=file) if typed else read
+
+
+def _report(metrics: Mapping[str, Any], folder: Path) -> None:
+    """What it reached, beside what less than all inputs can reach."""
+    from mmspec.cli.ink import Ink
+    from mmspec.cli.table import Column, lines
+
+    ink = Ink(sys.stdout)
+    rows = []
+    for split in ("validation", "test"):
+        found = metrics.get(split)
+        if found:
+            rows.append((split, f"{found['accuracy']:.3f} ± {found['standard_error']:.3f}", f"{found['examples']:,}"))
+    bounds = metrics["validation"]["baselines"]
+    rows += [(f"best by {name}", f"{bound:.3f}", "") for name, bound in bounds.items()]
+    columns = (Column(""), Column("accuracy", right=True), Column("examples", right=True))
+    click.echo("\n".join(lines(columns, rows, ink)), color=ink.coloured)
+    click.echo()
+    for warning in (*metrics["warnings"], *metrics["notes"]):
+        click.echo(f"  {ink.yellow('note:')} {warning}", color=ink.coloured)
+    click.echo(f"  wrote {folder}: {' '.join(sorted(path.name for path in folder.iterdir() if path.name[0] != '.'))}")

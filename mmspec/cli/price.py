@@ -1,0 +1,75 @@
+"""The price of a spec as a table: what `build` and `profile` print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmspec.cli.ink import Ink
+from mmspec.cli.table import Column, lines
+from mmspec.drawing.quantities import quantity, share
+
+if TYPE_CHECKING:
+    from mmspec.cost import Profile
+    from mmspec.ir import Graph
+    from mmspec.spec import ModelSpec
+
+BATCH = "B"
+
+COLUMNS = (
+    Column("node"),
+    Column("component", give=3, dim=True),
+    Column("output", give=2),
+    Column("parameters", right=True),
+    Column("active", right=True, give=4),
+    Column("FLOPs", right=True),
+    Column("share", right=True, give=1),
+)
+
+
+def table(spec: ModelSpec, graph: Graph, price: Profile, ink: Ink) -> list[str]:
+    """Title, a row for each node in the order of the data flow, the total, and what the figures mean."""
+    flops = price["flops.total"]
+    order = {node.name: i for i, node in enumerate(spec.nodes)}
+    rows = [
+        (
+            node.name,
+            node.type,
+            node.output,
+            f"{node.parameters:,}",
+            f"{node.active:,}",
+            quantity(node.flops),
+            share(node.flops, flops),
+        )
+        for node in sorted(price.nodes, key=lambda node: order[node.name])
+    ]
+    total = ("total", "", "", f"{price['parameters.total']:,}", f"{price['parameters.active']:,}", quantity(flops), "")
+    title = f"{ink.bold(spec.name)}   {ink.dim(f'{_inputs(graph)}, batch {price.sizes[BATCH]}')}"
+    return [title, "", *lines(COLUMNS, rows, ink, total), "", *_remarks(price)]
+
+
+def _remarks(price: Profile) -> list[str]:
+    expected = price["flops.expected"]
+    halting = any(node.exits for node in price.nodes)
+    said = "  FLOPs are 2 per multiply-add of linear, convolution and attention" + (", all exits" if halting else "")
+    text = [said]
+    if halting and expected is None:
+        text.append(f"  expected under halting: unknown ({price.unknown['flops.expected']})")
+    elif halting:
+        text.append(
+            f"  expected under halting: {quantity(expected, 'FLOPs')}, {share(expected, price['flops.total'])} of all exits"
+        )
+    weights, peak = price["memory.weights"], price["memory.peak_inference"]
+    text.append(f"  memory: weights {quantity(weights, 'B')}, at most {quantity(peak, 'B')} at inference (float32)")
+    return text + [f"  note: {note}" for note in price.notes]
+
+
+def _inputs(graph: Graph) -> str:
+    """image 3x32x32, text up to 24 tokens"""
+    said = []
+    for value in graph.inputs:
+        if value.dtype == "bool":
+            continue
+        limit = next((graph.limits[str(dim)] for dim in value.shape if str(dim) in graph.limits), None)
+        sizes = "x".join(str(dim) for dim in value.shape[1:])
+        said.append(f"{value.name} {sizes}" if limit is None else f"{value.name} up to {limit} tokens")
+    return ", ".join(said)

@@ -1,0 +1,83 @@
+"""Progress on stderr: a bar that redraws itself on a terminal, a line now and then anywhere else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from mmspec.cli.ink import Ink
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Bar(Protocol):
+    """How far something is, and what it says beside that."""
+
+    def update(self, step: int, said: str = "") -> None: ...
+    def line(self, text: str) -> None: ...
+
+
+@contextmanager
+def bar(title: str, steps: int, done: int = 0) -> Iterator[Bar]:
+    """A bar of `steps`, of which `done` are done already; `line` prints above it."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    with _progress() as progress:
+        yield Live(progress, progress.add_task(title, total=steps, completed=done, said=""))
+
+
+@contextmanager
+def bars() -> Iterator[Progress | None]:
+    """Several bars, for who adds them; None where there is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with _progress() as progress:
+        yield progress
+
+
+class Lines:
+    """Without a terminal: only the lines."""
+
+    def update(self, step: int, said: str = "") -> None:
+        pass
+
+    def line(self, text: str) -> None:
+        click.echo(text, err=True)
+
+
+class Live:
+    """On a terminal."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self.progress, self.task = progress, task
+
+    def update(self, step: int, said: str = "") -> None:
+        self.progress.update(self.task, completed=step, said=said)
+
+    def line(self, text: str) -> None:
+        self.progress.console.out(text, highlight=False)
+
+
+def _progress() -> Any:
+    """rich draws the bars; what they say is never read as markup."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    wide = console.width >= 70
+    columns: list[Any] = [TextColumn("  {task.description}", markup=False)]
+    columns += [BarColumn(bar_width=30 if wide else 12), MofNCompleteColumn()]
+    columns += [TextColumn("{task.fields[said]}", markup=False, style="dim")] if wide else []
+    columns += [TimeRemainingColumn(compact=True)]
+    return Progress(*columns, console=console, transient=True)
+
+
+def ink() -> Ink:
+    return Ink(sys.stderr)

@@ -1,0 +1,126 @@
+"""A search as one watches it: a line for each training that ends, above bars for the study and the training under way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmspec.cli.ink import Ink
+from mmspec.cli.progress import bars, ink
+from mmspec.cli.table import Column, lines
+from mmspec.study import events as said
+from mmspec.study import wording
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from mmspec.study import Front
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    with bars() as progress:
+        yield Watch(progress)
+
+
+class Watch:
+    """Listens to a search, and prints on stderr."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress = progress
+        self.ink = ink()
+        self.study: TaskID | None = None
+        self.training: TaskID | None = None
+        self.trials = self.finished = 0
+
+    def __call__(self, event: said.Event) -> None:
+        match event:
+            case said.Started():
+                self.started(event)
+            case said.Proposed() | said.Progress():
+                self.under_way(event)
+            case said.Finished():
+                self.ended(event)
+            case said.Refused():
+                self.line(self.ink.dim(f"  {'':5}  refused: {event.reason}   {_label(event.params)}"))
+            case said.Failed():
+                self.line(f"  {event.trial:5}  {self.ink.yellow('failed:')} {event.reason}   {_label(event.params)}")
+            case said.Known():
+                self.line(self.ink.dim(f"  {'':5}  the same as {event.same_as}   {_label(event.params)}"))
+
+    def started(self, event: said.Started) -> None:
+        size = "" if event.size is None else f", {event.size:,} specs"
+        known = f", {event.finished} finished before" if event.finished else ""
+        self.line(
+            f"{self.ink.bold(event.name)}   {event.trials} trainings over {event.parameters} open places{size}{known}"
+        )
+        self.trials, self.finished = event.trials, event.finished
+        if self.progress is not None:
+            self.study = self.progress.add_task("search", total=event.trials, completed=event.finished, said="")
+
+    def under_way(self, event: said.Proposed | said.Progress) -> None:
+        if self.progress is None:
+            return
+        if isinstance(event, said.Proposed):
+            if self.training is not None:
+                self.progress.remove_task(self.training)
+            self.training = self.progress.add_task(f"spec {event.trial}", total=None, said=_label(event.params))
+        elif self.training is not None:
+            metrics = "  ".join(f"{name} {value:.3f}" for name, value in event.metrics.items() if _number(value))
+            self.progress.update(self.training, total=event.steps, completed=event.step, said=metrics)
+
+    def ended(self, event: said.Finished) -> None:
+        self.finished += 1
+        values = "   ".join(f"{_short(name)} {wording.amount(name, value)}" for name, value in event.values.items())
+        mark = self.ink.green("front") if event.on_front else "     "
+        left = ""
+        if self.progress is None and event.remaining_s:
+            left = f"   about {wording.duration(event.remaining_s)} left"
+        seconds = wording.duration(event.seconds)
+        self.line(f"  {event.trial:5}  {mark}  {values}   {seconds:>6}   {self.ink.dim(_label(event.params) + left)}")
+        if self.progress is not None and self.study is not None:
+            left = f"about {wording.duration(event.remaining_s)} left" if event.remaining_s else ""
+            self.progress.update(self.study, completed=self.finished, said=left)
+
+    def line(self, text: str) -> None:
+        if self.progress is None:
+            click.echo(text, err=True)
+        else:
+            self.progress.console.out(text, highlight=False)
+
+
+def front_lines(front: Front, colours: Ink) -> list[str]:
+    """The front as a table, how far it can be trusted, and where everything is."""
+    from mmspec.study.caveats import caveats
+    from mmspec.study.tables import rows
+
+    titles, cells = rows(front)
+    numbers = range(1, len(titles) - 2)
+    columns = [
+        Column(title, right=i in numbers, give=1 if i == len(titles) - 1 else 0) for i, title in enumerate(titles)
+    ]
+    text = ["", *lines(columns, cells, colours), ""]
+    text += [f"  note: {caveat}" for caveat in caveats(front)]
+    return [*text, "", f"  wrote {front.folder}:", *(f"    {file}" for file in _files(front))]
+
+
+def _files(front: Front) -> list[str]:
+    inside = []
+    for file in front.files:
+        inside.append(str(file.relative_to(front.folder)) if file.is_relative_to(front.folder) else str(file))
+    return inside
+
+
+def _label(params: Mapping[str, Any]) -> str:
+    return wording.label(params, list(params)) or "the base spec"
+
+
+def _short(name: str) -> str:
+    return "" if name.split(".")[0] in ("flops", "parameters", "memory") else name
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
