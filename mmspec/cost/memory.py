@@ -87,9 +87,10 @@ def _experts(op: Op, sizes: Sizes) -> int:
     """Tokens gathered for the experts, their answers, and one expert at work on as many tokens as there are."""
     body, k = op.bodies[0], op.attributes["k"]
     sent = value_bytes(body.inputs[0], sizes)
-    probabilities = value_bytes(op.inputs[1], sizes)
+    choices = _integer(sizes(body.inputs[0])[0])
+    held = value_bytes(op.inputs[1], sizes) + choices * (4 + 8 + 8)  # probabilities; weights, experts and order of the choices
     at_work = -(-peak_activations(body, sizes) // k)
-    return 2 * probabilities + max(2 * sent + at_work, 4 * sent)
+    return held + max(2 * sent + at_work, 4 * sent + 8 * choices, 2 * sent + 3 * 8 * choices)
 
 
 def _bytes(values: Iterable[Value], sizes: Sizes) -> int:
