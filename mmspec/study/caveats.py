@@ -9,13 +9,13 @@ from mmspec.study.result import Front, Trained
 from mmspec.study.trust import noisy_neighbours, optimism, within_noise
 
 
-def caveats(front: Front, recipe: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Sentences, most important first. Empty when nothing was measured as an accuracy on a known number of examples."""
+def caveats(front: Front) -> tuple[str, ...]:
+    """Sentences, most important first; only the first where no accuracy on a known number of examples was measured."""
     members = front.members
     best = max((m for m in members if m.accuracy is not None), key=lambda m: m.accuracy or 0.0, default=None)
     if best is None or best.accuracy is None or best.examples is None:
-        return (_once(recipe),)
-    said = [_once(recipe)]
+        return (_once(front.recipe),)
+    said = [_once(front.recipe)]
     errors = [m.error for m in members if m.error is not None]
     said.append(
         f"Accuracies were measured on {_counted(best)}. The standard error that follows from that number alone is "
@@ -50,9 +50,9 @@ def unlearned(front: Front) -> tuple[int, ...]:
     )
 
 
-def _once(recipe: Mapping[str, Any] | None) -> str:
-    steps = recipe.get("steps") if recipe else None
-    batch = recipe.get("batch") if recipe else None
+def _once(recipe: Mapping[str, Any]) -> str:
+    steps = recipe.get("steps")
+    batch = recipe.get("batch")
     length = f", for {steps} steps" + (f" of {batch} examples" if batch else "") if steps else ""
     return (
         f"Every network was trained once, with one seed{length}. That ranks them for short trainings; "

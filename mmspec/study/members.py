@@ -45,13 +45,12 @@ def write(front: Front, plan: Plan, load: Callable[[Path], ModelSpec]) -> Front:
             _same_price(home / str(i), member, plan, load)
     _point(front.folder / "knee", Path("front") / str(front.knee), front.folder)
     _forget_litter(front)
-    recipe = plan.study.recipe.model_dump() if plan.study.recipe else {}
-    background = page.Background(plan.study.text, recipe, plan.space.defaults(), _environment(plan))
+    background = page.Background(plan.study.text, plan.space.defaults(), _environment(plan))
     files = (
         write_atomically(front.folder / PLOT, lambda path: plot.draw_front(front, path)),
         write_atomically(front.folder / REPORT, page.render(front, background)),
         write_atomically(front.folder / CSV, tables.as_csv(front)),
-        write_atomically(front.folder / JSON, tables.as_json(front, recipe)),
+        write_atomically(front.folder / JSON, tables.as_json(front)),
     )
     return replace(front, files=files)
 

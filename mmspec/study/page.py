@@ -18,7 +18,6 @@ class Background:
     """What the page quotes beside the front itself."""
 
     study: str  # the study file, as it was read
-    recipe: Mapping[str, Any] = field(default_factory=dict)
     baseline: Mapping[str, Any] = field(default_factory=dict)  # the parameters' defaults: cards show what differs
     environment: Mapping[str, str] = field(default_factory=dict)  # versions, seed
 
@@ -32,7 +31,7 @@ def render(front: Front, background: Background) -> str:
         _warning(front),
         _figure(front, background),
         _members(front),
-        _trust(front, background),
+        _trust(front),
         _knee(front),
         _all(front),
         f"<details><summary>The study</summary><pre>{escape(background.study.strip())}</pre></details>",
@@ -159,8 +158,8 @@ def _members(front: Front) -> str:
     return "<h2>The front</h2>" + _table(heads, rows)
 
 
-def _trust(front: Front, background: Background) -> str:
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in caveats(front, background.recipe))
+def _trust(front: Front) -> str:
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in caveats(front))
     return f'<h2>How far this can be trusted</h2><ul class="trust">{items}</ul>'
 
 

@@ -90,6 +90,7 @@ class Front:
     failed: Mapping[str, int] = field(default_factory=dict)  # reason -> trainings that could not be finished
     repeated: int = 0  # proposals answered from the store
     reference: tuple[float, ...] = ()  # of the hypervolume, in the users' signs
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # how all were trained; empty for the user's own code
     files: tuple[Path, ...] = ()
 
     def costs(self, trained: Trained) -> Point:

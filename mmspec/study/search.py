@@ -191,7 +191,7 @@ def _failing(candidate: Candidate) -> Candidate:
 def _front(planned: Plan, store: Store) -> Front:
     return Front(
         planned.study.title, store.folder, planned.study.objectives, tuple(store.trained), dict(store.refused), dict(store.failed),
-        store.repeated, planned.reference,
+        store.repeated, planned.reference, planned.study.recipe.model_dump() if planned.study.recipe else {},
     )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def as_csv(front: Front) -> str:
     return out.getvalue()
 
 
-def as_data(front: Front, recipe: dict[str, Any] | None = None) -> dict[str, Any]:
+def as_data(front: Front) -> dict[str, Any]:
     """The same for machines; paths are relative to the study's folder."""
     return {
         "name": front.name,
@@ -74,12 +74,12 @@ def as_data(front: Front, recipe: dict[str, Any] | None = None) -> dict[str, Any
         "refused": dict(front.refused),
         "failed": dict(front.failed),
         "repeated": front.repeated,
-        "caveats": list(caveats(front, recipe)),
+        "caveats": list(caveats(front)),
     }
 
 
-def as_json(front: Front, recipe: dict[str, Any] | None = None) -> str:
-    return json.dumps(as_data(front, recipe), indent=2) + "\n"
+def as_json(front: Front) -> str:
+    return json.dumps(as_data(front), indent=2) + "\n"
 
 
 def _plain(t: Trained) -> dict[str, Any]:

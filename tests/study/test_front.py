@@ -40,8 +40,8 @@ def test_the_hypervolume_counts_exactly_the_unit_cells_that_some_point_dominates
 
 @given(points)
 def test_the_hypervolume_agrees_with_optunas_own(points):
-    from optuna._hypervolume import compute_hypervolume  # the peer, not a dependency of ours
     import numpy as np
+    from optuna._hypervolume import compute_hypervolume  # the peer, not a dependency of ours
 
     reference = np.full(len(points[0]), 7.0)
     assert hypervolume(points, tuple(reference)) == pytest.approx(compute_hypervolume(np.array(points), reference))

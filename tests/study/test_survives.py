@@ -24,16 +24,17 @@ def start(folder, *options):
     )
 
 
+def wait_for_trainings(process, folder, number):
+    """Until so many have begun, or the process ended."""
+    end = time.monotonic() + 120
+    while len(trainings(folder)) < number and process.poll() is None:
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.01)
+
+
 def trainings(folder):
     begun = folder / "begun"
     return begun.read_text().split() if begun.exists() else []
-
-
-def until(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.01)
 
 
 def finished(folder):
@@ -54,7 +55,7 @@ def outcome(folder):
 def test_a_search_that_is_killed_twice_trains_nothing_twice_and_finds_the_same_front(tmp_path, uninterrupted):
     for number in (2, 5):
         process = start(tmp_path, "--resume")
-        until(lambda number=number: len(trainings(tmp_path)) >= number or process.poll() is not None)
+        wait_for_trainings(process, tmp_path, number)
         time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
@@ -73,7 +74,7 @@ def test_a_search_that_is_killed_twice_trains_nothing_twice_and_finds_the_same_f
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_leaves_exit_code_2(tmp_path):
     process = start(tmp_path)
-    until(lambda: len(trainings(tmp_path)) >= 3 or process.poll() is not None)
+    wait_for_trainings(process, tmp_path, 3)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 2
