@@ -1,5 +1,37 @@
-"""From a spec to its graph, and from graph to graph."""
+"""From a spec to its graph, and from graph to graph.
 
-from mmspec.passes.lower import lower, lower_objectives
+A pass is a function `Graph -> Graph`: valid in, valid out, no options. A form is a tuple of passes; all forms of a graph have
+the same names for the same parameters.
+"""
 
-__all__ = ["lower", "lower_objectives"]
+from __future__ import annotations
+
+from functools import reduce
+
+from mmspec.ir import Graph
+from mmspec.passes.drop_unused import drop_unused
+from mmspec.passes.lower import lower_objectives, lower_plain
+from mmspec.passes.serving import drop_dropout, keep_inference_outputs
+from mmspec.spec import ModelSpec
+
+TRAINING = (
+    drop_unused,  # components return all that they can; a model computes what somebody reads
+)
+SERVING = (
+    keep_inference_outputs,  # first: what only training needs is unused after it
+    drop_dropout,
+    drop_unused,
+)
+
+
+def lower(spec: ModelSpec) -> Graph:
+    """The graph of a spec, in the form that trains and, in evaluation mode, infers.   Raises SpecError, located."""
+    return reduce(lambda graph, each: each(graph), TRAINING, lower_plain(spec))
+
+
+def serving(graph: Graph) -> Graph:
+    """The same model for inference only: what an exported file computes."""
+    return reduce(lambda graph, each: each(graph), SERVING, graph)
+
+
+__all__ = ["SERVING", "TRAINING", "drop_dropout", "drop_unused", "keep_inference_outputs", "lower", "lower_objectives", "serving"]

@@ -9,8 +9,8 @@ from mmspec.ir import Graph, Program, Scope, ShapeError, Value, symbol
 from mmspec.spec import Component, Diagnostic, ModelSpec, SpecError, WiredNode
 
 
-def lower(spec: ModelSpec) -> Graph:
-    """The graph that a spec means.
+def lower_plain(spec: ModelSpec) -> Graph:
+    """The graph that a spec means, before any pass.
 
     Inputs are the spec's, outputs its heads and what `outputs` asks for; what objectives need beside them (logits at all
     exits, balance losses) are outputs that exist in training only.   Raises SpecError, located: sizes that cannot fit, all

@@ -35,7 +35,7 @@ def test_a_model_prints_one_line_for_each_node():
           image: f32[B, 4, 8] = vit(inputs.image) {patch_size: 4, width: 8, depth: 2, heads: 2}
           text: f32[B, N, 4] = text_transformer(inputs.text, text_present) {width: 4, depth: 1, heads: 2}
           label: function = classification() {classes: 3}
-          joint: f32[B, 4, 8], balance: f32[], label_2: f32[B, 3], label.exit: i64[B], label.exits: f32[2, B, 3] = \
+          joint: f32[B, 4, 8], balance: f32[], label_2: f32[B, 3], label.exits: f32[2, B, 3] = \
 gated(image, text, text_present, label) {depth: 2, router: top_k(experts=3, k=1), halting: confidence(head=label), heads: 2}
           return {label: label_2, label.exits (training), joint.balance: balance (training)}""")
 

@@ -1,0 +1,62 @@
+"""Leave out what no output needs, through all scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mmspec.ir import Graph, Op, Value
+
+
+def drop_unused(graph: Graph) -> Graph:
+    """Before: a multi-stream fusion returns every stream, the row of all, and where each sample left.
+    After: it returns its own value and what heads and objectives read, and computes no more than that."""
+    return _pruned(graph, graph.outputs)
+
+
+def _pruned(graph: Graph, outputs: Mapping[str, Value], keep: int = 0) -> Graph:
+    """The graph with only these outputs; its first `keep` inputs stay even where nothing reads them."""
+    needed = {id(value) for value in outputs.values()}
+    if graph.whole:  # a node keeps the value that bears its name: people look at it, in print and by hooks
+        needed |= {id(op.outputs[0]) for op in graph.ops if op.kind == "call"}
+    ops: list[Op] = []
+    for op in reversed(graph.ops):
+        if any(id(value) in needed for value in op.outputs):
+            op = _narrowed(op, needed)
+            needed |= {id(value) for value in op.inputs}
+            ops.append(op)
+    kept = {id(value) for value in graph.inputs[:keep]}
+    whole = graph.whole  # what a user may pass stays part of the signature
+    inputs = tuple(value for value in graph.inputs if whole or id(value) in needed | kept)
+    return replace(graph, inputs=inputs, ops=tuple(reversed(ops)), outputs=dict(outputs))
+
+
+def _narrowed(op: Op, needed: set[int]) -> Op:
+    """The operation with only the outputs that are needed, as far as its kind can do without the others."""
+    if op.kind == "call":
+        body = op.bodies[0]
+        wanted = {
+            port: value
+            for (port, value), outer in zip(body.outputs.items(), op.outputs, strict=True)
+            if id(outer) in needed
+        }
+        outputs = tuple(outer for outer in op.outputs if id(outer) in needed)
+        return _with_body(op, _pruned(body, wanted), 0, outputs, op.attributes)
+    if op.kind in ("repeat", "stages"):
+        body, carried = op.bodies[0], op.attributes["carried"]
+        outputs, attributes, wanted = op.outputs, op.attributes, dict(body.outputs)
+        if op.attributes["balance"] and id(op.outputs[-1]) not in needed:
+            outputs, attributes = op.outputs[:-1], {**op.attributes, "balance": False}
+            wanted.pop("balance")
+        functions = len(op.inputs) - len(body.inputs)
+        keep = len(body.inputs) if op.kind == "stages" else carried  # a head may look at what the block does not
+        return _with_body(op, _pruned(body, wanted, keep), functions, outputs, attributes)
+    return op
+
+
+def _with_body(op: Op, body: Graph, functions: int, outputs: tuple[Value, ...], attributes: Mapping[str, object]) -> Op:
+    """`op` around a narrower body; its inputs are some functions, then one for each input of the old body."""
+    old = op.bodies[0].inputs
+    remaining = {id(value) for value in body.inputs}
+    handed = tuple(outer for inner, outer in zip(old, op.inputs[functions:], strict=True) if id(inner) in remaining)
+    return replace(op, inputs=(*op.inputs[:functions], *handed), outputs=outputs, attributes=attributes, bodies=(body,))
