@@ -7,10 +7,11 @@ was stopped by Ctrl-C or killed therefore goes on with `resume` as if nothing ha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmspec.errors import UserError
+from mmspec.errors import Failure, UserError
 from mmspec.files import check_replaceable, replace_folder, write_atomically
 from mmspec.study import events as say
 from mmspec.study import members
@@ -129,7 +130,10 @@ def _run(planned: Plan, store: Store, train: Evaluate, events: Listener) -> None
         try:
             _turn(trial, planned, store, train, events)
         except BaseException:
-            store.cut_short(trial)
+            with suppress(
+                Failure
+            ):  # the first error is the one to tell; a turn that stays open is closed by the next resume
+                store.cut_short(trial)
             raise
 
 

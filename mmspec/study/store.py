@@ -111,9 +111,10 @@ class Store:
     def ask(self, sampler: BaseSampler, point: Mapping[str, Any] | None = None) -> Trial:
         """Open a turn; `point` is proposed instead of asking the sampler."""
         self.study.sampler = sampler
-        if point is not None:
-            self.study.enqueue_trial(dict(point))
-        return self.study.ask()
+        with _disk(self.folder):
+            if point is not None:
+                self.study.enqueue_trial(dict(point))
+            return self.study.ask()
 
     def twin(self, digest: str) -> Trained | None:
         """The trained spec with a digest."""
@@ -149,7 +150,8 @@ class Store:
 
     def cut_short(self, trial: Trial) -> None:
         """Close a turn that was interrupted, so that it does not count."""
-        _cut_short(self.study, trial)
+        with _disk(self.folder):
+            _cut_short(self.study, trial)
 
     def _tell(
         self, trial: Trial, constraints: Mapping[str, float], record: Mapping[str, Any], values: list[float] | None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny import formula, study
 
-from mmspec.errors import UserError
+from mmspec.errors import Failure, UserError
 from mmspec.study import search
 
 TINY = Path(__file__).with_name("tiny.py")
@@ -85,6 +85,42 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_exit_code_2(tmp_path):
     assert len(kept) >= 2
     assert start(tmp_path, "--resume").wait(timeout=120) == 0
     assert all(trainings(tmp_path).count(name) == 1 for name in kept)
+
+
+def test_a_full_disk_is_said_in_one_line_and_what_was_finished_is_kept(tmp_path, monkeypatch):
+    from sqlalchemy import event
+
+    from mmspec.study import store
+
+    made, whole = store._storage, []
+
+    def small(folder):
+        """SQLite itself refuses to grow the file, with the error that a full disk gives."""
+        storage = made(folder)
+        if whole:
+            event.listen(storage.engine, "connect", lambda db, _: db.execute(f"PRAGMA max_page_count = {whole[0]}"))
+            storage.engine.dispose()  # so that the connections of now on are small
+        return storage
+
+    monkeypatch.setattr(store, "_storage", small)
+    with pytest.raises(UserError):  # a few trainings, then Ctrl-C
+        search(
+            study(tmp_path), tmp_path / "out", evaluate=lambda s, f, *r: formula(s, f, *r) if f.name < "003" else stop()
+        )
+    whole.append((tmp_path / "out" / "study.db").stat().st_size // 4096)
+    with pytest.raises(Failure, match="cannot be written .*disk is full.*go on with --resume"):
+        search(study(tmp_path), tmp_path / "out", resume=True, evaluate=wordy)
+    whole.clear()
+    front = search(study(tmp_path), tmp_path / "out", resume=True, evaluate=wordy)
+    assert len(front.trained) == 8
+
+
+def wordy(*arguments):
+    return formula(*arguments) | {"notes": "x" * 20000}
+
+
+def stop():
+    raise KeyboardInterrupt
 
 
 def test_a_result_that_was_measured_but_not_told_any_more_is_not_trained_again(tmp_path):
