@@ -63,6 +63,7 @@ class Run:
         self.step = 0
         self.losses: list[float] = []
         self.history: list[dict[str, Any]] = []
+        self.validation: dict[str, Any] = {}  # of the newest weights that were validated
         self.best: dict[str, Any] | None = None
         self.best_weights: dict[str, Tensor] = {}
         self.seconds = self.saved_at = 0.0
@@ -85,7 +86,8 @@ class Run:
         )  # fmt: skip
 
     def finish(self, progress: Progress | None = None) -> None:
-        """Do the steps that are left, and put the best weights in place where the recipe keeps them.
+        """Do the steps that are left, and put the best weights in place where the recipe keeps them; then
+        `validation` is theirs.
 
         Raises   Diverged; Interrupted: Ctrl-C. Either leaves a checkpoint in the folder, if there is one.
         """
@@ -96,7 +98,7 @@ class Run:
                 loss = self._advance()
                 metrics = None
                 if self.step % recipe.interval == 0 or self.step == recipe.steps:
-                    metrics = self._validate()
+                    metrics = self.validation = self._validate()
                 self.seconds += time.perf_counter() - began
                 due = metrics is not None or self.seconds - self.saved_at > CHECKPOINT_SECONDS
                 if due and self.step < recipe.steps:
@@ -107,6 +109,7 @@ class Run:
                     raise Interrupted(f"stopped after step {self.step} of {recipe.steps}; {self._kept()}")
         if self.best_weights:
             self.module.load_state_dict(self.best_weights)
+            self.validation = evaluate(self.module, self.data, "validation", EVALUATION_BATCH)
 
     def save(self) -> None:
         """Write a checkpoint, if there is a folder for it."""

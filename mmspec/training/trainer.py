@@ -130,7 +130,7 @@ def _add(folder: Path, data: Dataset, metrics: dict[str, Any]) -> None:
 
 def _metrics(run: Run) -> dict[str, Any]:
     data: Dataset = run.data
-    validation = evaluate(run.module, data, "validation", EVALUATION_BATCH)
+    validation = run.validation
     return {
         "format": 1,
         "model": run.spec.name,
