@@ -1,0 +1,124 @@
+"""What the file and torch are compared on: inputs of many shapes and masks, weights that hide nothing, thresholds that let
+samples leave at every exit."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mmspec.deploy.contract import Contract, Port
+from mmspec.deploy.watching import stacks_of, watching
+from mmspec.ir import Graph, parameters
+
+MIXED_BATCH = 16  # samples among which the exits are to be mixed
+
+
+@dataclass(frozen=True)
+class Case:
+    """A batch, in the order of the contract's inputs, and in words what is special about it."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+
+    @property
+    def batch(self) -> int:
+        return self.inputs[0].shape[0]
+
+
+def cases(contract: Contract, batches: list[int], seed: int) -> Iterator[Case]:
+    """Every batch size with the shortest, a middle and the longest texts, ragged; then each text absent, and all of them."""
+    texts = [port.name for port in contract.inputs if port.dtype == "bool"]
+    lengths = {name: size for name, size in contract.dims.items() if name != "batch"}
+    for batch in batches:
+        for word, share in (("shortest", 0.0), ("middle", 0.5), ("longest", 1.0)) if lengths else (("", 0.0),):
+            sizes = {name: size.low + round(share * (size.high - size.low)) for name, size in lengths.items()}
+            told = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            name = f"batch {batch}, {told} ({word}), ragged" if told else f"batch {batch}"
+            yield Case(name, draw(contract, {"batch": batch, **sizes}, seed + batch * 3 + round(2 * share)))
+    middle = {"batch": max(batches)} | {name: (size.low + size.high) // 2 for name, size in lengths.items()}
+    for absent in [[text] for text in texts] + ([texts] if len(texts) > 1 else []):
+        named = " and ".join(text.removesuffix("_mask") for text in absent)
+        yield Case(f"batch {max(batches)}, {named} absent", draw(contract, middle, seed + 97, absent))
+
+
+def plain_case(contract: Contract, batch: int, seed: int) -> Case:
+    """One batch of that size, texts of middle length, ragged."""
+    sizes = {name: (size.low + size.high) // 2 for name, size in contract.dims.items()} | {"batch": batch}
+    return Case(f"batch {batch}", draw(contract, sizes, seed))
+
+
+def draw(
+    contract: Contract, sizes: Mapping[str, int], seed: int, absent: list[str] | None = None
+) -> tuple[Tensor, ...]:
+    """Random inputs of these sizes; the masks in `absent` are False everywhere, the others ragged."""
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(_tensor(port, _shape(port, sizes), generator, port.name in (absent or ())) for port in contract.inputs)
+
+
+def _shape(port: Port, sizes: Mapping[str, int]) -> list[int]:
+    return [sizes[dim] if isinstance(dim, str) else dim for dim in port.dims]
+
+
+def _tensor(port: Port, shape: list[int], generator: torch.Generator, absent: bool) -> Tensor:
+    if port.dtype == "float32":
+        return torch.randn(shape, generator=generator)
+    if port.dtype == "int64":  # absent tokens have ids as well: nothing but the mask may decide
+        return torch.randint(port.bound, shape, generator=generator)
+    if absent:
+        return torch.zeros(shape, dtype=torch.bool)
+    batch, length = shape
+    mask = torch.arange(length) < torch.randint(1, length + 1, (batch, 1), generator=generator)
+    if batch >= 4:
+        mask[0] = True
+        mask[1] = torch.rand(length, generator=generator) < 0.5  # with holes
+        mask[2] = False
+    return mask
+
+
+def mixed_thresholds(module: nn.Module, case: Case, margin: float) -> dict[str, Tensor] | None:
+    """Thresholds by stack that part the case's samples: after each block at most half of those that are left leave, and the
+    threshold lies in the widest gap between two of their confidences. None where no gap is wider than twice the margin."""
+    stacks = stacks_of(module)
+    before = {name: stack.thresholds.clone() for name, stack in stacks.items()}
+    for stack in stacks.values():
+        stack.force(len(stack) - 1)
+    with torch.no_grad(), watching(module, case.batch) as seen:
+        module(*case.inputs)
+    for name, stack in stacks.items():
+        stack.thresholds.copy_(before[name])
+    found = {name: torch.ones_like(stack.thresholds) for name, stack in stacks.items()}
+    parted = False
+    for name, stack in stacks.items():
+        alive = torch.ones(case.batch, dtype=torch.bool)
+        for exit in range(len(stack) - 1):
+            sure = seen.confidences[name][exit][1]
+            ordered = sure[alive].sort().values
+            start = (len(ordered) - 1) // 2  # from here on, at most half are above
+            gaps = ordered.diff()[start:]
+            if len(gaps) == 0 or gaps.max() <= 2 * margin:
+                continue
+            at = start + int(gaps.argmax())
+            found[name][exit] = (ordered[at] + ordered[at + 1]) / 2
+            alive &= sure <= found[name][exit]
+            parted = True
+    return found if parted else None
+
+
+def randomised(module: nn.Module, graph: Graph, seed: int) -> nn.Module:
+    """A copy with every parameter drawn anew: what starts as zeros or ones, or small, cannot hide a mistake there."""
+    generator = torch.Generator().manual_seed(seed)
+    other = copy.deepcopy(module)
+    state = dict(other.named_parameters())
+    with torch.no_grad():
+        for placed in parameters(graph):
+            tensor = state[placed.path]
+            noise = torch.randn(tensor.shape, generator=generator)
+            if tensor.ndim >= 2:
+                tensor.copy_(noise / tensor[0].numel() ** 0.5)  # keeps activations at about one
+            else:
+                tensor.copy_((1.0 if placed.parameter.init.kind == "ones" else 0.0) + 0.3 * noise)
+    return other

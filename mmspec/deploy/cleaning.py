@@ -1,0 +1,136 @@
+"""An ONNX model as a person would want to meet it: short, with our parameters under our names, and nothing of this machine.
+
+torch's own optimiser is not used: it merges parameters of equal value (all fresh biases become one), stores transposed copies
+of weights under invented names, and folds thresholds away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mmspec.deploy.contract import Contract
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+SMALL = 1024  # elements; larger constants are computed when a session starts instead of being stored
+
+
+def clean(model: ir.Model, contract: Contract) -> ir.Model:
+    """Run the passes. The model computes the same; every initialiser is a parameter of ours or a stack's thresholds."""
+    with unseen(model):
+        for run in PASSES:
+            run(model)
+    name_ports(model, contract)
+    return model
+
+
+@contextmanager
+def unseen(model: ir.Model) -> Iterator[None]:
+    """The values of the parameters, out of sight: a rule that sees a bias of zeros removes it, one that sees weights folds them."""
+    values = {value: value.const_value for value in model.graph.initializers.values()}
+    for value in values:
+        value.const_value = None
+    yield
+    for value, tensor in values.items():
+        value.const_value = tensor
+
+
+def inline(model: ir.Model) -> None:
+    from onnx_ir.passes.common import InlinePass
+
+    InlinePass()(model)
+
+
+def fold(model: ir.Model) -> None:
+    """Compute what depends on no input and on no parameter."""
+    from onnxscript.optimizer import fold_constants_ir
+
+    fold_constants_ir(model, onnx_shape_inference=True, output_size_limit=SMALL)
+
+
+def simplify(model: ir.Model) -> None:
+    """Reshapes of reshapes, casts to the same type, and the like."""
+    from onnxscript.rewriter import rewrite
+
+    rewrite(model)
+
+
+def merge(model: ir.Model) -> None:
+    from onnx_ir.passes.common import CommonSubexpressionEliminationPass
+
+    CommonSubexpressionEliminationPass()(model)
+
+
+def drop_unused(model: ir.Model) -> None:
+    from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
+
+    RemoveUnusedNodesPass()(model)
+    RemoveUnusedOpsetsPass()(model)
+
+
+def strip(model: ir.Model) -> None:
+    """Without stack traces and paths."""
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    ClearMetadataAndDocStringPass()(model)
+    model.metadata_props.clear()
+    for graph in (model.graph, *_subgraphs(model)):
+        graph.metadata_props.clear()
+        graph.doc_string = None
+        for value in _values(graph):
+            value.metadata_props.clear()
+            value.doc_string = None
+
+
+PASSES: tuple[Callable[[ir.Model], None], ...] = (
+    inline,  # the rest looks at one graph
+    fold,  # shapes of constants, before rules look at them
+    simplify,
+    fold,  # what the rules made constant
+    merge,  # after folding: equal constants make equal expressions
+    drop_unused,  # what all of them left behind
+    strip,
+)
+
+
+def name_ports(model: ir.Model, contract: Contract) -> None:
+    """The contract's names on inputs and outputs, and none of them on any other value: a model in which one name means two
+    things is invalid, and torch writes it without a warning."""
+    import onnx_ir as ir
+    from onnx_ir.passes.common import NameFixPass
+
+    ports = {port.name for port in (*contract.inputs, *contract.outputs)}
+    for graph in (model.graph, *_subgraphs(model)):
+        for value in _values(graph):
+            if value.name in ports and not value.is_initializer():
+                value.name = f"{value.name}_value"
+    for end, port in zip(
+        (*model.graph.inputs, *model.graph.outputs), (*contract.inputs, *contract.outputs), strict=True
+    ):
+        end.name = port.name
+        if _may_be(end.shape, port.dims):
+            end.shape = ir.Shape(port.dims)  # "s40" is called batch; a size that was frozen stays, and is refused later
+    NameFixPass()(model)
+
+
+def _may_be(shape: ir.Shape | None, dims: tuple[int | str, ...]) -> bool:
+    """Whether what is known of a shape has the same numbers, and symbols where the contract has names."""
+    if shape is None or len(shape) != len(dims):
+        return False
+    return all(
+        known == dim if isinstance(known, int) else isinstance(dim, str) for known, dim in zip(shape, dims, strict=True)
+    )
+
+
+def _subgraphs(model: ir.Model) -> Iterator[ir.Graph]:
+    return iter(model.graph.subgraphs())
+
+
+def _values(graph: ir.Graph) -> Iterable[ir.Value]:
+    yield from graph.inputs
+    yield from graph.initializers.values()
+    for node in graph:
+        yield from node.outputs

@@ -1,0 +1,120 @@
+"""What a caller of the file may rely on: inputs and outputs by name, type and dimensions, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmspec.deploy.target import Size, Target
+from mmspec.ir import Dim, Graph, Value
+from mmspec.spec import ModelSpec
+
+DTYPES = {"f32": "float32", "i64": "int64", "bool": "bool"}
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output; a dimension is a number, or a name (of an output also a sum: "text_length + 16")."""
+
+    name: str
+    dtype: str
+    dims: tuple[int | str, ...]
+    meaning: str
+    bound: int = 0  # ids are below it
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a named dimension may be, and the size that is traced."""
+
+    low: int
+    high: int
+    example: int
+
+
+@dataclass(frozen=True)
+class Contract:
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    dims: Mapping[str, Range]
+
+    @property
+    def batch_limit(self) -> int:
+        """The largest batch."""
+        fixed = self.inputs[0].dims[0]
+        return fixed if isinstance(fixed, int) else self.dims[fixed].high
+
+    def to_dict(self, tolerance: float) -> dict[str, Any]:
+        def told(port: Port) -> dict[str, Any]:
+            bound = {"below": port.bound} if port.bound else {}
+            return {"dtype": port.dtype, "dims": list(port.dims), "meaning": port.meaning, **bound}
+
+        return {
+            "format": 1,
+            "dims": {name: {"min": size.low, "max": size.high} for name, size in self.dims.items()},
+            "inputs": {port.name: told(port) for port in self.inputs},
+            "outputs": {
+                port.name: told(port) | {"max_abs_error": tolerance if port.dtype == "float32" else 0}
+                for port in self.outputs
+            },
+        }
+
+
+def contract_of(spec: ModelSpec, graph: Graph, target: Target) -> Contract:
+    """The contract of a serving graph: `B` is called batch, the length of a text after its input."""
+    names = {"B": "batch"}
+    for value in graph.inputs:
+        for dim in value.shape:
+            if not isinstance(dim, int) and str(dim) not in names:
+                names[str(dim)] = f"{value.name}_length"
+    sizes = {"B": target.shapes.batch} | dict.fromkeys(graph.limits, target.shapes.length)
+    dims = {name: _range(sizes[symbol], graph.limits.get(symbol)) for symbol, name in names.items()}
+    fixed = {name: size.low for name, size in dims.items() if size.low == size.high}
+
+    def port(value: Value, name: str, meaning: str) -> Port:
+        shape = tuple(_dim(dim, names, fixed) for dim in value.shape)
+        return Port(name, DTYPES[value.dtype], shape, meaning, value.bound)
+
+    inputs = tuple(port(value, value.name, _input(spec, value.name)) for value in graph.inputs)
+    outputs = tuple(port(value, name, _output(spec, name)) for name, value in graph.outputs.items())
+    return Contract(inputs, outputs, {name: size for name, size in dims.items() if name not in fixed})
+
+
+def _range(size: Size, limit: int | None) -> Range:
+    high = min(bound for bound in (size.max, limit) if bound is not None)
+    low = min(size.min, high)
+    return Range(low, high, max(low, min(size.example, high - 1)))  # the limit itself would look like a constant
+
+
+def _dim(dim: Dim, names: Mapping[str, str], fixed: Mapping[str, int]) -> int | str:
+    """ "B" -> "batch", "N + 16" -> "text_length + 16" """
+    if isinstance(dim, int):
+        return dim
+    sizes = {symbol: fixed[name] for symbol, name in names.items() if name in fixed}
+    bound = dim.bind(sizes)
+    if isinstance(bound, int):
+        return bound
+    parts = str(bound).split(" ")
+    return " ".join("*".join(names.get(factor, factor) for factor in part.split("*")) for part in parts)
+
+
+def _input(spec: ModelSpec, name: str) -> str:
+    if name in spec.inputs:
+        return _summary(spec.inputs[name])
+    text = name.removesuffix("_mask")
+    return f"True where a token of {text} is present; a row without any is a sample whose {text} is absent"
+
+
+def _output(spec: ModelSpec, name: str) -> str:
+    if name in spec.heads:
+        return _summary(spec.heads[name])
+    if name.endswith(".exit"):
+        return f"the block after which each sample left its stack, from 0, by the confidence of {name.removesuffix('.exit')}"
+    return f"what the node {name} gives"
+
+
+def _summary(component: object) -> str:
+    """The first sentence of a component's own words, as part of another sentence."""
+    text = " ".join((type(component).__doc__ or "").split("\n\n")[0].split()).split(". ")[0].rstrip(".")
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,155 @@
+"""The verification page: what a sceptic asks of an exported file, answered on one page that opens offline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+
+from mmspec.deploy.contract import Contract, Port
+from mmspec.deploy.parity import Compared
+from mmspec.deploy.report import Report
+
+
+def render(report: Report) -> str:
+    """The page as text. All names are escaped."""
+    css = files("mmspec.deploy").joinpath("page.css").read_text("utf-8")
+    title = f"{escape(report.model)} for {escape(report.target.name)}"
+    sections = (
+        f"<h1>{title}: verified</h1>",
+        _lead(report),
+        _weights(report),
+        _facts(report),
+        _contract(report.contract),
+        "<h2>Structure</h2><ul>" + "".join(f"<li>{escape(text)}</li>" for text in report.structure) + "</ul>",
+        _parity(report),
+        _experts(report),
+        _file(report),
+        _foot(report),
+    )
+    return "\n".join(
+        (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{title}</title><style>{css}</style></head><body><main>",
+            *sections,
+            "</main></body></html>",
+            "",
+        )
+    )
+
+
+def _lead(report: Report) -> str:
+    target, parity = report.target, report.parity
+    return (
+        f"<p class=lead>{escape(report.file['name'])} was run by {escape(report.target.runtime)} "
+        f"{escape(report.environment['onnxruntime'])} on a {escape(target.device)} and compared with the torch module, case by "
+        f"case: {len(parity.compared)} cases, {parity.samples} samples, largest absolute error <b>{report.max_error:.2g}</b> where "
+        f"{target.verify.tolerance:g} is allowed, exits equal.</p>"
+    )
+
+
+def _weights(report: Report) -> str:
+    if not report.trained:
+        caution = "The file is the model; what the model answers, nobody has measured."
+        return f"<p class=warn>Weights: {escape(report.weights)}. {caution}</p>"
+    known = "" if report.accuracy is None else f", validation accuracy {report.accuracy:.3f}"
+    return f"<p>Weights: {escape(report.weights)}{known}.</p>"
+
+
+def _facts(report: Report) -> str:
+    file = report.file
+    facts = (
+        (f"{report.max_error:.2g}", "largest absolute error"),
+        (f"{len(report.parity.compared)}", "cases compared"),
+        (f"{file['bytes'] / 1e6:.1f} MB", f"{file['parameters']:,} parameters"),
+        (f"{file['opset']}", f"opset, {file['nodes']:,} nodes"),
+    )
+    return (
+        "<div class=cards>"
+        + "".join(f"<div class=card><b>{a}</b><span>{escape(b)}</span></div>" for a, b in facts)
+        + "</div>"
+    )
+
+
+def _contract(contract: Contract) -> str:
+    def row(port: Port) -> Sequence[str]:
+        return (
+            f"<code>{escape(port.name)}</code>",
+            f"{port.dtype}[{escape(', '.join(map(str, port.dims)))}]",
+            escape(port.meaning),
+        )
+
+    ranges = ", ".join(f"{escape(name)} from {size.low} to {size.high}" for name, size in contract.dims.items())
+    return (
+        "<h2>Inputs and outputs</h2>"
+        + _table(("input", "type", "meaning"), map(row, contract.inputs))
+        + _table(("output", "type", "meaning"), map(row, contract.outputs))
+        + f"<p class=note>{ranges}.</p>"
+    )
+
+
+def _parity(report: Report) -> str:
+    parity = report.parity
+    floats = [port.name for port in report.contract.outputs if port.dtype == "float32"]
+    exits = [port.name for port in report.contract.outputs if port.name.endswith(".exit")]
+
+    def row(case: Compared) -> Sequence[str]:
+        left = ["; ".join(", ".join(map(str, case.exits[name])) for name in exits)] if exits else []
+        errors = [f"{case.errors[name]:.1e}" for name in floats]
+        return (
+            escape(case.weights),
+            *([escape(case.thresholds)] if exits else []),
+            escape(case.case),
+            *left,
+            *errors,
+            str(case.close),
+        )
+
+    head = (
+        "weights",
+        *(["thresholds"] if exits else []),
+        "case",
+        *(["leave after block 0, 1, ..."] if exits else []),
+        *floats,
+        "close calls",
+    )
+    notes = "".join(f"<p class=note>{escape(text)}.</p>" for text in parity.notes)
+    close = sum(case.close for case in parity.compared)
+    margin = report.target.verify.margin
+    calls = (
+        f"A close call is a sample whose confidence lies within {margin:g} of a threshold, or with two experts all but tied for "
+        f"a token: two correct runtimes may part there. Of {parity.samples} samples {close} were, and {parity.excused} of them "
+        "went the other way and were not compared; all others were."
+    )
+    return (
+        f"<h2>The file against torch</h2><div class=scroll>{_table(head, map(row, parity.compared))}</div>"
+        f"<p class=note>The columns of outputs give the largest absolute error. {calls}</p>{notes}"
+    )
+
+
+def _experts(report: Report) -> str:
+    if not report.parity.experts:
+        return ""
+    rows = (
+        (f"<code>{escape(name)}</code>", ", ".join(f"{n:,}" for n in counts))
+        for name, counts in report.parity.experts.items()
+    )
+    return "<h2>Experts</h2>" + _table(("module", "tokens that each expert met, over all cases"), rows)
+
+
+def _file(report: Report) -> str:
+    file = report.file
+    used = ", ".join(f"{escape(name)} {count}" for name, count in file["operators"].items())
+    return f"<h2>The file</h2><p><code>sha256 {file['sha256']}</code></p><p class=note>Operators, branches included: {used}.</p>"
+
+
+def _foot(report: Report) -> str:
+    versions = ", ".join(f"{escape(name)} {escape(version)}" for name, version in report.environment.items())
+    return f"<footer>{versions}. Spec sha256 {report.spec_sha256}.</footer>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Cells are HTML already."""
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return "<table><tr>" + "".join(f"<th>{escape(name)}</th>" for name in head) + f"</tr>{body}</table>"

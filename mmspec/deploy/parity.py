@@ -1,0 +1,252 @@
+"""The parity gate: the file, run by its runtime, against the eager torch module, over every case.
+
+    weights      the model's own, and all of them drawn anew
+    thresholds   as they are; every sample forced to leave after block 0, 1, ...; set so that the exits are mixed
+    inputs       see cases.py
+
+Exits must be equal, outputs within the target's tolerance. A sample may differ only if it is a close call (see watching.py);
+those that do are counted, and too many of them fail.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmspec.deploy.cases import MIXED_BATCH, Case, cases, mixed_thresholds, plain_case, randomised
+from mmspec.deploy.contract import Contract
+from mmspec.deploy.file import array, initializers, run_file, with_arrays
+from mmspec.deploy.target import Verify
+from mmspec.deploy.watching import Watched, stacks_of, watching
+from mmspec.errors import Failure
+from mmspec.ir import Graph
+
+if TYPE_CHECKING:
+    import onnx
+
+TIE = 1e-5  # two experts whose probabilities for a token are nearer than this are tied, in float32
+EXCUSED = 0.05  # of all samples; more close calls that went the other way are a mistake
+DRAWS = 6  # of random weights, until every expert has met a token
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One case. `errors` by output, the largest over the samples that were compared; `exits` how many samples left after each
+    block; `close` samples were close calls, `excused` of them went the other way and were not compared."""
+
+    weights: str
+    thresholds: str
+    case: str
+    samples: int
+    errors: Mapping[str, float]
+    exits: Mapping[str, list[int]]
+    close: int
+    excused: int
+
+
+@dataclass
+class Parity:
+    """Everything that was compared; all of it within tolerance."""
+
+    compared: list[Compared] = field(default_factory=list)
+    experts: dict[str, list[int]] = field(default_factory=dict)  # tokens that each expert met, by module
+    notes: list[str] = field(default_factory=list)  # what could not be tried
+
+    @property
+    def max_error(self) -> dict[str, float]:
+        """By output, over all cases."""
+        names = {name: 0.0 for case in self.compared for name in case.errors}
+        return {name: max(case.errors.get(name, 0.0) for case in self.compared) for name in names}
+
+    @property
+    def samples(self) -> int:
+        return sum(case.samples for case in self.compared)
+
+    @property
+    def excused(self) -> int:
+        return sum(case.excused for case in self.compared)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"max_abs_error": self.max_error, "samples": self.samples, "excused": self.excused}
+
+
+@dataclass(eq=False)
+class Mismatch(Failure):
+    """A comparison that failed."""
+
+    weights: str
+    thresholds: str
+    case: Case
+    output: str
+    detail: str
+    model: nn.Module = field(repr=False)  # with the weights and thresholds of the case
+    file: onnx.ModelProto = field(repr=False)
+    place: str | None = None  # the first node that differs, where it was looked for
+
+    def __str__(self) -> str:
+        where = f"{self.weights}, thresholds: {self.thresholds}, {self.case.name}"
+        title = "the exported file does not compute the model; nothing was written."
+        return f"{title}\n  case    {where}\n  output  {self.output}: {self.detail}" + (
+            f"\n  first   {self.place}" if self.place else ""
+        )
+
+
+def check_parity(
+    proto: onnx.ModelProto,
+    module: nn.Module,
+    graph: Graph,
+    contract: Contract,
+    verify: Verify,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Parity:
+    """Compare the file with the module.   Raises Mismatch, Failure."""
+    parity = Parity()
+    for draw in range(DRAWS):
+        weights = f"random weights {draw}" if draw else "own weights"
+        model = randomised(module, graph, seed=draw) if draw else module
+        file = with_arrays(proto, _state(model)) if draw else proto
+        try:
+            for thresholds, arrays, batches in _settings(file, model, contract, verify, parity, draw):
+                setting = _Setting(weights, thresholds, model, with_arrays(file, arrays), contract, verify)
+                run = run_file(setting.file)
+                for case in batches:
+                    progress(f"{weights}, {case.name}")
+                    setting.compare(case, run, parity)
+        finally:
+            _restore(model)
+        idle = [f"{name}.{i}" for name, counts in parity.experts.items() for i, n in enumerate(counts) if n == 0]
+        if draw and not idle:
+            break
+    else:
+        raise Failure(f"no token met the experts {', '.join(idle)} in {DRAWS} draws of weights; they were not compared")
+    if parity.excused > EXCUSED * parity.samples:
+        told = f"{parity.excused} of {parity.samples} samples were close calls that went the other way"
+        raise Failure(f"{told}; rounding does not do that, and the file was not written")
+    return parity
+
+
+def _settings(
+    file: onnx.ModelProto, model: nn.Module, contract: Contract, verify: Verify, parity: Parity, draw: int
+) -> Iterator[tuple[str, Arrays, list[Case]]]:
+    """What the thresholds are, in the module and (changed initialisers) in the file, and the cases to try under them."""
+    stacks = stacks_of(model)
+    seed = 1000 * draw
+    yield "as they are", {}, list(cases(contract, verify.batches if draw < 2 else [max(verify.batches)], seed))
+    plain = plain_case(contract, max(verify.batches), seed + 11)
+    for exit in range(max((len(stack) for stack in stacks.values()), default=0)):
+        for stack in stacks.values():
+            stack.force(min(exit, len(stack) - 1))
+        arrays = {f"{path}.thresholds": stack.thresholds.numpy().copy() for path, stack in stacks.items()}
+        yield f"every sample leaves after block {exit}", arrays, [plain]
+    _restore(model)
+    if not stacks:
+        return
+    many = plain_case(contract, max(*verify.batches, min(MIXED_BATCH, contract.batch_limit)), seed + 13)
+    mixed = mixed_thresholds(model, many, verify.margin)
+    if mixed is None:
+        whose = "random" if draw else "its own"
+        parity.notes.append(f"with {whose} weights all samples are equally sure; their exits could not be mixed")
+        return
+    held, moved = initializers(file), {}  # moved, not overwritten: a threshold wrong in the file stays wrong by as much
+    for path, stack in stacks.items():
+        inside = array(held[f"{path}.thresholds"])
+        moved[f"{path}.thresholds"] = (inside + (mixed[path] - stack.thresholds).numpy()).astype(np.float32)
+        stack.thresholds.copy_(mixed[path])
+    yield "between the samples, so that they leave at different blocks", moved, [many]
+
+
+def _restore(model: nn.Module) -> None:
+    for stack in stacks_of(model).values():
+        stack.force(None)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """Weights and thresholds that the module and the file have in common while cases are compared."""
+
+    weights: str
+    thresholds: str
+    model: nn.Module
+    file: onnx.ModelProto
+    contract: Contract
+    verify: Verify
+
+    def compare(self, case: Case, run: Callable[[tuple[Tensor, ...]], Arrays], parity: Parity) -> None:
+        """Add the case to what was compared.   Raises Mismatch."""
+        with torch.no_grad(), watching(self.model, case.batch) as seen:
+            wanted = {name: value.numpy() for name, value in self.model(*case.inputs).items()}
+        try:
+            found = run(case.inputs)
+        except Exception as error:  # the runtime's own kinds, which share no base
+            reason = " ".join(str(error).split())[:300]
+            raise self.mismatch(case, "any", f"the runtime cannot run it: {reason}") from error
+        differs = np.zeros(case.batch, dtype=bool)
+        for port in self.contract.outputs:
+            a, b = wanted[port.name], found[port.name]
+            if a.shape != b.shape or a.dtype != b.dtype:
+                told = f"{b.dtype}{list(b.shape)} where torch gives {a.dtype}{list(a.shape)}"
+                raise self.mismatch(case, port.name, told)
+            if not np.isfinite(a).all():
+                raise self.mismatch(case, port.name, "torch itself gives a number that is not finite")
+            differs |= ~(_per_sample(a, b) <= (self.verify.tolerance if port.dtype == "float32" else 0))
+        close = _close(seen, self.verify)
+        wrong = differs & ~close
+        if wrong.any():
+            raise self.mismatch(case, *_worst(wanted, found, self.contract, wrong, self.verify))
+        errors = {name: float(_per_sample(a, found[name])[~differs].max(initial=0)) for name, a in wanted.items()}
+        exits = {name: np.bincount(value).tolist() for name, value in wanted.items() if name.endswith(".exit")}
+        counts = int(close.sum()), int((differs & close).sum())
+        parity.compared.append(Compared(self.weights, self.thresholds, case.name, case.batch, errors, exits, *counts))
+        for name, chosen in seen.chosen.items():
+            parity.experts[name] = (np.array(parity.experts.get(name, 0)) + chosen.numpy()).tolist()
+
+    def mismatch(self, case: Case, output: str, detail: str) -> Mismatch:
+        return Mismatch(self.weights, self.thresholds, case, output, detail, copy.deepcopy(self.model), self.file)
+
+
+def _close(seen: Watched, verify: Verify) -> np.ndarray:
+    return ((seen.exit_margin < verify.margin) | (seen.tie_margin < TIE)).numpy()
+
+
+def _per_sample(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The largest absolute difference of each sample.   [B, ...] x 2 -> f64[B]"""
+    error: np.ndarray = np.abs(a.astype(np.float64) - b.astype(np.float64)).reshape(len(a), -1)
+    return error.max(axis=1, initial=0)  # type: ignore[no-any-return]
+
+
+def _worst(
+    wanted: Mapping[str, np.ndarray],
+    found: Mapping[str, np.ndarray],
+    contract: Contract,
+    wrong: np.ndarray,
+    verify: Verify,
+) -> tuple[str, str]:
+    """The output that differs most plainly, and how: exits before numbers."""
+    for port in sorted(contract.outputs, key=lambda port: port.dtype == "float32"):
+        error = np.where(wrong, _per_sample(wanted[port.name], found[port.name]), 0)
+        sample = int(np.nanargmax(np.where(np.isnan(error), np.inf, error)))
+        if port.dtype != "float32" and error.any():
+            a, b = wanted[port.name][sample], found[port.name][sample]
+            return (
+                port.name,
+                f"{int((error != 0).sum())} of {len(wrong)} samples differ, such as sample {sample}: {b} where torch says {a}",
+            )
+        if not error[sample] <= verify.tolerance:
+            return port.name, f"off by {error[sample]:.3g} at sample {sample}, where {verify.tolerance:g} is allowed"
+    raise AssertionError("a mismatch without a difference")
+
+
+def _state(model: nn.Module) -> Arrays:
+    return {name: _numpy(tensor) for name, tensor in model.state_dict().items()}
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()

@@ -1,0 +1,140 @@
+"""What an export did and what was proved of it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmspec import __version__
+from mmspec.deploy.contract import Contract
+from mmspec.deploy.file import operators
+from mmspec.deploy.parity import Parity
+from mmspec.deploy.subject import Subject
+from mmspec.deploy.target import Target
+
+if TYPE_CHECKING:
+    import onnx
+
+FILE, SPEC, CONTRACT, VERIFICATION, PAGE = (
+    "model.onnx",
+    "spec.yaml",
+    "contract.json",
+    "verification.json",
+    "verification.html",
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """An export that passed. `to_dict` is what verification.json holds: the same for the same export, without times and paths.
+
+    folder      where the package lies
+    weights     where the weights come from; `trained` says whether a training of ours made them
+    file        of model.onnx: bytes, sha256, opset, ir_version, nodes, parameters, operators
+    structure   what was checked before the file ran
+    seconds     wall time of each step
+    """
+
+    folder: Path
+    model: str
+    spec_sha256: str
+    weights: str
+    trained: bool
+    accuracy: float | None
+    target: Target
+    contract: Contract
+    file: Mapping[str, Any]
+    structure: tuple[str, ...]
+    parity: Parity
+    environment: Mapping[str, str]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The ONNX file."""
+        return self.folder / FILE
+
+    @property
+    def max_error(self) -> float:
+        """The largest absolute error of any output in any case."""
+        return max(self.parity.max_error.values(), default=0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "passed": True,
+            "model": {
+                "name": self.model,
+                "spec_sha256": self.spec_sha256,
+                "weights": self.weights,
+                "trained": self.trained,
+                "accuracy": self.accuracy,
+            },
+            "target": {"name": self.target.name, **self.target.model_dump()},
+            "file": dict(self.file),
+            "structure": list(self.structure),
+            "parity": self.parity.to_dict(),
+            "environment": dict(self.environment),
+        }
+
+
+def file_facts(proto: onnx.ModelProto, content: bytes, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """What can be counted in a file: `operators` by name, branches included."""
+    counts = operators(proto)
+    return {
+        "name": FILE,
+        "bytes": len(content),
+        "sha256": sha256(content),
+        "opset": proto.opset_import[0].version,
+        "ir_version": proto.ir_version,
+        "nodes": sum(counts.values()),
+        "parameters": sum(array.size for array in weights.values()),
+        "operators": dict(sorted(counts.items())),
+    }
+
+
+def structure_checks(weights: int, thresholds: int, conditions: int, opset: int) -> tuple[str, ...]:
+    """What `check_structure` has made sure of, in words."""
+    return (
+        f"valid ONNX by its checker, with shapes inferred; only operators of ai.onnx {opset}",
+        "inputs and outputs by name, type and dimensions as in contract.json; every dynamic dimension symbolic",
+        f"all {weights} parameters that an output depends on are in the file under their own names, bit for bit the model's, and "
+        "lead to an output, those of every expert included",
+        *(
+            [f"the thresholds of {thresholds} halting stacks are initialisers, {conditions} If nodes are the exits"]
+            if thresholds
+            else []
+        ),
+        "no stack traces, no paths, nothing outside the file",
+    )
+
+
+def accuracy_of(subject: Subject) -> float | None:
+    """On validation, as training measured it."""
+    validation = (subject.metrics or {}).get("validation")
+    accuracy = validation.get("accuracy") if isinstance(validation, Mapping) else None
+    return float(accuracy) if isinstance(accuracy, int | float) else None
+
+
+def environment() -> dict[str, str]:
+    """What made and ran the file."""
+    packages = {"torch": "torch", "onnx": "onnx", "onnxscript": "onnxscript"}
+    versions = {name: metadata.version(package) for name, package in packages.items()}
+    import onnxruntime
+
+    return {
+        "mmspec": __version__,
+        **versions,
+        "onnxruntime": onnxruntime.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,58 @@
+"""What is exported: a spec with weights, wherever they come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmspec.backend import build, read_folder
+from mmspec.components import load
+from mmspec.errors import UserError
+from mmspec.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A closed spec, its weights by name, and what is known of them.
+
+    `origin` says in a few words where the weights come from; `metrics` is what training measured, None for weights that no
+    training of ours made; `data` is the folder with what reads inputs as training did.
+    """
+
+    spec: ModelSpec
+    state: Mapping[str, torch.Tensor]
+    origin: str
+    metrics: Mapping[str, Any] | None = None
+    data: Path | None = None
+
+
+def subject_of(given: ModelSpec | str | Path, seed: int = 0) -> Subject:
+    """The subject behind a spec, the path or name of one (fresh weights, drawn from `seed`), or a built or trained folder.
+
+    Raises   SpecError; UserError: not a folder of ours, weights of another model, more than fits into memory.
+    """
+    if not isinstance(given, ModelSpec) and Path(given).is_dir():
+        return _from_folder(Path(given))
+    spec = (given if isinstance(given, ModelSpec) else load(given)).require_closed()
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        return Subject(spec, build(spec).state_dict(), f"freshly initialised, untrained (seed {seed})")
+
+
+def _from_folder(folder: Path) -> Subject:
+    spec, module = read_folder(folder)
+    metrics = folder / "metrics.json"
+    known: Mapping[str, Any] | None = None
+    if metrics.is_file():
+        try:
+            known = json.loads(metrics.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot read {metrics}: {error}") from error
+    origin = "trained" if known is not None else "of a folder without metrics.json: nothing is known of its training"
+    data = folder / "data"
+    return Subject(spec, module.state_dict(), origin, known, data if data.is_dir() else None)

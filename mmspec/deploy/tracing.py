@@ -1,0 +1,122 @@
+"""From a torch module to an ONNX model: torch.export, then torch's ONNX translation, both with named dimensions."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from mmspec.deploy.contract import Contract
+from mmspec.errors import Failure
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+INT64_MAX = 2**63 - 1
+
+
+def traced(module: nn.Module, contract: Contract) -> ExportedProgram:
+    """The program of a module for every size that the contract allows.
+
+    Raises   Failure: a dimension that was declared dynamic became a constant while tracing.
+    """
+    dims = {name: Dim(name, min=size.low, max=size.high) for name, size in contract.dims.items()}
+    dynamic = tuple(
+        {axis: dims[dim] for axis, dim in enumerate(port.dims) if isinstance(dim, str)} for port in contract.inputs
+    )
+    with quiet(), torch.no_grad():
+        try:
+            return torch.export.export(module, example(contract), dynamic_shapes=dynamic, strict=False)
+        except (torch._dynamo.exc.UserError, ValueError) as error:
+            raise Failure(f"torch cannot trace the model for all sizes that the target allows: {error}") from error
+
+
+def translated(program: ExportedProgram, contract: Contract, opset: int) -> tuple[ir.Model, ExportedProgram]:
+    """The program as an ONNX model, not yet cleaned, and the program as it was translated, whose nodes the
+    model's values are named after.
+
+    Raises   Failure: torch.onnx does not know an operation; inputs or outputs that nothing reads or gives were dropped.
+    """
+    inputs, outputs = [port.name for port in contract.inputs], [port.name for port in contract.outputs]
+    with quiet(), torch.no_grad():
+        try:
+            result = torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=opset,
+                optimize=False,  # it would merge equal parameters and fold others away; see cleaning.py
+                verbose=False,
+                custom_translation_table=TRANSLATIONS,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise Failure(f"torch.onnx cannot translate the model: {error}") from error
+    assert result is not None and result.exported_program is not None
+    model: ir.Model = result.model
+    for kind, values, names in (("inputs", model.graph.inputs, inputs), ("outputs", model.graph.outputs, outputs)):
+        if len(values) != len(names):
+            raise Failure(f"the model has the {kind} {', '.join(names)}, and the file {len(values)} of them")
+    return model, result.exported_program
+
+
+def example(contract: Contract) -> tuple[Tensor, ...]:
+    """Tensors of the contract's example sizes, one for each input."""
+    sizes = {name: size.example for name, size in contract.dims.items()}
+    return tuple(
+        torch.ones([sizes[dim] if isinstance(dim, str) else dim for dim in port.dims], dtype=getattr(torch, port.dtype))
+        for port in contract.inputs
+    )
+
+
+def _less_or_equal(left: Any, right: Any) -> Any:
+    """torch bounds the sizes that it knows only at run time by numbers beyond int64; a size is below int64's own end as well."""
+    from onnxscript import opset18 as op
+
+    left, right = (min(side, INT64_MAX) if isinstance(side, int) else side for side in (left, right))
+    return op.LessOrEqual(left, right)
+
+
+def _attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """softmax(q k^T / sqrt(d)) v, in five operators; torch's translation takes twenty, which ONNX Runtime does not fuse.
+    [B, h, N, d], [B, h, M, d], [B, h, M, d] -> [B, h, N, d]"""
+    from onnxscript import opset18 as op
+
+    assert attn_mask is None and not is_causal and not enable_gqa, "masks are written out by runtime.masked_attention"
+    width = query.shape[3]
+    scores = op.MatMul(query, op.Transpose(key, perm=[0, 1, 3, 2]))
+    return op.MatMul(op.Softmax(op.Mul(scores, float(width) ** -0.5 if scale is None else scale), axis=-1), value)
+
+
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    operator.le: _less_or_equal,
+    torch.ops.aten.scaled_dot_product_attention.default: _attention,
+}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the exporter's remarks on packages that we do not use and on its own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

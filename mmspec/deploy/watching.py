@@ -1,0 +1,90 @@
+"""What torch's module does on its way: how sure it is at each exit, and how close a call each token's experts are.
+
+Runtimes round differently. Where a sample's confidence lies within a hair of a threshold, or two experts are all but tied for a
+token, two correct implementations may part; a comparison must know which samples these are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmspec.backend.runtime import Experts, Stages
+
+
+@dataclass
+class Watched:
+    """Of one run over a batch.
+
+    confidences  by stack, at each exit it asked, the samples (rows of the batch) and how sure they were
+    exit_margin  f32[B], the smallest distance of a sample's confidence from the threshold it was held against
+    tie_margin   f32[B], the smallest lead of a token's last chosen expert over the first that was not chosen
+    chosen       by module of experts, how many tokens met each
+    """
+
+    exit_margin: Tensor
+    tie_margin: Tensor
+    confidences: dict[str, list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
+    chosen: dict[str, Tensor] = field(default_factory=dict)
+
+
+@contextmanager
+def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
+    """Observe the run inside the `with` statement, of a module in evaluation and a batch of that size."""
+    seen = Watched(torch.full((batch,), torch.inf), torch.full((batch,), torch.inf))
+    rows: dict[str, Tensor] = {}  # the samples that each stack is still computing
+    stacks = stacks_of(module)
+    handles = []
+    for name, stack in stacks.items():
+        rows[name] = torch.arange(batch)
+        seen.confidences[name] = []
+        stack.ask = _asking(name, stack, rows, seen)  # type: ignore[method-assign]
+    for name, child in module.named_modules():
+        if isinstance(child, Experts):
+            outer = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
+            seen.chosen[name] = torch.zeros(len(child), dtype=torch.int64)
+            handles.append(child.register_forward_pre_hook(_routing(name, outer, rows, seen)))
+    try:
+        yield seen
+    finally:
+        for stack in stacks.values():
+            del stack.ask
+        for handle in handles:
+            handle.remove()
+
+
+def stacks_of(module: nn.Module) -> dict[str, Stages]:
+    """The stacks that a sample may leave early, by name."""
+    return {name: child for name, child in module.named_modules() if isinstance(child, Stages)}
+
+
+def _asking(name: str, stack: Stages, rows: dict[str, Tensor], seen: Watched) -> Any:
+    def ask(*args: Any) -> Tensor:
+        answer = Stages.ask(stack, *args)
+        here, exit = rows[name], len(seen.confidences[name])
+        sure = stack.confidence(answer)
+        seen.confidences[name].append((here, sure))
+        if exit < len(stack) - 1:
+            threshold = stack.thresholds[exit]
+            seen.exit_margin[here] = torch.minimum(seen.exit_margin[here], (sure - threshold).abs())
+            rows[name] = here[sure <= threshold]
+        return answer
+
+    return ask
+
+
+def _routing(name: str, outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+    def hook(experts: Experts, args: tuple[Tensor, ...]) -> None:
+        here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
+        chances, order = args[1].float().softmax(dim=-1).sort(dim=-1, descending=True)  # [B, N, experts]
+        seen.chosen[name] += order[..., : experts.k].flatten().bincount(minlength=len(experts))
+        if experts.k < len(experts):
+            lead = (chances[..., experts.k - 1] - chances[..., experts.k]).flatten(1).amin(dim=1)
+            seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
+
+    return hook
