@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 
@@ -76,10 +76,8 @@ def _scales(front: Front) -> tuple[Scale, Scale]:
     return across, Scale(low - pad, max(high, max(ys) + 0.3 * pad), HEIGHT - BOTTOM, TOP)
 
 
-def _bounds(front: Front) -> dict[str, float]:
-    """The higher of the single-modality bounds: the one that counts; the others are in the text."""
-    bounds = front.members[0].bounds if front.vertical.name == "accuracy" else {}
-    return {k: v for k, v in bounds.items() if v == max(bounds.values())}
+def _bounds(front: Front) -> Mapping[str, float]:
+    return front.members[0].bounds if front.vertical.name == "accuracy" else {}
 
 
 def _axes(front: Front, across: Scale, up: Scale) -> Iterator[str]:
@@ -101,12 +99,12 @@ def _axes(front: Front, across: Scale, up: Scale) -> Iterator[str]:
 
 
 def _bound_lines(front: Front, up: Scale) -> Iterator[str]:
-    for modality, bound in _bounds(front).items():
+    for name, bound in _bounds(front).items():
         at = up(bound)
         yield f'<line class="bound" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
         yield (
             f'<text class="bound-label" x="{WIDTH - RIGHT}" y="{at - 6:.1f}" text-anchor="end">'
-            f"best from {escape(modality)} {bound:.3f}</text>"
+            f"best from {escape(name)} {bound:.3f}</text>"
         )
 
 

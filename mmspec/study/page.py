@@ -155,7 +155,9 @@ def _members(front: Front) -> str:
         numbers = [(_measured(n, m.values.get(n, m.figures.get(n, 0.0)), m), True) for n in columns]
         rows.append(("knee" if i == front.knee else "", [(str(i), False), *numbers, (spec, False)]))
     heads = [("", False), *((escape(wording.axis(n)), True) for n in columns), ("spec, and what to do with it", False)]
-    return "<h2>The front</h2>" + _table(heads, rows)
+    bounds = ", ".join(f"{escape(name)} {bound:.3f}" for name, bound in front.members[0].bounds.items())
+    note = f"<p class=note>Accuracy that needs no fusion at all: {bounds}.</p>" if bounds else ""
+    return f"<h2>The front</h2>{note}{_table(heads, rows)}"
 
 
 def _trust(front: Front) -> str:

@@ -118,13 +118,10 @@ def _bounds(axes: Axes, front: Front) -> None:
     """The best that one modality alone can reach, as lines: below them nothing has been learned about the other one."""
     if front.vertical.name != "accuracy" or not front.members:
         return
-    lowest = min(t.values["accuracy"] for t in front.trained)
-    for modality, bound in sorted(front.members[0].bounds.items(), key=lambda item: -item[1]):
-        if bound < min(lowest - 0.25, 0.9 * lowest) and bound != max(front.members[0].bounds.values()):
-            continue  # far below everything: it would only squeeze the picture
+    for name, bound in front.members[0].bounds.items():
         axes.axhline(bound, color=BOUND, linewidth=1.1, linestyle=(0, (5, 4)), zorder=1)
         axes.annotate(
-            f"best from {modality}  {bound:.3f}",
+            f"best from {name}  {bound:.3f}",
             (1, bound),
             xycoords=("axes fraction", "data"),
             xytext=(0, 4),

@@ -88,6 +88,7 @@ def _plain(t: Trained) -> dict[str, Any]:
         "trial": t.trial,
         "values": dict(t.values),
         "interval": list(interval) if interval else None,
+        "baselines": dict(t.bounds),
         "params": dict(t.params),
         "figures": {k: v for k, v in t.figures.items() if not k.startswith("nodes.")},
         "seconds": round(t.seconds, 2),

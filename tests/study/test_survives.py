@@ -108,7 +108,7 @@ def test_a_full_disk_is_said_in_one_line_and_what_was_finished_is_kept(tmp_path,
             study(tmp_path), tmp_path / "out", evaluate=lambda s, f, *r: formula(s, f, *r) if f.name < "003" else stop()
         )
     whole.append((tmp_path / "out" / "study.db").stat().st_size // 4096)
-    with pytest.raises(Failure, match="cannot be written .*disk is full.*go on with --resume"):
+    with pytest.raises(Failure, match=r"cannot be written .*disk is full.*go on with --resume"):
         search(study(tmp_path), tmp_path / "out", resume=True, evaluate=wordy)
     whole.clear()
     front = search(study(tmp_path), tmp_path / "out", resume=True, evaluate=wordy)
