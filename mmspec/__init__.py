@@ -14,12 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmspec.backend import build as build
+    from mmspec.backend.build import build as build
     from mmspec.components import load as load
-    from mmspec.cost import profile as profile
-    from mmspec.deploy import export as export
+    from mmspec.cost.profile import profile as profile
+    from mmspec.deploy.export import export as export
     from mmspec.passes import lower as lower
-    from mmspec.study import search as search
+    from mmspec.study.search import search as search
     from mmspec.training import predict as predict
     from mmspec.training import train as train
 

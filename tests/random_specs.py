@@ -16,7 +16,9 @@ def random_spec(seed: int) -> ModelSpec:
 
 def random_data(seed: int) -> dict[str, Any]:
     draw = random.Random(seed)
-    modalities = draw.choice([["image"], ["text"], ["image", "text"], ["image", "text"], ["text", "image"], ["image", "text", "caption"]])
+    modalities = draw.choice(
+        [["image"], ["text"], ["image", "text"], ["image", "text"], ["text", "image"], ["image", "text", "caption"]]
+    )
     inputs: dict[str, Any] = {}
     encoders: dict[str, Any] = {}
     for name in modalities:

@@ -3,10 +3,10 @@
 import pytest
 from random_specs import random_spec
 
-from mmspec.testing import check_spec
-from mmspec.spec import read
 from mmspec.components import CATALOGUE
 from mmspec.passes import lower
+from mmspec.spec import read
+from mmspec.testing import check_spec
 
 SPECS = 300
 BATCH = 20  # specs to a test, so that two processes share them evenly
@@ -18,7 +18,7 @@ def test_graph_price_module_and_source_agree_on_random_specs(first: int) -> None
         check_spec(random_spec(seed), gradients=False)
 
 
-@pytest.mark.parametrize("seed", range(0, 40))
+@pytest.mark.parametrize("seed", range(40))
 def test_a_resolved_spec_means_the_same(seed: int) -> None:
     spec = random_spec(seed)
     again = read(spec.to_yaml(), CATALOGUE)

@@ -17,7 +17,7 @@ from mmspec.ir import PRIMITIVES, Graph, Op
 class ScopeModule(fx.GraphModule):
     """A GraphModule whose copies keep its class name."""
 
-    def _deepcopy_init(self) -> Any:  # type: ignore[override]
+    def _deepcopy_init(self) -> Any:
         def init(copy: fx.GraphModule, root: nn.Module, graph: fx.Graph) -> None:
             fx.GraphModule.__init__(copy, root, graph, class_name=type(self).__name__)
 
@@ -99,7 +99,7 @@ def _run(op: Op, inputs: list[fx.Proxy], space: _Recording, tracer: GraphAppendi
 
 def _unrolled(op: Op, inputs: list[fx.Proxy], tracer: GraphAppendingTracer) -> Sequence[fx.Proxy]:
     carried = op.attributes["carried"]
-    loss: fx.Proxy | None = None
+    loss: Any = None
     for index in range(op.attributes["count"]):
         after = tracer.create_proxy("call_module", f"{op.name}.{index}", tuple(inputs), {})
         parts = [after] if len(op.outputs) == 1 else _unpacked(after, len(op.outputs))
@@ -109,7 +109,7 @@ def _unrolled(op: Op, inputs: list[fx.Proxy], tracer: GraphAppendingTracer) -> S
     return [*inputs[:carried], *([loss] if loss is not None else [])]
 
 
-def _unpacked(result: fx.Proxy, count: int) -> list[fx.Proxy]:
+def _unpacked(result: Any, count: int) -> list[fx.Proxy]:
     return [result[i] for i in range(count)]
 
 
@@ -135,5 +135,3 @@ class _Recording:
 def _identifier(name: str) -> str:
     name = name.replace(".", "_")
     return f"{name}_" if keyword.iskeyword(name) else name
-
-

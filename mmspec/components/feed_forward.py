@@ -1,6 +1,6 @@
 """The feed-forward network of a block, alone or as experts behind a router.
 
-    y = W_2 gelu(W_1 x)          (Vaswani et al. 2017, arXiv:1706.03762, eq. 2, with GELU)
+y = W_2 gelu(W_1 x)          (Vaswani et al. 2017, arXiv:1706.03762, eq. 2, with GELU)
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from mmspec.ir import Scope, Value
 from mmspec.ir.functions import gelu
 
 
-def feed_forward(g: Scope, name: str, x: Value, *, expansion: float, router: TokenRouter, dropout: float = 0.0) -> Value:
+def feed_forward(
+    g: Scope, name: str, x: Value, *, expansion: float, router: TokenRouter, dropout: float = 0.0
+) -> Value:
     """[..., D] -> [..., D] over `expansion * D` hidden channels. A router that balances its experts adds its loss to the scope."""
     hidden = max(1, round(expansion * x.width))
 

@@ -9,7 +9,15 @@ from mmspec.ir.functions import pool, softmax, sum_tokens
 from mmspec.spec import Pool
 
 
-class MeanPool(Pool):
+class TokenPool(Pool):
+    """How tokens become one vector."""
+
+    def emit(self, g: Scope, x: Value) -> Value:
+        """[B, N, D] -> [B, D]"""
+        raise NotImplementedError
+
+
+class MeanPool(TokenPool):
     """The mean of the tokens that are present; zeros where none is."""
 
     type: Literal["mean"] = "mean"
@@ -18,7 +26,7 @@ class MeanPool(Pool):
         return pool(x, "mean")
 
 
-class MaxPool(Pool):
+class MaxPool(TokenPool):
     """The largest value of each channel over the tokens that are present; zeros where none is."""
 
     type: Literal["max"] = "max"
@@ -27,7 +35,7 @@ class MaxPool(Pool):
         return pool(x, "max")
 
 
-class FirstToken(Pool):
+class FirstToken(TokenPool):
     """The first token that is present; zeros where none is."""
 
     type: Literal["first"] = "first"
@@ -36,7 +44,7 @@ class FirstToken(Pool):
         return pool(x, "first")
 
 
-class LastToken(Pool):
+class LastToken(TokenPool):
     """The last token that is present; zeros where none is."""
 
     type: Literal["last"] = "last"
@@ -45,7 +53,7 @@ class LastToken(Pool):
         return pool(x, "last")
 
 
-class AttentionPool(Pool):
+class AttentionPool(TokenPool):
     """A weighted mean, the weights from a trained score of each token:  sum_n softmax_n(w x_n) x_n.
 
     Source   Hierarchical Attention Networks for Document Classification, Yang et al. 2016, eq. 5 to 7
@@ -60,10 +68,11 @@ class AttentionPool(Pool):
         return sum_tokens(weight * x)
 
 
-class NoPool(Pool):
+class NoPool(TokenPool):
     """The value is a vector already."""
 
     type: Literal["none"] = "none"
 
     def emit(self, g: Scope, x: Value) -> Value:
-        raise ShapeError(f"the head needs one vector, and {x.name} is tokens", "pool", hint="pool may be mean, max, first, last or attention")
+        message = f"the head needs one vector, and {x.name} is tokens"
+        raise ShapeError(message, "pool", hint="pool may be mean, max, first, last or attention")

@@ -88,8 +88,10 @@ def _experts(op: Op, sizes: Sizes) -> int:
     body, k = op.bodies[0], op.attributes["k"]
     sent = value_bytes(body.inputs[0], sizes)
     choices = _integer(sizes(body.inputs[0])[0])
-    held = value_bytes(op.inputs[1], sizes) + choices * (4 + 8 + 8)  # probabilities; weights, experts and order of the choices
-    at_work = -(-peak_activations(body, sizes) // k)
+    held = value_bytes(op.inputs[1], sizes) + choices * (
+        4 + 8 + 8
+    )  # probabilities; weights, experts and order of the choices
+    at_work: int = -(-peak_activations(body, sizes) // k)
     return held + max(2 * sent + at_work, 4 * sent + 8 * choices, 2 * sent + 3 * 8 * choices)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from mmspec.cost.flops import Flops, Sizes, flops, op_flops
+from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.memory import peak_activations
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
@@ -148,7 +148,9 @@ def _parameters(graph: Graph) -> tuple[int, int]:
         for body in owned_bodies(op):
             inner, unmet = _parameters(body)
             total += copies(op) * inner
-            idle += (op.attributes["count"] - op.attributes["k"]) * inner if op.kind == "experts" else copies(op) * unmet
+            idle += (
+                (op.attributes["count"] - op.attributes["k"]) * inner if op.kind == "experts" else copies(op) * unmet
+            )
     return total, idle
 
 
@@ -159,14 +161,20 @@ def _expected(
     halting = {node.name: node.exits for node in nodes if node.exits}
     for name, shares in rates.items():
         if name not in halting:
-            raise UserError(f"exit rates name {name!r}, which does not halt; nodes that do: {', '.join(halting) or 'none'}")
+            raise UserError(
+                f"exit rates name {name!r}, which does not halt; nodes that do: {', '.join(halting) or 'none'}"
+            )
         exits = halting[name]
         if len(shares) != len(exits) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-            raise UserError(f"exit rates of {name} must be {len(exits)} shares that sum to 1, not {', '.join(map(str, shares))}")
+            raise UserError(
+                f"exit rates of {name} must be {len(exits)} shares that sum to 1, not {', '.join(map(str, shares))}"
+            )
     missing = [name for name in halting if name not in rates]
     if missing:
         names = ", ".join(missing)
-        return None, {"flops.expected": f"how many samples leave {names} at each exit is not known; give exit rates, or train"}
+        return None, {
+            "flops.expected": f"how many samples leave {names} at each exit is not known; give exit rates, or train"
+        }
     for name, exits in halting.items():
         whole = _whole(priced[name][1].total)
         total += sum(share * spent for share, spent in zip(rates[name], exits, strict=True)) - whole

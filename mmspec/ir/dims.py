@@ -18,7 +18,7 @@ Monomial = tuple[tuple[str, int], ...]  # (("B", 1), ("N", 2)) is B * N**2
 class Polynomial:
     """A polynomial with integer coefficients in named sizes; immutable, compared by value."""
 
-    __slots__ = ("terms", "_hash")
+    __slots__ = ("_hash", "terms")
 
     def __init__(self, terms: Mapping[Monomial, int]) -> None:
         self.terms = {m: c for m, c in terms.items() if c}

@@ -29,7 +29,9 @@ def text(graph: Graph, nested: bool = False) -> str:
 def line(op: Op, names: Mapping[int, str]) -> str:
     outputs = ", ".join(f"{names[id(value)]}: {type_text(value)}" for value in op.outputs)
     inputs = ", ".join(names[id(value)] for value in op.inputs)
-    arguments: dict[str, Any] = {key: value for key, value in op.attributes.items() if value is not False and key not in ASIDE}
+    arguments: dict[str, Any] = {
+        key: value for key, value in op.attributes.items() if value is not False and key not in ASIDE
+    }
     kind = op.kind
     if op.kind in ("call", "define"):
         arguments = {key: value for key, value in op.bodies[0].arguments.items() if key != "type"}

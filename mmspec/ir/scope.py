@@ -43,17 +43,24 @@ class Program:
 
 class Scope:
     def __init__(
-        self, name: str, parent: Scope | None = None, program: Program | None = None, path: str = "", trainable: bool = True
+        self,
+        name: str,
+        parent: Scope | None = None,
+        program: Program | None = None,
+        path: str = "",
+        trainable: bool = True,
     ) -> None:
         self.name = name
         self.parent = parent
-        self.program = program if parent is None else parent.program
+        self.program: Program | None = program if parent is None else parent.program
         self.path = path
-        self.trainable = trainable and (parent is None or parent.trainable)
+        self.trainable: bool = trainable and (parent is None or parent.trainable)
         self.ops: list[Op] = []
         self.inputs: list[Value] = []
         self.balance: list[Value] = []  # auxiliary losses of routers, to be summed on the way out
-        self.exits: dict[str, Value] = {}  # what halting stacks found at their exits: "label", "label.exit", "label.exits"
+        self.exits: dict[
+            str, Value
+        ] = {}  # what halting stacks found at their exits: "label", "label.exit", "label.exits"
         self._received: dict[int, Value] = {}  # by the identity of the outer value
         self._outer: dict[int, Value] = {}  # by the identity of the inner value
         self._names: set[str] = set()
@@ -137,7 +144,9 @@ class Scope:
         [B, N, D], [B, M, E] -> [B, N, D].   Raises ShapeError: heads do not divide the width."""
         width = width or x.width
         if width % heads:
-            raise ShapeError(f"{heads} heads do not divide the width {width}", "heads", hint=divisors_near(width, heads))
+            raise ShapeError(
+                f"{heads} heads do not divide the width {width}", "heads", hint=divisors_near(width, heads)
+            )
 
         def attend(g: Scope, x: Value, context: Value) -> Value:
             query, key, value = (
@@ -151,7 +160,7 @@ class Scope:
 
         kind = ("Masked" if context.mask is not None else "") + ("SelfAttention" if x is context else "CrossAttention")
         arguments = {"width": x.width, "context_width": context.width, "heads": heads, "inner_width": width}
-        result = self.call(name, kind, attend, x, context, arguments=arguments, doc=f"{heads} heads")
+        result = self.call(name, kind, attend, x, context, arguments=arguments, doc=f"{heads} heads.")
         assert isinstance(result, Value)
         return result
 
@@ -196,10 +205,17 @@ class Scope:
         return {port: outer[port or name] for port in results}
 
     def define(
-        self, name: str, class_name: str, body: Body, *like: Value, doc: str = "", arguments: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        class_name: str,
+        body: Body,
+        *like: Value,
+        doc: str = "",
+        arguments: Mapping[str, Any] | None = None,
+        trainable: bool = True,
     ) -> Value:
         """The graph of `body` for values like these, as a function that can be handed on and applied."""
-        inner = Scope(class_name, self, path=f"{self.path}{name}.")
+        inner = Scope(class_name, self, path=f"{self.path}{name}.", trainable=trainable)
         result = body(inner, *inner.receive_all(body, like))
         assert isinstance(result, Value)
         graph = inner.close({name: result}, doc, arguments)
@@ -231,7 +247,7 @@ class Scope:
             returned = body(inner, *handed)
         else:
             returned = body(inner, handed[: len(streams)], *handed[len(streams) :])
-        results = (returned,) if isinstance(returned, Value) else tuple(returned)  # type: ignore[arg-type]
+        results: tuple[Value, ...] = (returned,) if isinstance(returned, Value) else tuple(returned)  # type: ignore[arg-type]
         for before, after in zip(streams, results, strict=True):
             if before.shape != after.shape:
                 raise ShapeError(f"a block turns {shape_text(before.shape)} into {shape_text(after.shape)}")
@@ -240,12 +256,12 @@ class Scope:
             outputs["balance"] = inner.total_balance()
         assert not inner.exits, "a halting stack inside a repeated block"
 
-        after = [Value(value.name, value.shape, value.dtype, self, value.mask) for value in streams]
+        passed_on = [Value(value.name, value.shape, value.dtype, self, value.mask) for value in streams]
         loss = [Value("balance", (), "f32", self)] if inner.balance else []
-        attributes = {"count": depth, "carried": len(streams), "balance": bool(loss)}
+        attributes: dict[str, Any] = {"count": depth, "carried": len(streams), "balance": bool(loss)}
         if halting is None:
             graph = inner.close(outputs, doc, None, keep=handed[: len(streams)])
-            self._append("repeat", name, inner.handed(graph), (*after, *loss), attributes, bodies=(graph,))
+            self._append("repeat", name, inner.handed(graph), (*passed_on, *loss), attributes, bodies=(graph,))
         else:
             head, read, seen = self._exit(halting, streams, readout, inner)
             graph = inner.close(outputs, doc, None, keep=(*handed[: len(streams)], *seen))
@@ -257,17 +273,12 @@ class Scope:
                 f"{halting.head}.exits": Value("exits", (depth, *logits.shape), logits.dtype, self),
             }
             self.exits |= found
-            attributes |= halting.attributes() | {"head_inputs": tuple(graph.inputs.index(value) for value in seen)}
-            self._append(
-                "stages",
-                name,
-                (head, *read, *inner.handed(graph)),
-                (*after, *found.values(), *loss),
-                attributes | {"readout": bool(read)},
-                bodies=(graph,),
-            )
+            attributes |= halting.attributes()
+            attributes |= {"head_inputs": tuple(map(graph.inputs.index, seen)), "readout": bool(read)}
+            handed_in = (head, *read, *inner.handed(graph))
+            self._append("stages", name, handed_in, (*passed_on, *found.values(), *loss), attributes, bodies=(graph,))
         self.balance += loss
-        return after[0] if isinstance(carried, Value) else tuple(after)
+        return passed_on[0] if isinstance(carried, Value) else tuple(passed_on)
 
     def _exit(
         self, halting: Halting, streams: tuple[Value, ...], readout: Body | None, inner: Scope

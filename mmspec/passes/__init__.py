@@ -10,7 +10,7 @@ from functools import reduce
 
 from mmspec.ir import Graph
 from mmspec.passes.drop_unused import drop_unused
-from mmspec.passes.lower import lower_objectives, lower_plain
+from mmspec.passes.lowering import lower_objectives, lower_plain
 from mmspec.passes.serving import drop_dropout, keep_inference_outputs
 from mmspec.spec import ModelSpec
 
@@ -34,4 +34,13 @@ def serving(graph: Graph) -> Graph:
     return reduce(lambda graph, each: each(graph), SERVING, graph)
 
 
-__all__ = ["SERVING", "TRAINING", "drop_dropout", "drop_unused", "keep_inference_outputs", "lower", "lower_objectives", "serving"]
+__all__ = [
+    "SERVING",
+    "TRAINING",
+    "drop_dropout",
+    "drop_unused",
+    "keep_inference_outputs",
+    "lower",
+    "lower_objectives",
+    "serving",
+]

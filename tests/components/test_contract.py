@@ -22,7 +22,11 @@ ALTERNATIVES = {
 IMPOSSIBLE = {NoPool: "it is an error on tokens, which the diagnostics' tests show"}
 
 
-@pytest.mark.parametrize("component", [c for c in BUILT_IN if c not in IMPOSSIBLE], ids=lambda c: f"{c.role}-{c.__name__}")
+@pytest.mark.parametrize(
+    "component", [c for c in BUILT_IN if c not in IMPOSSIBLE], ids=lambda c: f"{c.role}-{c.__name__}"
+)
 def test_a_component_keeps_the_contract(component: type[Component]) -> None:
     fields = {"head": "label"} if component is Confidence else {}
-    check_component(component, fields, {key: value for key, value in ALTERNATIVES.items() if key in component.keys()})
+    check_component(
+        component, fields, {key: value for key, value in ALTERNATIVES.items() if key in set(component.keys())}
+    )

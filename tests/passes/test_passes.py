@@ -11,7 +11,7 @@ from mmspec.components import CATALOGUE
 from mmspec.ir import parameters
 from mmspec.ir.printing import find
 from mmspec.passes import drop_dropout, drop_unused, keep_inference_outputs, lower, serving
-from mmspec.passes.lower import lower_plain
+from mmspec.passes.lowering import lower_plain
 from mmspec.spec import read
 from mmspec.testing import example, randomise
 

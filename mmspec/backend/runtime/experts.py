@@ -33,15 +33,18 @@ class Experts(nn.ModuleList):
         chosen = choice.flatten()
         if torch.compiler.is_exporting():  # every expert is in the file, whatever the example's tokens chose
             places = [torch.nonzero((chosen == e).to(tokens.dtype)).squeeze(1) for e in range(len(self))]
-            parts = [expert(tokens.index_select(0, self.token(place))) for expert, place in zip(self, places, strict=True)]
+            parts = [
+                expert(tokens.index_select(0, self.token(place))) for expert, place in zip(self, places, strict=True)
+            ]
             order = torch.cat(places)
         else:
             order = chosen.argsort(stable=True)  # the choices, expert by expert
             counts = chosen.bincount(minlength=len(self)).tolist()
-            shares = tokens.index_select(0, self.token(order)).split(counts)
-            parts = [expert(share) for expert, share in zip(self, shares, strict=True) if share.shape[0]]
+            shares = torch.split(tokens.index_select(0, self.token(order)), counts)
+            busy = [e for e, count in enumerate(counts) if count] or [0]  # of an empty batch one expert gives the shape
+            parts = [self[e](shares[e]) for e in busy]
         back = torch.zeros_like(chosen).scatter(0, order, torch.arange(chosen.shape[0], device=chosen.device))
-        return torch.cat(parts).index_select(0, back).unflatten(0, (-1, self.k))
+        return torch.cat(parts).index_select(0, back).view(-1, self.k, parts[0].shape[-1])
 
     def token(self, place: Tensor) -> Tensor:
         """Whose choice it was: choices lie k to a token."""

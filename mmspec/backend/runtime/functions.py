@@ -7,7 +7,7 @@ from torch import Tensor
 
 def token_mask(ids: Tensor, given: Tensor | None, pad: int) -> Tensor:
     """The mask that was given, or every id that is not padding.   i64[B, N] -> bool[B, N]"""
-    return ids != pad if given is None else given
+    return ids.ne(pad) if given is None else given
 
 
 def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -16,9 +16,9 @@ def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) ->
     if not torch.compiler.is_exporting():
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     # other runtimes turn a row without keys into a uniform average; written out, it is zeros everywhere
-    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+    scores: Tensor = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
     weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)
-    return weights * mask.any(dim=-1, keepdim=True) @ value
+    return torch.matmul(weights * mask.any(dim=-1, keepdim=True), value)
 
 
 def masked_softmax(x: Tensor, mask: Tensor) -> Tensor:

@@ -43,7 +43,9 @@ class Stages(nn.ModuleList):
         if exit is not None and exit < len(self) - 1:
             self.thresholds[exit] = -1.0
 
-    def forward(self, head: Head, *values: Tensor, readout: Callable[..., object] | None = None) -> tuple[Tensor | None, ...]:
+    def forward(
+        self, head: Head, *values: Tensor, readout: Callable[..., object] | None = None
+    ) -> tuple[Tensor | None, ...]:
         if readout is not None:
             head = _after(readout, head)
         if self.training:
@@ -72,7 +74,11 @@ class Stages(nn.ModuleList):
             values, _ = self.step(block, values)
             answer = self.ask(head, values)
             now = [*values[: self.carried], answer]
-            found = now if len(rows) == batch else [old.index_copy(0, rows, new) for old, new in zip(found, now, strict=True)]
+            found = (
+                now
+                if len(rows) == batch
+                else [old.index_copy(0, rows, new) for old, new in zip(found, now, strict=True)]
+            )
             exit[rows] = index
             if index == len(self) - 1:
                 break

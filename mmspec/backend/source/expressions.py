@@ -91,6 +91,6 @@ def _subscript(index: Any) -> str:
     if index is Ellipsis:
         return "..."
     if isinstance(index, slice):
-        assert index.step is None
-        return f"{'' if index.start is None else written(index.start)}:{'' if index.stop is None else ' ' + written(index.stop) if index.start is None else written(index.stop)}"
+        start, stop = ("" if end is None else written(end) for end in (index.start, index.stop))
+        return f"{start}:{' ' if stop and not start else ''}{stop}"
     return written(index)

@@ -83,7 +83,7 @@ def _skeleton(scope: Scope) -> tuple[str, ...]:
 
 def _free_name(graph: Graph, parent: Graph, taken: set[str], level: Sequence[tuple[Graph, Graph]]) -> str:
     name = graph.name
-    if name in taken or len({_owner(p) for p, g in level if g.name == name}) > 1 and name == "Block":
+    if name in taken or (len({_owner(p) for p, g in level if g.name == name}) > 1 and name == "Block"):
         name = parent.name + name if not name.startswith(parent.name) else name
     number, base = 2, name
     while name in taken:
@@ -144,9 +144,9 @@ def _parameter_name(column: tuple[str, ...], group: Class, taken: set[str]) -> s
     for name in arguments[0]:
         if name not in taken and tuple(str(said.get(name)) for said in arguments) == column:
             return name
-    if all(str(scope.graph.inputs[0].shape[-1]) == value for scope, value in zip(group.scopes, column, strict=True)):
-        if "width" not in taken:
-            return "width"
+    widths = tuple(str(scope.graph.inputs[0].shape[-1]) for scope in group.scopes)
+    if widths == column and "width" not in taken:
+        return "width"
     number = 1
     while f"size{number}" in taken:
         number += 1
@@ -159,7 +159,10 @@ def _class_text(group: Class) -> str:
     if len({each.graph.doc for each in group.scopes}) == 1 and scope.graph.doc:
         lines += [f'    """{_sentence(scope.graph.doc)}"""', ""]
     if scope.made:
-        kinds = [f"{name}: {'float' if any(not v.isdigit() for v in values) else 'int'}" for name, values in group.parameters.items()]
+        kinds = [
+            f"{name}: {'float' if any(not v.isdigit() for v in values) else 'int'}"
+            for name, values in group.parameters.items()
+        ]
         lines += [f"    def __init__({', '.join(['self', *kinds])}) -> None:", "        super().__init__()"]
         lines += [f"        {line.code}" for line in scope.made] + [""]
     lines.append(f"    {_commented(scope.signature, scope.signature_comment)}")
@@ -201,5 +204,3 @@ def _without_imports(module: ModuleType) -> str:
     text = inspect.getsource(module)
     text = text.split('"""', 2)[2]
     return "\n".join(line for line in text.splitlines() if not line.startswith(("import ", "from "))).strip("\n")
-
-

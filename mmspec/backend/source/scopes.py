@@ -88,7 +88,9 @@ class Writer:
             said.append(f"{name}: {kind}" + (" = None" if optional else ""))
             if value.dtype != "function":
                 shapes.append(shape_text(value.shape))
-        result = "dict[str, Tensor]" if self.root else "Tensor" if len(self.graph.outputs) == 1 else "tuple[Tensor, ...]"
+        result = (
+            "dict[str, Tensor]" if self.root else "Tensor" if len(self.graph.outputs) == 1 else "tuple[Tensor, ...]"
+        )
         self.scope.signature = f"def forward({', '.join(said)}) -> {result}:"
         self.scope.signature_comment = ", ".join(shapes)
 
@@ -191,7 +193,7 @@ class Writer:
 
     def _best_name(self, op: Op) -> str:
         """What a person would call it: its own name, or, for a sum onto a stream that is not read again, the stream's."""
-        if op.kind == "add" and op.outputs[0].name == "add" or op.kind == "dropout":
+        if (op.kind == "add" and op.outputs[0].name == "add") or op.kind == "dropout":
             for value in op.inputs:
                 text = self.expressions[id(value)].text
                 if self.variables.get(text) == id(value) and self._free(id(value)):
@@ -202,7 +204,10 @@ class Writer:
     def _before_loop(self, op: Op) -> bool:
         """Whether the value is what a loop starts from: it gets a line of its own."""
         readers: Iterable[Op] = (other for other in self.graph.ops if op.outputs[0] in other.inputs)
-        return any(other.kind == "repeat" and other.inputs.index(op.outputs[0]) >= other.attributes["carried"] for other in readers)
+        return any(
+            other.kind == "repeat" and other.inputs.index(op.outputs[0]) >= other.attributes["carried"]
+            for other in readers
+        )
 
     def _line(self, code: str, values: tuple[Value, ...] = ()) -> None:
         shapes = ", ".join(shape_text(value.shape) for value in values if value.shape)

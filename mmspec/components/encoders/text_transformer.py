@@ -38,10 +38,18 @@ class TextTransformer(Encoder):
         if ids.dtype != "i64":
             raise ShapeError(f"a text_transformer reads token ids, and {ids.name} is {ids.dtype}", "from")
         x = self.position.add(g, g.embedding("embedding", ids, ids.bound, self.width), None).named("x")
-        x = g.stack("blocks", self.depth, self.block, g.dropout("dropout", x, self.dropout).named("x"), class_name="Block")
+        x = g.stack(
+            "blocks", self.depth, self.block, g.dropout("dropout", x, self.dropout).named("x"), class_name="Block"
+        )
         return g.norm("norm", x, self.norm_eps)
 
     def block(self, g: Scope, x: Value) -> Value:
         return pre_norm_block(
-            g, x, heads=self.heads, expansion=self.expansion, router=self.router, dropout=self.dropout, eps=self.norm_eps
+            g,
+            x,
+            heads=self.heads,
+            expansion=self.expansion,
+            router=self.router,
+            dropout=self.dropout,
+            eps=self.norm_eps,
         )

@@ -42,12 +42,20 @@ class Vit(Encoder):
         rows, columns = (self._tiles(side) for side in image.shape[2:])
         patches = g.convolution("patches", image, self.width, kernel=self.patch_size, stride=self.patch_size)
         x = self.position.add(g, g.emit("flatten_image", patches), (rows, columns)).named("x")
-        x = g.stack("blocks", self.depth, self.block, g.dropout("dropout", x, self.dropout).named("x"), class_name="Block")
+        x = g.stack(
+            "blocks", self.depth, self.block, g.dropout("dropout", x, self.dropout).named("x"), class_name="Block"
+        )
         return g.norm("norm", x, self.norm_eps)
 
     def block(self, g: Scope, x: Value) -> Value:
         return pre_norm_block(
-            g, x, heads=self.heads, expansion=self.expansion, router=self.router, dropout=self.dropout, eps=self.norm_eps
+            g,
+            x,
+            heads=self.heads,
+            expansion=self.expansion,
+            router=self.router,
+            dropout=self.dropout,
+            eps=self.norm_eps,
         )
 
     def _tiles(self, side: object) -> int:

@@ -36,7 +36,9 @@ class AttentionFusion(AttentiveFusion):
 
     def block(self, g: Scope, x: Value, *others: Value) -> Value:
         seen = [g.attention("self_attention", x, x, self.heads).named("own")]
-        seen += [g.attention(f"{other.name}_attention", x, other, self.heads).named(f"from_{other.name}") for other in others]
+        seen += [
+            g.attention(f"{other.name}_attention", x, other, self.heads).named(f"from_{other.name}") for other in others
+        ]
         asked = g.linear("ask", x, x.width)
         names = ["own", *(other.name for other in others)]
         energies = [

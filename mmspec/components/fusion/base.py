@@ -29,10 +29,12 @@ class TokenFusion(Fusion):
     def streams(self, g: Scope, values: tuple[Value, ...]) -> tuple[Value, ...]:
         """The streams at one width.   Raises ShapeError: fewer than two streams, or one that is not tokens"""
         if len(values) < 2:
-            raise ShapeError(f"{self.type} brings streams together, and there is only one", "from", hint="name at least two")
+            raise ShapeError(
+                "a fusion brings streams together, and there is only one", "from", hint="name at least two"
+            )
         for value in values:
             if len(value.shape) != 3 or value.dtype != "f32":
-                raise ShapeError(f"{self.type} works on tokens, and {value.name} is not tokens", "from")
+                raise ShapeError(f"a fusion works on tokens, and {value.name} is not tokens", "from")
         width = self.width or values[0].width
         return tuple(self._adapt(g, value, width) for value in values)
 
@@ -51,7 +53,8 @@ class TokenFusion(Fusion):
         if not isinstance(self.halting, Never):
             policy = self.halting  # type: ignore[assignment]  # what is not Never has a head and attributes
             if self.depth == 1:
-                raise ShapeError("a stack of one block has no exit before its end", "halting", hint="depth at least 2, or halting none")
+                message = "a stack of one block has no exit before its end"
+                raise ShapeError(message, "halting", hint="depth at least 2, or halting none")
         return g.stack(
             "blocks", self.depth, body, carried, *shared, class_name=class_name, halting=policy,
             readout=readout if policy is not None else None,

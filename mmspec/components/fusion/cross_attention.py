@@ -29,7 +29,8 @@ class CrossAttentionFusion(AttentiveFusion):
 
     type: Literal["cross_attention"] = "cross_attention"
     order: Literal["sequential", "parallel"] = Field(
-        "sequential", description="the other streams one after the other, or all at once (the same for one other stream)"
+        "sequential",
+        description="the other streams one after the other, or all at once (the same for one other stream)",
     )
 
     def emit(self, g: Scope, *values: Value) -> Value:

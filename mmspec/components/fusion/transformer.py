@@ -30,7 +30,9 @@ class TransformerFusion(AttentiveFusion):
     """
 
     type: Literal["transformer"] = "transformer"
-    streams_: Literal["single", "multi"] = Field("single", alias="streams", description="one row of tokens, or one stream for each modality")
+    streams_: Literal["single", "multi"] = Field(
+        "single", alias="streams", description="one row of tokens, or one stream for each modality"
+    )
 
     def emit(self, g: Scope, *values: Value) -> Value | Mapping[str, Value]:
         streams = self.streams(g, values)

@@ -26,7 +26,9 @@ class Confidence(Halting):
 
     type: Literal["confidence"] = "confidence"
     head: str = Field(description="the head that is asked at every exit; it must read this node")
-    threshold: float = Field(0.9, ge=0, le=1, description="the largest probability above which a sample leaves; 1 never")
+    threshold: float = Field(
+        0.9, ge=0, le=1, description="the largest probability above which a sample leaves; 1 never"
+    )
     exit_weight: NonNegativeFloat = Field(1.0, description="weight of the earlier exits' mean loss in training")
 
     def attributes(self) -> Mapping[str, Any]:

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from mmspec.components.pools import MeanPool
+from mmspec.components.pools import MeanPool, TokenPool
 from mmspec.ir import Scope, ShapeError, Value
-from mmspec.spec import Head, Pool
+from mmspec.spec import Head
 
 
 class Classification(Head):
@@ -22,7 +22,7 @@ class Classification(Head):
 
     type: Literal["classification"] = "classification"
     classes: PositiveInt = Field(description="how many answers there are")
-    pool: Pool = Field(default_factory=MeanPool, description="how tokens become one vector")
+    pool: TokenPool = Field(default_factory=MeanPool, description="how tokens become one vector")
 
     def emit(self, g: Scope, x: Value) -> Value:
         if len(x.shape) not in (2, 3) or x.dtype != "f32":

@@ -24,7 +24,9 @@ class CrossEntropy(Objective):
     weight: NonNegativeFloat = Field(1.0, description="weight in the sum of all objectives")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="how much of the target is spread over all classes")
 
-    def emit(self, g: Scope, logits: Value, target: Value, exits: Value | None = None, exit_weight: float = 0.0) -> Value:
+    def emit(
+        self, g: Scope, logits: Value, target: Value, exits: Value | None = None, exit_weight: float = 0.0
+    ) -> Value:
         loss = g.emit("cross_entropy", logits, target, smoothing=self.label_smoothing)
         if exits is not None and exit_weight:
             earlier = g.emit("earlier_exits", exits)

@@ -45,5 +45,6 @@ class TopK(TokenRouter):
             )  # fmt: skip
 
         arguments = {"width": x.width, "experts": self.experts, "k": self.k, "hidden": hidden}
-        y: Value = g.call(name, "MixtureOfExperts", mixture, x, arguments=arguments, doc=f"each token meets {self.k} of {self.experts} experts")
+        doc = f"Each token meets {self.k} of {self.experts} experts."
+        y: Value = g.call(name, "MixtureOfExperts", mixture, x, arguments=arguments, doc=doc)
         return y

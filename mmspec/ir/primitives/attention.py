@@ -1,7 +1,7 @@
 """Scaled dot-product attention over heads.
 
-    softmax(q k^T / sqrt(d)) v,    absent keys get no weight, a query with no present key gets zeros
-    (Vaswani et al. 2017, arXiv:1706.03762, eq. 1)
+softmax(q k^T / sqrt(d)) v,    absent keys get no weight, a query with no present key gets zeros
+(Vaswani et al. 2017, arXiv:1706.03762, eq. 1)
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ class Linear(Primitive):
         return (weight, Parameter("bias", (width,), Init("zeros"))) if bias else (weight,)
 
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
-        return 2 * product(shape(op.inputs[0])) * op.attributes["width"]
+        width: int = op.attributes["width"]
+        return 2 * product(shape(op.inputs[0])) * width
 
     def make(self, torch: Any, op: Op) -> Any:
         sizes = (op.inputs[0].width, op.attributes["width"])
@@ -50,11 +51,14 @@ class Convolution(Primitive):
     def parameters(self, x: Value, *, width: int, kernel: int, init: Init, **_: Any) -> tuple[Parameter, ...]:
         channels = x.shape[1]
         assert isinstance(channels, int)
-        return (Parameter("weight", (width, channels, kernel, kernel), init), Parameter("bias", (width,), Init("zeros")))
+        return (
+            Parameter("weight", (width, channels, kernel, kernel), init),
+            Parameter("bias", (width,), Init("zeros")),
+        )
 
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
-        channels, kernel = shape(op.inputs[0])[1], op.attributes["kernel"]
-        return 2 * product(shape(op.outputs[0])) * channels * kernel * kernel
+        kernel: int = op.attributes["kernel"]
+        return 2 * product(shape(op.outputs[0])) * shape(op.inputs[0])[1] * (kernel * kernel)
 
     def make(self, torch: Any, op: Op) -> Any:
         a = op.attributes

@@ -97,7 +97,7 @@ class Relu(Primitive):
 
 @primitive
 class Softmax(Primitive):
-    """Softmax along `axis`; with a mask (bool[B, N], along axis 1) absent tokens get no weight, and a row without any gets zeros."""
+    """Softmax along `axis`. With a mask, bool[B, N] along axis 1, absent tokens get no weight; a row without any gets zeros."""
 
     kind = "softmax"
 

@@ -36,7 +36,9 @@ class _Lowering:
         spec.require_closed()
         self.spec = spec
         self.root = Scope(class_name(spec.name), program=Program(self.define_head))
-        self.values: dict[str, Value] = {}  # by path: "inputs.image", "encoders.image", "fusion.joint", "fusion.joint.image"
+        self.values: dict[
+            str, Value
+        ] = {}  # by path: "inputs.image", "encoders.image", "fusion.joint", "fusion.joint.image"
         self.problems: list[Diagnostic] = []
         self.heads: dict[str, Value] = {}  # heads that a halting stack has asked for, as functions
         self.balance: dict[str, Value] = {}  # by node
@@ -99,7 +101,9 @@ class _Lowering:
             parent = source.rpartition(".")[0]
             if source not in self.values and parent in self.values:
                 ports = [path.removeprefix(f"{parent}.") for path in self.values if path.startswith(f"{parent}.")]
-                hint = f"{parent} gives {', '.join(ports)}" if ports else f"{parent} gives one value; write its name alone"
+                hint = (
+                    f"{parent} gives {', '.join(ports)}" if ports else f"{parent} gives one value; write its name alone"
+                )
                 message = f"{parent} has no output {source.rpartition('.')[2]!r}"
                 self.problems.append(self.spec.diagnostic(f"{node.path}.from", message, hint=hint))
 
@@ -109,7 +113,13 @@ class _Lowering:
             component: Any = node.component
             try:
                 self.heads[name] = self.root.define(
-                    name, type(component).__name__, component.emit, like, doc=self.describe(node), arguments=arguments(component)
+                    name,
+                    type(component).__name__,
+                    component.emit,
+                    like,
+                    doc=self.describe(node),
+                    arguments=arguments(component),
+                    trainable=not component.frozen,
                 )
             except ShapeError as error:
                 self.problem(node, error)
@@ -138,18 +148,22 @@ class _Lowering:
         """The value that `outputs` names: a node furthest downstream of that name, perhaps with a port."""
         found = [path for path in self.values if path.partition(".")[2] == name]
         if not found:
-            raise SpecError([self.spec.diagnostic("outputs", f"there is no output {name!r}", hint=f"there are {', '.join(p.partition('.')[2] for p in self.values)}")])
+            hint = "there are " + ", ".join(dict.fromkeys(path.partition(".")[2] for path in self.values))
+            raise SpecError([self.spec.diagnostic("outputs", f"there is no output {name!r}", hint=hint)])
         return self.values[found[-1]]
 
     def losses(self) -> Graph:
+        if not self.spec.objectives:
+            hint = "objectives: [{type: cross_entropy, target: answer}]"
+            message = f"{self.spec.name} has no objectives: there is nothing to train for"
+            raise SpecError([self.spec.diagnostic("objectives", message, hint=hint)])
         model = self.graph()
         g = Scope("Objectives", program=self.root.program)
         total: list[Value] = []
         outputs: dict[str, Value] = {}
         targets: dict[str, Value] = {}
-        for objective in self.spec.objectives:
-            loss: Any = objective
-            head = objective.head or next(iter(self.spec.heads))
+        for loss in map(_any, self.spec.objectives):
+            head = loss.head or next(iter(self.spec.heads))
             logits = self.given(g, model, head)
             target = targets.setdefault(loss.target, g.input(f"{loss.target}_target", (symbol("B"),), "i64"))
             exits = self.given(g, model, f"{head}.exits") if f"{head}.exits" in model.outputs else None
@@ -164,7 +178,13 @@ class _Lowering:
         value = total[0]
         for part in total[1:]:
             value = value + part
-        return Graph("Objectives", tuple(g.inputs), tuple(g.ops), {"total": value.named("total"), **outputs}, "What training minimises.")
+        return Graph(
+            "Objectives",
+            tuple(g.inputs),
+            tuple(g.ops),
+            {"total": value.named("total"), **outputs},
+            "What training minimises.",
+        )
 
     @staticmethod
     def given(g: Scope, model: Graph, name: str) -> Value:
@@ -180,10 +200,17 @@ class _Lowering:
         return 0.0
 
 
+def _any(component: Component) -> Any:
+    """A component by what it can do, which its role does not declare."""
+    return component
+
+
 def arguments(component: Component) -> dict[str, Any]:
     """What a person said of a component: its type, and its fields as far as they were written."""
     said: dict[str, Any] = {"type": component.type}  # type: ignore[attr-defined]
-    for name in sorted(component.model_fields_set - {"type", "from_", "frozen"}, key=list(type(component).model_fields).index):
+    for name in sorted(
+        component.model_fields_set - {"type", "from_", "frozen"}, key=list(type(component).model_fields).index
+    ):
         value = getattr(component, name)
         if isinstance(value, Component):
             inner = arguments(value)
