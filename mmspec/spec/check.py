@@ -8,18 +8,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mmspec.spec import names, wiring
+from mmspec.spec import defaults, names, wiring
 from mmspec.spec.catalogue import Catalogue
 from mmspec.spec.complaints import complaints
 from mmspec.spec.component import Component
 from mmspec.spec.diagnostics import Diagnostic, did_you_mean, in_words, listing, nearest
 from mmspec.spec.overrides import TOP
-from mmspec.spec.roles import NODE_SECTIONS, SECTIONS, Halting, Node, Objective
+from mmspec.spec.reader import PROBLEMS_LIMIT
+from mmspec.spec.roles import NODE_SECTIONS, SECTIONS, Node
 from mmspec.spec.selection import Chosen, data, find
 from mmspec.spec.source import Position
 from mmspec.spec.tree import List, Map, Path, Value
 
-SECTION_LIMIT = 1000  # components
+SECTION_LIMIT = 256  # components, and what one of them reads
 
 Sections = dict[str, dict[str, Component]]  # objectives by their number
 
@@ -90,6 +91,8 @@ class _Check:
         return checked
 
     def report(self, path: Path, message: str, *notes: str, at_key: bool = False) -> None:
+        if len(self.problems) >= PROBLEMS_LIMIT:
+            return
         place = find(self.root, path, self.chosen)
         position = place.key if at_key and place.whole else place.position
         if position is None or place.node is self.root:
@@ -102,7 +105,7 @@ class _Check:
 
     def keys(self) -> None:
         entries, sections = self.root.entries, (*TOP, "extends", "definitions", "variants")
-        unknown = [key for key in entries if key not in TOP]
+        unknown = [key for key in entries if key not in TOP][:PROBLEMS_LIMIT]
         meant = {nearest(key, sections) for key in unknown}
         for key in unknown:
             near = did_you_mean(key, sections)
@@ -186,12 +189,15 @@ class _Check:
                 ("outputs",), f"expected a list of names for 'outputs', found {in_words(value)}", "outputs: [joint]"
             )
             return ()
+        if len(value) > SECTION_LIMIT:
+            self.report(("outputs",), f"{len(value):,} outputs; at most {SECTION_LIMIT:,} are read")
+            return ()
         for i, item in enumerate(value):
             if not isinstance(item, str):
                 self.report(("outputs", i), f"expected a name, found {in_words(item)}")
-            elif item in value[:i][-SECTION_LIMIT:]:
+            elif item in value[:i]:
                 self.report(("outputs", i), f"{item!r} is asked for twice")
-        return tuple(item if isinstance(item, str) else "" for item in value[:SECTION_LIMIT])
+        return tuple(item if isinstance(item, str) else "" for item in value)
 
     def wire(self, checked: Checked) -> None:
         declared = [self.declared(section, item) for section in NODE_SECTIONS for item in self.raw_or_written(section)]
@@ -203,9 +209,10 @@ class _Check:
         for node in declared:
             component = sections[node.section].get(node.name)
             if component is not None:
-                sections[node.section][node.name] = self.completed(component, node, heads, known)
+                sections[node.section][node.name] = defaults.completed(component, node, heads, known, self.report)
         checked.objectives = tuple(
-            self.judged(objective, int(i), list(heads)) for i, objective in self.written["objectives"].items()
+            defaults.judged(objective, int(i), list(heads), self.report)
+            for i, objective in self.written["objectives"].items()
         )
         checked.sections = sections
         if self.problems or self.raw:
@@ -234,65 +241,9 @@ class _Check:
             if component is not None:
                 self.report((section, name, "from"), f"{name!r} reads nothing: 'from' is an empty list")
             return wiring.Declared(section, name, (), is_list, broken=True)
+        if listed is not None and len(listed) > SECTION_LIMIT:
+            self.report(
+                (section, name, "from"), f"{name!r} reads {len(listed):,} nodes; at most {SECTION_LIMIT:,} are read"
+            )
+            return wiring.Declared(section, name, (), is_list, broken=True)
         return wiring.Declared(section, name, listed, is_list)
-
-    def completed(
-        self, component: Component, node: wiring.Declared, heads: dict[str, wiring.Declared], known: wiring.Names
-    ) -> Component:
-        """The component with its default `from` written out, and the heads of its halting policies."""
-        filled: dict[str, Any] = {}
-        if isinstance(component, Node) and component.from_ is None and node.sources:
-            texts = tuple(_reference(source, node, known) for source in node.sources)
-            filled["from_"] = texts if len(texts) > 1 else texts[0]
-        readers = [head.name for head in heads.values() if any(source.path == node.path for source in head.sources)]
-        for key, policy in component.children():
-            replaced = self.halting(policy, (node.section, node.name, *key.split(".")), node.name, readers, heads)
-            if replaced is not policy and "." not in key:
-                filled[key] = replaced
-        return component.model_copy(update=filled) if filled else component
-
-    def halting(
-        self, policy: Component, path: Path, node: str, readers: list[str], heads: dict[str, wiring.Declared]
-    ) -> Component:
-        for key, inner in policy.children():
-            self.halting(inner, (*path, *key.split(".")), node, readers, heads)
-        if not isinstance(policy, Halting) or not hasattr(policy, "head"):
-            return policy
-        head, broken = policy.head, any(declared.broken for declared in heads.values())
-        if head is None and len(readers) == 1:
-            return policy.model_copy(update={"head": readers[0]})
-        if head is None:
-            several = f"{len(readers)} heads read it" if readers else "no head reads it"
-            self.report(
-                path, f"which head judges the exits of {node!r}? There, {several}", f"head may be: {listing(readers)}"
-            )
-        elif head not in heads:
-            self.report(
-                (*path, "head"), f"there is no head {head!r}{did_you_mean(head, heads)}", f"heads are: {listing(heads)}"
-            )
-        elif head not in readers and not broken:
-            reads = listing(source.path.partition(".")[2] for source in heads[head].sources)
-            hint = f"a halting policy applies its head to its own node, so `{head}` must have `from: {node}`"
-            self.report((*path, "head"), f"the head {head!r} does not read {node!r}; it reads {reads}", hint)
-        return policy
-
-    def judged(self, objective: Component, number: int, heads: list[str]) -> Component:
-        if not isinstance(objective, Objective) or not objective.judges:
-            return objective
-        path: Path = ("objectives", number)
-        if objective.head is not None:
-            if objective.head not in heads:
-                message = f"there is no head {objective.head!r}{did_you_mean(objective.head, heads)}"
-                self.report((*path, "head"), message, f"heads are: {listing(heads)}")
-            return objective
-        if len(heads) == 1:
-            return objective.model_copy(update={"head": heads[0]})
-        self.report(path, "which head does this objective judge?", f"add `head:`; heads are: {listing(heads)}")
-        return objective
-
-
-def _reference(source: wiring.Source, node: wiring.Declared, known: wiring.Names) -> str:
-    """How a source would be written: by its bare name where that means it."""
-    name = source.path.partition(".")[2]
-    bare = f"{name}.{source.port}" if source.port else name
-    return bare if known.resolve(bare) == source else str(source)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from mmspec.spec.catalogue import Catalogue, type_of
 from mmspec.spec.component import Component, FieldError, Misfit, field_names, is_concrete
 from mmspec.spec.diagnostics import did_you_mean, in_words, listing, nearest
+from mmspec.spec.reader import PROBLEMS_LIMIT
 from mmspec.spec.tree import BROKEN, Path, dotted
 
 _KINDS = {
@@ -54,7 +55,7 @@ def complaints(
     error: ValidationError, owner: type[BaseModel], name: str, data: Any, catalogue: Catalogue | None = None
 ) -> Iterator[Complaint]:
     """What is wrong with `data`, which did not fit `owner`; `name` is what messages call the owner."""
-    errors = [found for found in error.errors(include_url=False) if found["input"] is not BROKEN]
+    errors = [found for found in error.errors(include_url=False) if found["input"] is not BROKEN][:PROBLEMS_LIMIT]
     findings = _without_misspelt([_finding(found, data) for found in errors], owner)
     for finding in _without_rivals(findings):
         kind, path = finding.error["type"], finding.path

@@ -19,14 +19,15 @@ from mmspec.spec.domains import Choice, Domain, first, same, with_holes
 from mmspec.spec.model import ModelSpec, assemble
 from mmspec.spec.names import is_spec_name
 from mmspec.spec.overrides import put, read_override
-from mmspec.spec.reader import read_file, read_text
-from mmspec.spec.reuse import compose, expand
+from mmspec.spec.reader import PROBLEMS_LIMIT, read_file, read_text
+from mmspec.spec.reuse import compose, expand, expand_entries
 from mmspec.spec.roles import SECTIONS
 from mmspec.spec.selection import open_domains
 from mmspec.spec.source import Position, Source
 from mmspec.spec.tree import List, Map, Node, Value, from_data, relabel
 
-ALTERNATIVES_LIMIT = 2000  # over all domains of a spec
+VARIANTS_LIMIT = 100
+CHECKS_LIMIT = 100_000  # components that are looked at to check each alternative by itself: about a second
 
 
 def load(
@@ -85,11 +86,13 @@ def _spec(
     definitions = _section(composed, "definitions", problems)
     variants = _section(composed, "variants", problems)
     kept = {key: node for key, node in composed.entries.items() if key not in ("definitions", "variants")}
-    expanded = expand(Map(kept, {key: composed.keys[key] for key in kept}, composed.position), definitions, problems)
-    assert isinstance(expanded, Map)
-    base = root = _with_holes(expanded, problems)
+    written = Map(kept, {key: composed.keys[key] for key in kept}, composed.position)
+    base = root = _with_holes(expand_entries(written, definitions, problems), problems)
     name = stem if is_spec_name(stem) else "spec"
     variant_roots: dict[str, Map] = {}
+    if variants and len(variants.entries) > VARIANTS_LIMIT:
+        message = f"{len(variants.entries):,} variants; at most {VARIANTS_LIMIT} are read"
+        raise SpecError([Diagnostic(message, composed.keys["variants"])])
     for label, changes in variants.entries.items() if variants else ():
         variant_roots[label] = _with_variant(base, label, changes, variants, definitions, catalogue, problems)  # type: ignore[arg-type]
     if variant is not None:
@@ -123,10 +126,15 @@ def _finish(
     problems += checked.problems
     domains = {domain.key: domain for domain in open_domains(root, chosen)}
     count = sum(len(domain.values) or 2 for domain in domains.values())
-    if count > ALTERNATIVES_LIMIT:
+    components = sum(map(len, checked.written.values()))
+    if count * components > CHECKS_LIMIT:
         where = list(domains.values())[-1].position
+        most = CHECKS_LIMIT // components
         problems.append(
-            Diagnostic(f"{count:,} alternatives over all domains; at most {ALTERNATIVES_LIMIT:,} are checked", where)
+            Diagnostic(
+                f"{count:,} alternatives over all domains; at most {most:,} are checked for {components} components",
+                where,
+            )
         )
     else:
         problems += _wrong_alternatives(root, checked, domains, chosen, catalogue, name)
@@ -180,6 +188,8 @@ def _with_variant(
         problems.append(Diagnostic(message, variants.keys[label], (hint,)))
         return root
     for path, value in changes.entries.items():
+        if len(problems) >= PROBLEMS_LIMIT:
+            break
         node = with_holes(expand(relabel(value, f"variant {label}"), definitions, problems), problems)
         root = _put(root, path, node, catalogue, {}, changes.keys[path], problems)
     return root

