@@ -37,6 +37,7 @@ class HeldBytes(TorchDispatchMode):
 
 
 def held_and_predicted(spec, batch):
+    torch.manual_seed(0)  # which experts are busiest depends on the weights
     graph, model = mmspec.lower(spec), mmspec.build(spec).eval()
     inputs = example(graph, batch)
     for module in model.modules():
@@ -56,9 +57,9 @@ def test_activations_of_the_shipped_specs_are_predicted_within_a_hundredth(name,
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_activations_of_random_specs_are_predicted_within_a_fifth_and_seldom_below(seed):
+def test_activations_of_random_specs_are_predicted_and_those_of_experts_as_the_most_they_can_be(seed):
     held, predicted = held_and_predicted(random_spec(seed), 4)
-    assert 0.9 * held <= predicted <= 1.35 * held
+    assert 0.9 * held <= predicted <= 1.5 * held
 
 
 def test_a_long_stack_needs_no_more_than_a_short_one():
