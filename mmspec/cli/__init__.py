@@ -3,6 +3,6 @@
 A command is imported when it is called, and what it needs when it needs it, so that `mmspec validate` does not wait for torch.
 """
 
-from mmspec.cli.main import main
+from mmspec.cli.entry import main
 
 __all__ = ["main"]

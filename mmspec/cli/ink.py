@@ -6,6 +6,8 @@ import os
 import shutil
 from typing import IO, Any
 
+WIDE = 120  # columns of a sentence
+
 
 class Ink:
     """Styles for one stream; each returns its text unchanged where there are no colours."""
@@ -14,6 +16,18 @@ class Ink:
         terminal = hasattr(stream, "isatty") and stream.isatty()
         self.coloured = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         self.width = shutil.get_terminal_size().columns if terminal else None  # a pipe takes lines of any length
+
+    def wrapped(self, text: str, label: str = "") -> list[str]:
+        """A sentence in lines, indented, behind a label such as "note:"."""
+        import textwrap
+
+        first = f"  {label} " if label else "  "
+        found = textwrap.wrap(
+            text, min(self.width or WIDE, WIDE), initial_indent=first, subsequent_indent=" " * len(first)
+        )
+        if label and found:
+            found[0] = f"  {self.yellow(label)} {found[0][len(first) :]}"
+        return found
 
     def bold(self, text: str) -> str:
         return self._in("1", text)

@@ -44,23 +44,26 @@ def table(spec: ModelSpec, graph: Graph, price: Profile, ink: Ink) -> list[str]:
     ]
     total = ("total", "", "", f"{price['parameters.total']:,}", f"{price['parameters.active']:,}", quantity(flops), "")
     title = f"{ink.bold(spec.name)}   {ink.dim(f'{_inputs(graph)}, batch {price.sizes[BATCH]}')}"
-    return [title, "", *lines(COLUMNS, rows, ink, total), "", *_remarks(price)]
+    return [title, "", *lines(COLUMNS, rows, ink, total), "", *_remarks(price, ink)]
 
 
-def _remarks(price: Profile) -> list[str]:
+def _remarks(price: Profile, ink: Ink) -> list[str]:
     expected = price["flops.expected"]
     halting = any(node.exits for node in price.nodes)
-    said = "  FLOPs are 2 per multiply-add of linear, convolution and attention" + (", all exits" if halting else "")
-    text = [said]
+    flops = "FLOPs are 2 per multiply-add of linear, convolution and attention" + (", all exits" if halting else "")
+    text = ink.wrapped(flops)
     if halting and expected is None:
-        text.append(f"  expected under halting: unknown ({price.unknown['flops.expected']})")
+        text += ink.wrapped(f"expected under halting: unknown ({price.unknown['flops.expected']})")
     elif halting:
-        text.append(
-            f"  expected under halting: {quantity(expected, 'FLOPs')}, {share(expected, price['flops.total'])} of all exits"
-        )
+        part = share(expected, price["flops.total"])
+        text += ink.wrapped(f"expected under halting: {quantity(expected, 'FLOPs')}, {part} of all exits")
     weights, peak = price["memory.weights"], price["memory.peak_inference"]
-    text.append(f"  memory: weights {quantity(weights, 'B')}, at most {quantity(peak, 'B')} at inference (float32)")
-    return text + [f"  note: {note}" for note in price.notes]
+    text += ink.wrapped(
+        f"memory: weights {quantity(weights, 'B')}, at most {quantity(peak, 'B')} at inference (float32)"
+    )
+    for note in price.notes:
+        text += ink.wrapped(note, "note:")
+    return text
 
 
 def _inputs(graph: Graph) -> str:

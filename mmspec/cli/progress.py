@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +13,20 @@ from mmspec.cli.ink import Ink
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """What is being done right now: one line that changes on a terminal, a line each anywhere else."""
+    if not sys.stderr.isatty():
+        yield lambda text: click.echo(f"  {text}", err=True)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    with console.status("") as status:
+        yield lambda text: status.update(Text(text))
 
 
 class Bar(Protocol):
@@ -38,7 +52,7 @@ def bars() -> Iterator[Progress | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    with _progress() as progress:
+    with _progress(times=False) as progress:
         yield progress
 
 
@@ -65,17 +79,20 @@ class Live:
         self.progress.console.out(text, highlight=False)
 
 
-def _progress() -> Any:
-    """rich draws the bars; what they say is never read as markup."""
+def _progress(times: bool = True) -> Any:
+    """rich draws the bars; what they say is never read as markup. `times`: with the time that is left."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     wide = console.width >= 70
     columns: list[Any] = [TextColumn("  {task.description}", markup=False)]
-    columns += [BarColumn(bar_width=30 if wide else 12), MofNCompleteColumn()]
+    columns += [
+        BarColumn(30 if wide else 12, complete_style="blue", finished_style="green", pulse_style="blue"),
+        MofNCompleteColumn(),
+    ]
     columns += [TextColumn("{task.fields[said]}", markup=False, style="dim")] if wide else []
-    columns += [TimeRemainingColumn(compact=True)]
+    columns += [TimeRemainingColumn(compact=True)] if times else []
     return Progress(*columns, console=console, transient=True)
 
 

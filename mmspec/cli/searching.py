@@ -10,7 +10,7 @@ import click
 
 from mmspec.cli.ink import Ink
 from mmspec.cli.progress import bars, ink
-from mmspec.cli.table import Column, lines
+from mmspec.cli.table import Column, cut, lines
 from mmspec.study import events as said
 from mmspec.study import wording
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from mmspec.study import Front
+
+
+LABEL = 40  # columns of a spec's label beside a bar
 
 
 @contextmanager
@@ -67,7 +70,9 @@ class Watch:
         if isinstance(event, said.Proposed):
             if self.training is not None:
                 self.progress.remove_task(self.training)
-            self.training = self.progress.add_task(f"spec {event.trial}", total=None, said=_label(event.params))
+            self.training = self.progress.add_task(
+                f"spec {event.trial}", total=None, said=cut(_label(event.params), LABEL)
+            )
         elif self.training is not None:
             metrics = "  ".join(f"{name} {value:.3f}" for name, value in event.metrics.items() if _number(value))
             self.progress.update(self.training, total=event.steps, completed=event.step, said=metrics)
@@ -103,7 +108,8 @@ def front_lines(front: Front, colours: Ink) -> list[str]:
         Column(title, right=i in numbers, give=1 if i == len(titles) - 1 else 0) for i, title in enumerate(titles)
     ]
     text = ["", *lines(columns, cells, colours), ""]
-    text += [f"  note: {caveat}" for caveat in caveats(front)]
+    for caveat in caveats(front):
+        text += colours.wrapped(caveat, "note:")
     return [*text, "", f"  wrote {front.folder}:", *(f"    {file}" for file in _files(front))]
 
 

@@ -40,7 +40,7 @@ def command(first: str, second: str, as_json: bool, changes: tuple[str, ...], va
     prices = profile(a), profile(b)
     figures = {name: [price[name] for price in prices] for name in FIGURES}
     if as_json:
-        from mmspec.cli.main import json_text
+        from mmspec.cli.entry import json_text
 
         spec = {path: [before.get(path), after.get(path)] for path in paths}
         click.echo(json_text({"spec": spec, "price": figures}))

@@ -40,7 +40,7 @@ def command(name: str, as_json: bool) -> None:
         hint = did_you_mean(kind, [*known, *CATALOGUE.roles]) or f"; roles are: {', '.join(CATALOGUE.roles)}"
         raise UserError(f"there is no component or role {name!r}{hint}")
     if as_json:
-        from mmspec.cli.main import json_text
+        from mmspec.cli.entry import json_text
 
         click.echo(json_text([_plain(description) for description in found]))
     else:
@@ -94,13 +94,8 @@ def _role(role: str, found: list[ComponentDescription]) -> str:
 
     ink = Ink(sys.stdout)
     rows = [(described.type, described.summary) for described in found]
-    return "\n".join(
-        [
-            ink.bold(f"{role}s") if not role.endswith("s") else role,
-            "",
-            *lines((Column("type"), Column("what it does")), rows, ink),
-        ]
-    )
+    table = lines((Column("type"), Column("what it does")), rows, ink)
+    return "\n".join([ink.bold(f"{role} may be"), "", *table])
 
 
 def _indented(text: str) -> list[str]:

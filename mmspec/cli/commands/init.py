@@ -14,7 +14,7 @@ from mmspec.cli.options import say
 @click.argument("name", default="model")
 def command(name: str) -> None:
     """Write a first spec, NAME.yaml, and the schema that gives editors completion. Overwrites nothing of yours."""
-    from mmspec.cli.main import json_text
+    from mmspec.cli.entry import json_text
     from mmspec.components import CATALOGUE
     from mmspec.errors import UserError
     from mmspec.files import write_atomically

@@ -29,7 +29,7 @@ def command(as_json: bool) -> None:
         found = {stem: shipped.find(kind, stem) for stem in shipped.names(kind)}  # type: ignore[arg-type]
         files[name] = {stem: _headline(path) for stem, path in found.items() if path}
     if as_json:
-        from mmspec.cli.main import json_text
+        from mmspec.cli.entry import json_text
 
         click.echo(json_text({"components": components, **files}))
     else:

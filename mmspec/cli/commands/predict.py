@@ -27,7 +27,7 @@ def command(context: click.Context, folder: str, as_json: bool) -> None:
 
     answers = predict(folder, inputs)
     if as_json:
-        from mmspec.cli.main import json_text
+        from mmspec.cli.entry import json_text
 
         click.echo(json_text(answers))
         return

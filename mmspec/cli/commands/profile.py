@@ -27,7 +27,7 @@ def command(
     graph = lower(read)
     price = profile(read, batch, dict(map(_rates, exit_rates)), graph)
     if as_json:
-        from mmspec.cli.main import json_text
+        from mmspec.cli.entry import json_text
 
         click.echo(json_text(price.to_dict()))
         return

@@ -11,7 +11,7 @@ from mmspec.cli.options import say
 @click.option("-o", "--out", metavar="FILE", help="instead of stdout")
 def command(out: str | None) -> None:
     """The JSON Schema of specs, for completion and checks in editors."""
-    from mmspec.cli.main import json_text
+    from mmspec.cli.entry import json_text
     from mmspec.components import CATALOGUE
     from mmspec.files import write_atomically
     from mmspec.spec import json_schema

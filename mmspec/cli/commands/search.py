@@ -28,7 +28,7 @@ def command(study: str, out: str | None, resume: bool, restart: bool, as_json: b
     with watching() as watch:
         front = search(study, out, resume=resume, restart=restart, events=watch)
     if as_json:
-        from mmspec.cli.main import json_text
+        from mmspec.cli.entry import json_text
         from mmspec.study.tables import as_data
 
         click.echo(json_text(as_data(front)))

@@ -94,6 +94,18 @@ def _report(metrics: Mapping[str, Any], folder: Path) -> None:
     columns = (Column(""), Column("accuracy", right=True), Column("examples", right=True))
     click.echo("\n".join(lines(columns, rows, ink)), color=ink.coloured)
     click.echo()
-    for warning in (*metrics["warnings"], *metrics["notes"]):
-        click.echo(f"  {ink.yellow('note:')} {warning}", color=ink.coloured)
+    for remark in (*metrics["warnings"], *metrics["notes"]):
+        click.echo("\n".join(ink.wrapped(remark, "note:")), color=ink.coloured)
     click.echo(f"  wrote {folder}: {' '.join(sorted(path.name for path in folder.iterdir() if path.name[0] != '.'))}")
+    if example := metrics.get("example"):
+        click.echo(f"  try: {_question(folder, example['inputs'])}")
+
+
+def _question(folder: Path, inputs: Mapping[str, str]) -> str:
+    """A command that asks the trained model the example that lies beside it."""
+    import shlex
+
+    typed = ["mmspec", "predict", str(folder)]
+    for name, value in inputs.items():
+        typed += [f"--{name}", str(folder / value) if value.startswith("data/") else value]
+    return shlex.join(typed)

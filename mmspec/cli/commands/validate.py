@@ -23,7 +23,7 @@ def command(
     """Is each spec valid, and does it fit together? Every mistake with its line; exit 2 if there is one."""
     results = [_validated(spec, changes, variant) for spec in specs]
     if as_json:
-        from mmspec.cli.main import json_text
+        from mmspec.cli.entry import json_text
 
         plain = [{key: value for key, value in result.items() if key != "text"} for result in results]
         click.echo(json_text({"valid": all(result["valid"] for result in results), "specs": plain}))

@@ -1,0 +1,78 @@
+"""mmspec export"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmspec.cli.options import changes, json_option, opened
+
+if TYPE_CHECKING:
+    from mmspec.cli.ink import Ink
+    from mmspec.deploy import Report
+    from mmspec.spec import ModelSpec
+
+
+@click.command
+@click.argument("model", metavar="SPEC_OR_FOLDER")
+@click.option(
+    "--target", required=True, metavar="TARGET", help="a target file, or the name of one that comes with mmspec"
+)
+@click.option(
+    "-o", "--out", metavar="DIR", help="build/<name>_<target> by default; replaced whole if it is one of ours"
+)
+@click.option("--seed", default=0, show_default=True, help="of fresh weights, where a spec is exported")
+@json_option
+@changes
+def command(
+    model: str, target: str, out: str | None, seed: int, as_json: bool, changes: tuple[str, ...], variant: str | None
+) -> None:
+    """An ONNX file with every exit and expert in it, run and compared with torch before it is written.
+
+    A built or trained folder keeps its weights; a spec gets fresh ones. A failed comparison is exit 1 and leaves no file.
+    """
+    if Path(model).is_dir() and (changes or variant):
+        raise click.UsageError("--set and --variant change a spec; a folder's model is what it is")
+    subject: ModelSpec | str = model if Path(model).is_dir() else opened(model, changes, variant).require_closed()
+    name = Path(model).resolve().name if isinstance(subject, str) else subject.name
+    from mmspec.cli.progress import steps
+    from mmspec.deploy import export, load_target
+
+    wanted = load_target(target)
+    folder = Path(out) if out else Path("build") / f"{name}_{wanted.name}"
+    with steps() as say:
+        report = export(subject, wanted, folder, seed, say)
+    if as_json:
+        from mmspec.cli.entry import json_text
+
+        click.echo(json_text(report.to_dict()))
+        return
+    from mmspec.cli.ink import Ink
+
+    ink = Ink(sys.stdout)
+    click.echo("\n".join(_lines(report, ink)), color=ink.coloured)
+
+
+def _lines(report: Report, ink: Ink) -> list[str]:
+    """What was made, what was compared, and where it lies."""
+    from mmspec.cli.table import Column, lines
+    from mmspec.drawing.quantities import quantity
+
+    file: Any = report.file
+    facts = f"opset {file['opset']}, {file['nodes']:,} nodes, {file['parameters']:,} parameters, {quantity(file['bytes'], 'B')}"
+    text = ["", f"{ink.bold(report.model)}   {ink.dim(f'{report.weights}; {facts}')}", ""]
+    columns = (Column("output"), Column("largest error", right=True), Column("allowed", right=True))
+    allowed = f"{report.target.verify.tolerance:.0e}"
+    rows = [(name, f"{error:.1e}", allowed) for name, error in report.parity.max_error.items()]
+    text += [*lines(columns, rows, ink), ""]
+    parity = report.parity
+    text += ink.wrapped(f"compared with torch in {len(parity.compared)} runs, {parity.samples:,} samples")
+    if parity.excused:
+        text += ink.wrapped(f"{parity.excused} samples lie too close to a threshold to be judged", "note:")
+    if not report.trained:
+        text += ink.wrapped("these weights were never trained", "note:")
+    files = " ".join(sorted(path.name for path in report.folder.iterdir() if path.name[0] != "."))
+    return [*text, f"  wrote {report.folder}: {files}"]
