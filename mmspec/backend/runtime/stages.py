@@ -74,11 +74,9 @@ class Stages(nn.ModuleList):
             values, _ = self.step(block, values)
             answer = self.ask(head, values)
             now = [*values[: self.carried], answer]
-            found = (
-                now
-                if len(rows) == batch
-                else [old.index_copy(0, rows, new) for old, new in zip(found, now, strict=True)]
-            )
+            if len(rows) < batch:
+                now = [old.index_copy(0, rows, new) for old, new in zip(found, now, strict=True)]
+            found = now
             exit[rows] = index
             if index == len(self) - 1:
                 break
