@@ -101,14 +101,15 @@ class Run:
                     metrics = self.validation = self._validate()
                 self.seconds += time.perf_counter() - began
                 due = metrics is not None or self.seconds - self.saved_at > CHECKPOINT_SECONDS
-                if due and self.step < recipe.steps:
+                if due:
                     self.save()
                 if progress is not None:
                     progress(self.step, recipe.steps, loss, metrics)
-                if stop.requested and self.step < recipe.steps:
+                if stop.requested:
                     raise Interrupted(f"stopped after step {self.step} of {recipe.steps}; {self._kept()}")
         if self.best_weights:
             self.module.load_state_dict(self.best_weights)
+        if self.best_weights or not self.validation:  # a run may be resumed after its last step
             self.validation = evaluate(self.module, self.data, "validation", EVALUATION_BATCH)
 
     def save(self) -> None:

@@ -93,7 +93,7 @@ def test_training_varies_a_scan_a_little_and_evaluation_shows_it_as_it_is(spec_o
     assert plain.shape == moved.shape == (64, 1, 32, 32)
     change = (plain - moved).abs().mean(dim=(1, 2, 3))
     assert (change > 0.005).all()  # every one is moved
-    assert change.mean() < 0.6 * (plain - plain.roll(1, dims=0)).abs().mean()  # and stays itself, not another
+    assert change.mean() < 0.4 * (plain - plain.roll(1, dims=0)).abs().mean()  # and stays itself, not another
 
 
 def test_a_variation_of_strength_zero_is_what_evaluation_shows():
