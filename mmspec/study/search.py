@@ -22,8 +22,9 @@ from mmspec.study.events import Listener, silent
 from mmspec.study.file import Study, load_study
 from mmspec.study.plan import Plan, plan, unseen
 from mmspec.study.result import Front, Trained
+from mmspec.study.samplers import derived_seed, sampler_of
 from mmspec.study.space import stored
-from mmspec.study.store import DATABASE, Store, derived_seed, sampler_of, trial_folder
+from mmspec.study.store import DATABASE, Store, trial_folder
 from mmspec.training import Interrupted
 
 if TYPE_CHECKING:
