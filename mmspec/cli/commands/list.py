@@ -22,7 +22,7 @@ def command(as_json: bool) -> None:
 
     components = {
         role: {described.type: described.summary for described in (describe(c) for c in CATALOGUE if c.role == role)}
-        for role in _in_order(CATALOGUE.roles)
+        for role in in_order(CATALOGUE.roles)
     }
     files: dict[str, dict[str, str]] = {}
     for kind, name in SHIPPED.items():
@@ -58,7 +58,7 @@ def _print(components: dict[str, dict[str, str]], files: dict[str, dict[str, str
     click.echo(ink.dim("\nmmspec explain TYPE says more about a component"), color=ink.coloured)
 
 
-def _in_order(roles: tuple[str, ...]) -> list[str]:
+def in_order(roles: tuple[str, ...]) -> list[str]:
     """As a spec is read: its sections first, then what stands in slots."""
     from mmspec.spec.roles import SECTIONS
 
