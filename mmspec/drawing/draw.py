@@ -26,7 +26,7 @@ def _subtitle(drawn: Diagram) -> str:
 def _description(drawn: Diagram) -> str:
     """The diagram in words, for who does not see it."""
     sentences = []
-    for key, box in drawn.boxes.items():
+    for key, box in sorted(drawn.boxes.items(), key=lambda item: item[1].role == "head"):  # what they read comes first
         sources = [drawn.boxes[edge.source].name for edge in drawn.edges if edge.target == key and not edge.dashed]
         if box.role not in ("input", "output"):
             sentences.append(f"{box.name} ({box.role}, {box.kind}) reads {' and '.join(sources) or 'nothing'}.")
