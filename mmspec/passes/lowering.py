@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from mmspec.ir import Graph, Program, Scope, ShapeError, Value, symbol
@@ -132,8 +133,8 @@ class _Lowering:
 
     def describe(self, node: WiredNode) -> str:
         summary = (type(node.component).__doc__ or "").split("\n\n")[0].replace("\n    ", " ").strip()
-        position = self.spec.at(node.path)
-        return summary if position is None else f"{summary}  {position}"
+        position = self.spec.at(node.path)  # its file by name only: what is written must not depend on where it was
+        return summary if position is None else f"{summary} ({PurePath(position.source.name).name}:{position.line})"
 
     def outputs(self) -> tuple[Mapping[str, Value], list[str]]:
         outputs = {name: self.values[f"heads.{name}"] for name in self.spec.heads}

@@ -32,7 +32,7 @@ def test_a_model_prints_one_line_for_each_node():
     assert str(lowered()) == dedent("""\
         graph tiny(image: f32[B, 1, 8, 8], text: i64[B, N], text_mask: bool[B, N])
           text_present: bool[B, N] = token_mask(inputs.text, text_mask) {pad: 0}
-          image: f32[B, 4, 8] = vit(inputs.image) {patch_size: 4, width: 8, depth: 2, heads: 2}
+          image: f32[B, 4, 8] = vit(inputs.image) {width: 8, depth: 2, heads: 2, patch_size: 4}
           text: f32[B, N, 4] = text_transformer(inputs.text, text_present) {width: 4, depth: 1, heads: 2}
           label: function = classification() {classes: 3}
           joint: f32[B, 4, 8], balance: f32[], label_2: f32[B, 3], label.exits: f32[2, B, 3] = \
