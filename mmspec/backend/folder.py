@@ -44,7 +44,7 @@ def write_folder(
         (folder / "spec.yaml").write_text(spec.to_yaml())
         (folder / "model.py").write_text(source(graph, header(spec.name, graph.name)))
         state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-        save_file(state, folder / "model.safetensors", metadata={"format": "pt", "mmspec": __version__})
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})  # several keys would come in any order
         (folder / "profile.json").write_text(json.dumps(price.to_dict(), indent=2) + "\n")
         (folder / "diagram.svg").write_text(draw(graph, price))
         if extra is not None:

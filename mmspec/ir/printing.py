@@ -14,7 +14,9 @@ ASIDE = {"type", "carried", "head_inputs", "readout"}  # attributes that the res
 def text(graph: Graph, nested: bool = False) -> str:
     """One line for each operation; with `nested`, the graphs that operations hold follow, indented."""
     names = value_names(graph, "inputs." if graph.whole else "")
-    inputs = ", ".join(f"{value.name}: {type_text(value)}" for value in graph.inputs)
+    inputs = ", ".join(
+        names[id(value)] if value.dtype == "function" else f"{value.name}: {type_text(value)}" for value in graph.inputs
+    )
     lines = [f"graph {graph.doc if graph.whole else graph.name}({inputs})"]
     for op in graph.ops:
         lines.append("  " + line(op, names))
@@ -27,7 +29,10 @@ def text(graph: Graph, nested: bool = False) -> str:
 
 
 def line(op: Op, names: Mapping[int, str]) -> str:
-    outputs = ", ".join(f"{names[id(value)]}: {type_text(value)}" for value in op.outputs)
+    if op.kind == "define":
+        outputs = names[id(op.outputs[0])]
+    else:
+        outputs = ", ".join(f"{names[id(value)]}: {type_text(value)}" for value in op.outputs)
     inputs = ", ".join(names[id(value)] for value in op.inputs)
     arguments: dict[str, Any] = {
         key: value for key, value in op.attributes.items() if value is not False and key not in ASIDE
@@ -40,7 +45,8 @@ def line(op: Op, names: Mapping[int, str]) -> str:
         kind = f"{op.kind} {op.bodies[0].name}"
     said = ", ".join(f"{key}: {_plain(value)}" for key, value in arguments.items())
     module = f"{op.name}: " if op.name and op.name != op.outputs[0].name else ""
-    return f"{outputs} = {module}{kind}({inputs})" + (f" {{{said}}}" if said else "")
+    applied = "" if op.kind == "define" else f"({inputs})"
+    return f"{outputs} = {module}{kind}{applied}" + (f" {{{said}}}" if said else "")
 
 
 def value_names(graph: Graph, prefix: str = "") -> dict[int, str]:
@@ -49,7 +55,7 @@ def value_names(graph: Graph, prefix: str = "") -> dict[int, str]:
     names: dict[int, str] = {}
     taken: set[str] = set()
     for value in _values(graph):
-        name = value.name
+        name = f"@{value.name}" if value.dtype == "function" else value.name
         if prefix and value in graph.inputs and name in made:
             name = prefix + name
         unique, number = name, 2
@@ -61,7 +67,7 @@ def value_names(graph: Graph, prefix: str = "") -> dict[int, str]:
 
 
 def type_text(value: Value) -> str:
-    return "function" if value.dtype == "function" else value.dtype + shape_text(value.shape)
+    return value.dtype + shape_text(value.shape)
 
 
 def find(graph: Graph, path: str) -> Graph | None:

@@ -209,14 +209,16 @@ def _any(component: Component) -> Any:
 def arguments(component: Component) -> dict[str, Any]:
     """What a person said of a component: its type, and its fields as far as they were written."""
     said: dict[str, Any] = {"type": component.type}  # type: ignore[attr-defined]
-    for name in sorted(
-        component.model_fields_set - {"type", "from_", "frozen"}, key=list(type(component).model_fields).index
-    ):
+    fields = type(component).model_fields
+    own = type(component).__annotations__
+    for name in sorted(fields, key=lambda name: name not in own):  # what is its own before what it shares
+        if name not in component.model_fields_set or name in ("type", "from_", "frozen"):
+            continue
         value = getattr(component, name)
         if isinstance(value, Component):
             inner = arguments(value)
             value = inner.pop("type") + ("(" + ", ".join(f"{k}={v}" for k, v in inner.items()) + ")" if inner else "")
-        said[type(component).model_fields[name].alias or name] = value
+        said[fields[name].alias or name] = value
     return said
 
 

@@ -32,12 +32,12 @@ def test_a_model_prints_one_line_for_each_node():
     assert str(lowered()) == dedent("""\
         graph tiny(image: f32[B, 1, 8, 8], text: i64[B, N], text_mask: bool[B, N])
           text_present: bool[B, N] = token_mask(inputs.text, text_mask) {pad: 0}
-          image: f32[B, 4, 8] = vit(inputs.image) {width: 8, depth: 2, heads: 2, patch_size: 4}
+          image: f32[B, 4, 8] = vit(inputs.image) {patch_size: 4, width: 8, depth: 2, heads: 2}
           text: f32[B, N, 4] = text_transformer(inputs.text, text_present) {width: 4, depth: 1, heads: 2}
-          label: function = classification() {classes: 3}
-          joint: f32[B, 4, 8], balance: f32[], label_2: f32[B, 3], label.exits: f32[2, B, 3] = \
-gated(image, text, text_present, label) {depth: 2, router: top_k(experts=3, k=1), halting: confidence(head=label), heads: 2}
-          return {label: label_2, label.exits (training), joint.balance: balance (training)}""")
+          @label = classification {classes: 3}
+          joint: f32[B, 4, 8], balance: f32[], label: f32[B, 3], label.exits: f32[2, B, 3] = \
+gated(image, text, text_present, @label) {depth: 2, router: top_k(experts=3, k=1), halting: confidence(head=label), heads: 2}
+          return {label, label.exits (training), joint.balance: balance (training)}""")
 
 
 def test_a_scope_prints_its_operations_and_a_module_path_finds_it():
