@@ -33,11 +33,11 @@ class Sizes:
 @dataclass
 class Flops:
     """`own`: what a graph computes itself. `heads`: what it spends on heads that it was handed, by name. `exits`: for a
-    graph with a halting stack, what it computes (heads included) for a sample that leaves at each exit."""
+    graph with a halting stack, the same for a sample that leaves at each exit."""
 
     own: Dim = 0
     heads: Counter[str] = field(default_factory=Counter)
-    exits: list[Dim] = field(default_factory=list)
+    exits: list[Flops] = field(default_factory=list)
 
     @property
     def total(self) -> Dim:
@@ -59,8 +59,8 @@ def flops(graph: Graph, sizes: Sizes) -> Flops:
             stacks.append(part)
     if stacks:
         assert len(stacks) == 1, "a node has at most one halting stack"
-        around = result.total - stacks[0].total
-        result.exits = [around + spent for spent in stacks[0].exits]
+        around = result.own - stacks[0].own
+        result.exits = [Flops(around + spent.own, spent.heads) for spent in stacks[0].exits]
     return result
 
 
@@ -84,5 +84,6 @@ def _stages(op: Op, sizes: Sizes) -> Flops:
     head, *readout = (value.function for value in op.inputs if value.function is not None)
     block = flops(op.bodies[0], sizes).own + sum(flops(graph, sizes).own for graph in readout)
     asked = flops(head, sizes).own
-    exits = [(index + 1) * (block + asked) for index in range(count)]
-    return Flops(count * block, Counter({op.inputs[0].name: count * asked}), exits)
+    name = op.inputs[0].name
+    exits = [Flops(index * block, Counter({name: index * asked})) for index in range(1, count + 1)]
+    return Flops(count * block, Counter({name: count * asked}), exits)

@@ -12,6 +12,7 @@ from mmspec.cost.memory import peak_activations
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
 from mmspec.ir.graph import copies, owned_bodies
+from mmspec.ir.primitives import shape_text
 from mmspec.passes import lower
 from mmspec.spec import ModelSpec
 
@@ -21,7 +22,8 @@ WEIGHT_BYTES = 4  # float32
 
 @dataclass(frozen=True)
 class NodePrice:
-    """One node: parameters, those that one token or sample meets, FLOPs with all exits, and FLOPs up to each exit."""
+    """One node: parameters, those that one token meets; FLOPs with all exits, on average (None: not known), and of a sample
+    that leaves at each exit, its head included. What a halting stack spends on a head is counted at the head's node."""
 
     name: str
     role: str
@@ -30,12 +32,14 @@ class NodePrice:
     parameters: int
     active: int
     flops: int
+    expected: float | None
     exits: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name, "role": self.role, "type": self.type, "output": self.output, "parameters": self.parameters,
-            "active": self.active, "flops": self.flops, **({"flops_by_exit": list(self.exits)} if self.exits else {}),
+            "active": self.active, "flops": self.flops, "expected_flops": self.expected,
+            **({"flops_by_exit": list(self.exits)} if self.exits else {}),
         }  # fmt: skip
 
 
@@ -54,7 +58,6 @@ class Profile:
     sizes: Mapping[str, int]
     nodes: tuple[NodePrice, ...]
     activations: int
-    expected: int | float | None
     notes: tuple[str, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,12 +66,17 @@ class Profile:
         roles = dict.fromkeys(node.role for node in self.nodes)
         total = sum(node.parameters for node in self.nodes)
         weights = total * WEIGHT_BYTES
+        expected = (
+            None
+            if any(node.expected is None for node in self.nodes)
+            else sum(node.expected or 0 for node in self.nodes)
+        )
         return {
             "schema": SCHEMA,
             "name": self.name,
             "sizes": dict(self.sizes),
             "parameters": {"total": total, "active": sum(node.active for node in self.nodes)},
-            "flops": {"total": sum(node.flops for node in self.nodes), "expected": self.expected},
+            "flops": {"total": sum(node.flops for node in self.nodes), "expected": expected},
             "memory": {
                 "weights": weights, "activations": self.activations, "peak_inference": weights + self.activations,
                 "peak_training": None,
@@ -114,28 +122,43 @@ def profile(
     sizes = Sizes({"B": batch, **graph.limits, **lengths})
     roles = {node.name: node.path.partition(".")[0] for node in spec.nodes}
     priced = {op.name: (op, op_flops(op, sizes)) for op in graph.ops if op.kind in ("call", "define")}
-    spent_on_heads = sum((part.heads for _, part in priced.values()), start=Flops().heads)
-    nodes = tuple(_node(name, roles[name], *priced[name], spent_on_heads[name], sizes) for name in roles)
-    expected, unknown = _expected(nodes, priced, exit_rates or {})
-    return Profile(
-        spec.name,
-        sizes.sizes,
-        nodes,
-        peak_activations(graph, sizes),
-        expected,
-        graph.notes,
-        {**unknown, "memory.peak_training": "activations of a training step are not computed yet"},
-    )
+    rates = _checked_rates(exit_rates or {}, {name: part for name, (_, part) in priced.items() if part.exits})
+    means = {name: _mean(part, rates.get(name)) for name, (_, part) in priced.items()}
+    nodes = tuple(_node(name, roles[name], priced, means, sizes) for name in roles)
+    unknown = {"memory.peak_training": "activations of a training step are not computed yet"}
+    if silent := [name for name, mean in means.items() if mean is None]:
+        unknown["flops.expected"] = (
+            f"how many samples leave {', '.join(silent)} at each exit is not known; give exit rates, or train"
+        )
+    return Profile(spec.name, sizes.sizes, nodes, peak_activations(graph, sizes), graph.notes, unknown)
 
 
-def _node(name: str, role: str, op: Op, part: Flops, as_head: int, sizes: Sizes) -> NodePrice:
+Priced = Mapping[str, tuple[Op, Flops]]
+
+
+def _node(name: str, role: str, priced: Priced, means: Mapping[str, _Mean | None], sizes: Sizes) -> NodePrice:
+    op, part = priced[name]
     body = op.bodies[0]
     total, idle = _parameters(body)
     output = next(iter(body.outputs.values()))
-    shape = "[" + ", ".join(map(str, output.shape)) + "]"
-    exits = tuple(map(_whole, part.exits))
+    askers = [
+        asker for asker, (_, other) in priced.items() if name in other.heads
+    ]  # stacks that apply this node as a head
+    flops = part.own + sum(priced[asker][1].heads[name] for asker in askers)
+    own, asked = means[name], [means[asker] for asker in askers]
+    expected = None
+    if own is not None and None not in asked:
+        expected = own.own + sum(mean.heads[name] for mean in asked if mean is not None)
     return NodePrice(
-        name, role, body.arguments["type"], shape, total, total - idle, _whole(part.own) + _whole(as_head), exits
+        name,
+        role,
+        body.arguments["type"],
+        shape_text(output.shape),
+        total,
+        total - idle,
+        _whole(flops),
+        expected,
+        tuple(_whole(spent.total) for spent in part.exits),
     )
 
 
@@ -154,31 +177,36 @@ def _parameters(graph: Graph) -> tuple[int, int]:
     return total, idle
 
 
-def _expected(
-    nodes: Sequence[NodePrice], priced: Mapping[str, tuple[Op, Flops]], rates: Mapping[str, Sequence[float]]
-) -> tuple[int | float | None, dict[str, str]]:
-    total: int | float = sum(node.flops for node in nodes)
-    halting = {node.name: node.exits for node in nodes if node.exits}
+@dataclass(frozen=True)
+class _Mean:
+    """What a node computes on average, itself and on heads."""
+
+    own: float
+    heads: Mapping[str, float]
+
+
+def _mean(part: Flops, shares: Sequence[float] | None) -> _Mean | None:
+    """Over where samples leave; None where that is not known."""
+    if not part.exits:
+        return _Mean(_whole(part.own), {})
+    if shares is None:
+        return None
+    pairs = list(zip(shares, part.exits, strict=True))
+    heads = {name: sum(share * _whole(spent.heads[name]) for share, spent in pairs) for name in part.heads}
+    return _Mean(sum(share * _whole(spent.own) for share, spent in pairs), heads)
+
+
+def _checked_rates(rates: Mapping[str, Sequence[float]], halting: Mapping[str, Flops]) -> Mapping[str, Sequence[float]]:
     for name, shares in rates.items():
         if name not in halting:
             raise UserError(
                 f"exit rates name {name!r}, which does not halt; nodes that do: {', '.join(halting) or 'none'}"
             )
-        exits = halting[name]
-        if len(shares) != len(exits) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-            raise UserError(
-                f"exit rates of {name} must be {len(exits)} shares that sum to 1, not {', '.join(map(str, shares))}"
-            )
-    missing = [name for name in halting if name not in rates]
-    if missing:
-        names = ", ".join(missing)
-        return None, {
-            "flops.expected": f"how many samples leave {names} at each exit is not known; give exit rates, or train"
-        }
-    for name, exits in halting.items():
-        whole = _whole(priced[name][1].total)
-        total += sum(share * spent for share, spent in zip(rates[name], exits, strict=True)) - whole
-    return total, {}
+        count = len(halting[name].exits)
+        if len(shares) != count or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            said = ", ".join(map(str, shares))
+            raise UserError(f"exit rates of {name} must be {count} shares that sum to 1, not {said}")
+    return rates
 
 
 def _whole(dim: Any) -> int:
