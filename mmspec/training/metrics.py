@@ -103,7 +103,7 @@ def warnings_of(metrics: Mapping[str, Any]) -> list[str]:
         error = standard_error(bound, metrics["examples"])
         if metrics["accuracy"] <= bound + 2 * error:
             lines.append(
-                f"accuracy {metrics['accuracy']:.3f} is within noise of what the {name} can give"
+                f"accuracy {metrics['accuracy']:.3f} does not clearly exceed what the {name} can give"
                 f" ({bound:.3f} +- {error:.3f}): the model has not learnt to use everything it is given"
             )
     return lines

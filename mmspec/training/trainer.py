@@ -93,7 +93,8 @@ def train(
     module = run.module.eval()
     metrics = _metrics(run)
     if folder is not None:
-        write_folder(spec, module, folder, extra=lambda target: _add(target, data, metrics))
+        rates = {node: [row["share"] for row in rows] for node, rows in metrics["validation"]["exits"].items()}
+        write_folder(spec, module, folder, lambda target: _add(target, data, metrics), rates)
     return Result(module, metrics, run.losses, folder)
 
 
