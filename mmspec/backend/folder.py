@@ -12,7 +12,7 @@ A trained folder has metrics.json and data/ besides.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,19 @@ FILES = ("spec.yaml", "model.py", "model.safetensors", "profile.json", "diagram.
 
 
 def write_folder(
-    spec: ModelSpec, module: nn.Module, out: str | Path, extra: Callable[[Path], None] | None = None
+    spec: ModelSpec,
+    module: nn.Module,
+    out: str | Path,
+    extra: Callable[[Path], None] | None = None,
+    exit_rates: Mapping[str, Sequence[float]] | None = None,
 ) -> dict[str, Any]:
-    """Write the folder of a built model whole, or not at all; returns what profile.json says. `extra(folder)` adds files
-    before it appears.   Raises UserError: `out` is a folder that we did not write.   Failure: the disk is full."""
+    """Write the folder of a built model whole, or not at all; returns what profile.json says.
+
+    `extra(folder)` adds files before it appears; `exit_rates` are those that were measured, for the expected FLOPs.
+    Raises   UserError: `out` is a folder that we did not write.   Failure: the disk is full.
+    """
     graph = lower(spec)
-    price = profile(spec, graph=graph)
+    price = profile(spec, graph=graph, exit_rates=exit_rates)
     with replace_folder(out) as folder:
         (folder / "spec.yaml").write_text(spec.to_yaml())
         (folder / "model.py").write_text(source(graph, header(spec.name, graph.name)))

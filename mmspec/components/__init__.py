@@ -41,9 +41,11 @@ CATALOGUE = Catalogue((*BUILT_IN, *(entry.load() for entry in entry_points(group
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), variant: str | None = None) -> ModelSpec:
-    """A valid spec from a file, or from the name of a shipped one.
+    """A valid spec from a file, from the folder of a built model, or from the name of a shipped one.
 
     `overrides` are what `--set` takes ("fusion.joint.depth=4"), `variant` one of the spec's own.
     Raises SpecError: everything that is wrong with it, located.
     """
+    if (resolved := Path(path) / "spec.yaml").is_file():
+        path = resolved
     return load_spec(path, CATALOGUE, overrides=overrides, variant=variant)

@@ -19,13 +19,14 @@ from mmspec.cli.options import json_option, opened, takes_spec
 def command(
     spec: str, as_json: bool, batch: int, exit_rates: tuple[str, ...], changes: tuple[str, ...], variant: str | None
 ) -> None:
-    """Parameters, FLOPs and memory, node by node."""
-    from mmspec.cost import profile
+    """Parameters, FLOPs and memory, node by node. The folder of a trained model brings its measured exit rates."""
+    from mmspec.cost import measured_rates, profile
     from mmspec.passes import lower
 
     read = opened(spec, changes, variant).require_closed()
     graph = lower(read)
-    price = profile(read, batch, dict(map(_rates, exit_rates)), graph)
+    measured = {} if changes or variant else measured_rates(spec)
+    price = profile(read, batch, measured | dict(map(_rates, exit_rates)), graph)
     if as_json:
         from mmspec.cli.entry import json_text
 
