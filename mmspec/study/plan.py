@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
 
 SMALL = 512  # a space of at most so many points is priced whole
+DRAWN = 200  # specs drawn from a larger one, to find some of a wanted cost
 _GROUPS = ("flops", "parameters", "memory")
 
 
@@ -66,7 +68,8 @@ def plan(
     ends = [_extreme(space, pricer, everything, cost, largest) for largest in (False, True)]
     if ends[0] is None:
         raise SpecError([_nothing_fits(study, space, pricer, everything, limits)])
-    first = _distinct([space.defaults(), *(dict(end.params) for end in ends if end is not None)])
+    between = _spread(space, pricer, everything, cost, ends, min(3, study.budget.trials // 4))
+    first = _distinct([space.defaults(), *(dict(c.params) for c in (*ends, *between) if c is not None)])
     if pricer(first[0]).problem:
         first = first[1:]
     top = ends[1] or ends[0]
@@ -139,6 +142,24 @@ def _extreme(
             break
         best = better
     return best if best.feasible else None
+
+
+def _spread(
+    space: Space,
+    pricer: Pricer,
+    everything: Sequence[Candidate],
+    cost: str,
+    ends: Sequence[Candidate | None],
+    number: int,
+) -> list[Candidate]:
+    """Feasible specs between the ends, at even distances of the logarithm of the cost: a front is seen early in its whole width."""
+    low, high = (end.figures[cost] if end else 0.0 for end in ends)
+    if number < 1 or not 0 < low < high:
+        return []
+    tried = everything or [pricer(space.random(seed)) for seed in range(DRAWN)]
+    feasible = [c for c in tried if c.feasible]
+    targets = [low * (high / low) ** (i / (number + 1)) for i in range(1, number + 1)]
+    return [min(feasible, key=lambda c: abs(math.log(c.figures[cost] / t))) for t in targets] if feasible else []
 
 
 def _nothing_fits(
