@@ -2,6 +2,7 @@
 # make test    the whole test suite
 # make check   style, types, and who may import whom
 # make bench   the figures that README and docs quote
+# make docs    the pages that are written from the code
 # make clean   removes what the commands above wrote
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 KEY    := pyproject.toml constraints.txt
 
-.PHONY: demo test check bench clean install
+.PHONY: demo test check bench docs clean install
 
 install: $(VENV)/.installed
 
@@ -35,6 +36,9 @@ check: $(VENV)/.installed-check
 
 bench: $(VENV)/.installed-test
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m mmspec.cli.reference docs
 
 clean:
 	rm -rf build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

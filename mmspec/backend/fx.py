@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import keyword
 from collections.abc import Sequence
 from typing import Any
@@ -14,8 +15,20 @@ from mmspec.backend import runtime
 from mmspec.ir import PRIMITIVES, Graph, Op
 
 
+class _Calls(fx.Tracer):
+    """Unpickling traces a module's code again: our own functions stay calls, and what they decide is not decided then."""
+
+    def __init__(self) -> None:
+        functions = [made for name in runtime.__all__ if inspect.isfunction(made := getattr(runtime, name))]
+        super().__init__(autowrap_functions=tuple(functions))
+
+
 class ScopeModule(fx.GraphModule):
-    """A GraphModule whose copies keep its class name."""
+    """A GraphModule whose copies, pickled or not, keep its class name."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        restore, (body, imports) = super().__reduce__()
+        return restore, (body | {"_graphmodule_cls_name": type(self).__name__, "_tracer_cls": _Calls}, imports)
 
     def _deepcopy_init(self) -> Any:
         def init(copy: fx.GraphModule, root: nn.Module, graph: fx.Graph) -> None:

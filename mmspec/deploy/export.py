@@ -5,26 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 from mmspec.deploy import report as written
-from mmspec.deploy.cleaning import clean
-from mmspec.deploy.contract import contract_of
-from mmspec.deploy.divergence import first_divergence
-from mmspec.deploy.file import proto_of
+from mmspec.deploy.draft import Draft, check_draft, draft_of, prove
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.page import render
-from mmspec.deploy.parity import Mismatch, check_parity
-from mmspec.deploy.report import Report, accuracy_of, environment, file_facts, sha256, structure_checks
-from mmspec.deploy.serving import serving_graph, serving_module
-from mmspec.deploy.structure import check_structure
+from mmspec.deploy.parity import Parity
+from mmspec.deploy.report import Report, accuracy_of, environment, file_facts, sha256
 from mmspec.deploy.subject import Subject, subject_of
 from mmspec.deploy.target import Target, load_target
-from mmspec.deploy.tracing import traced, translated
-from mmspec.deploy.watching import stacks_of
 from mmspec.errors import UserError
 from mmspec.files import check_replaceable, located, replace_folder
 from mmspec.spec import ModelSpec
@@ -53,55 +46,39 @@ def export(
     target = target if isinstance(target, Target) else load_target(target)
     check_replaceable(Path(out))
     clock = _Clock(progress)
-
-    with clock("build the serving form"):
-        subject = subject_of(spec_or_folder, seed)
-        graph = serving_graph(subject.spec)
-        contract = contract_of(subject.spec, graph, target)
-        module = serving_module(graph, subject)
-    with clock("trace with torch.export"):
-        program = traced(module, contract)
-    with clock("translate to ONNX"):
-        model, program = translated(program, contract, target.opset)
-    with clock("clean"):
-        proto = proto_of(clean(model, contract), subject.spec.name, provenance(subject, target))
+    draft = draft_of(subject_of(spec_or_folder, seed), target, clock)
     with clock("check its structure"):
-        stacks = stacks_of(module)
-        weights = {name: tensor.numpy() for name, tensor in (*module.named_parameters(), *module.named_buffers())}
-        live = live_parameters(graph)
-        conditions = sum(len(stack) - 1 for stack in stacks.values())
-        check_structure(
-            proto, contract, target.opset, weights, live | {f"{name}.thresholds" for name in stacks}, conditions
-        )
+        structure = check_draft(draft)
     with clock("compare with torch"):
-        try:
-            parity = check_parity(proto, module, graph, contract, target.verify, progress)
-        except Mismatch as mismatch:
-            with suppress(Exception):  # an explanation that fails must not hide what it was to explain
-                mismatch.place = first_divergence(
-                    mismatch.file, program, mismatch.model, mismatch.case.inputs, target.verify.tolerance
-                )
-            raise
+        parity = prove(draft, progress)
+    report, content = report_of(draft, structure, parity, Path(out), clock.seconds)
+    with clock("write the package"):
+        write_package(report, content, draft.subject)
+    return report
 
-    content = proto.SerializeToString(deterministic=True)
+
+def report_of(
+    draft: Draft, structure: tuple[str, ...], parity: Parity, out: Path, seconds: Mapping[str, float]
+) -> tuple[Report, bytes]:
+    """What is known of a draft that passed, and the bytes of its file."""
+    content: bytes = draft.proto.SerializeToString(deterministic=True)
+    live = live_parameters(draft.graph)
     report = Report(
-        folder=Path(out),
-        model=subject.spec.name,
-        spec_sha256=sha256(subject.spec.to_yaml().encode()),
-        weights=subject.origin,
-        trained=subject.metrics is not None,
-        accuracy=accuracy_of(subject),
-        target=target,
-        contract=contract,
-        file=file_facts(proto, content, {name: weights[name] for name in live}),
-        structure=structure_checks(len(live), len(stacks), conditions, target.opset),
+        folder=out,
+        model=draft.subject.spec.name,
+        spec_sha256=sha256(draft.subject.spec.to_yaml().encode()),
+        weights=draft.subject.origin,
+        trained=draft.subject.metrics is not None,
+        accuracy=accuracy_of(draft.subject),
+        target=draft.target,
+        contract=draft.contract,
+        file=file_facts(draft.proto, content, {name: array for name, array in draft.weights.items() if name in live}),
+        structure=structure,
         parity=parity,
         environment=environment(),
-        seconds=clock.seconds,
+        seconds=seconds,
     )
-    with clock("write the package"):
-        write_package(report, content, subject)
-    return report
+    return report, content
 
 
 def write_package(report: Report, content: bytes, subject: Subject) -> None:
@@ -115,16 +92,6 @@ def write_package(report: Report, content: bytes, subject: Subject) -> None:
         (folder / written.PAGE).write_text(render(report), encoding="utf-8")
         if subject.data is not None:
             shutil.copytree(subject.data, folder / "data")
-
-
-def provenance(subject: Subject, target: Target) -> dict[str, str]:
-    """What the file says of itself; nothing that differs between two exports of the same model."""
-    return {
-        "mmspec.spec": subject.spec.name,
-        "mmspec.spec_sha256": sha256(subject.spec.to_yaml().encode()),
-        "mmspec.weights": subject.origin,
-        "mmspec.target": target.name,
-    }
 
 
 def require_packages() -> None:
