@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mmspec.cli.ink import Ink
 from mmspec.cli.table import Column, lines
-from mmspec.drawing.quantities import quantity, share
+from mmspec.cost.quantities import quantity, share
 
 if TYPE_CHECKING:
     from mmspec.cost import Profile

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mmspec.cost.quantities import quantity, share
 from mmspec.drawing.diagram import Box
 from mmspec.drawing.measure import cut, width
-from mmspec.drawing.quantities import quantity, share
 from mmspec.drawing.sublayers import Chip, Lane, Part, Stack
 
 TITLE, SMALL, CHIP = 15.0, 11.5, 12.0  # font sizes

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from mmspec.cost.quantities import quantity
 from mmspec.drawing.diagram import Diagram, Priced, diagram
 from mmspec.drawing.layout import layout
-from mmspec.drawing.quantities import quantity
 from mmspec.drawing.svg import TOP, svg
 from mmspec.ir import Graph
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+from mmspec.cost.quantities import quantity
+
 _NAMES = {
     "flops.total": "FLOPs per example",
     "flops.expected": "expected FLOPs per example",
@@ -17,7 +18,7 @@ _NAMES = {
 
 
 def unit(name: str) -> str:
-    return {"flops": "FLOP", "memory": "B"}.get(name.split(".")[0], "")
+    return {"flops": "FLOPs", "memory": "B"}.get(name.split(".")[0], "")
 
 
 def axis(name: str) -> str:
@@ -26,17 +27,12 @@ def axis(name: str) -> str:
 
 
 def amount(name: str, value: float | None) -> str:
-    """`flops.total`, 12431360 -> "12.4 MFLOP"; `accuracy`, 0.9312 -> "0.931"."""
+    """`flops.total`, 12431360 -> "12.4 MFLOPs"; `accuracy`, 0.9312 -> "0.931"."""
     if value is None:
         return "unknown"
     if name.split(".")[0] not in ("flops", "parameters", "memory"):
         return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
-    for size, prefix in _PREFIXES:
-        if abs(value) >= size:
-            scaled = value / size
-            digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
-            return f"{scaled:.{digits}f} {prefix}{unit(name)}".rstrip()
-    return f"{value:g} {unit(name)}".rstrip()
+    return quantity(value, unit(name))
 
 
 def duration(seconds: float) -> str:

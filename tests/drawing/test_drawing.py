@@ -18,7 +18,7 @@ from mmspec.drawing.contents import size
 from mmspec.drawing.diagram import Box, Diagram, Edge, diagram
 from mmspec.drawing.layout import BEND, layout
 from mmspec.drawing.measure import cut, width
-from mmspec.drawing.quantities import quantity, share
+from mmspec.cost.quantities import quantity, share
 from mmspec.drawing.sublayers import Chip, Lane, Stack
 from mmspec.drawing.svg import TOP, svg
 from mmspec.shipped import names

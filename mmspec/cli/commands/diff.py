@@ -75,7 +75,7 @@ def _print(paths: list[str], before: dict[str, Any], after: dict[str, Any], figu
 
 def _prices(figures: dict[str, list[int]], ink: Ink) -> list[str]:
     from mmspec.cli.table import Column, lines
-    from mmspec.drawing.quantities import quantity
+    from mmspec.cost.quantities import quantity
 
     columns = (Column("price"), Column("A", right=True), Column("B", right=True), Column("B / A", right=True))
     rows = [

@@ -59,7 +59,7 @@ def command(
 def _lines(report: Report, ink: Ink) -> list[str]:
     """What was made, what was compared, and where it lies."""
     from mmspec.cli.table import Column, lines
-    from mmspec.drawing.quantities import quantity
+    from mmspec.cost.quantities import quantity
 
     file: Any = report.file
     facts = f"opset {file['opset']}, {file['nodes']:,} nodes, {file['parameters']:,} parameters, {quantity(file['bytes'], 'B')}"
