@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import keyword
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import torch
@@ -44,9 +45,14 @@ def graph_module(graph: Graph) -> fx.GraphModule:
     tracer = GraphAppendingTracer(fxg)
     space = _Recording(torch, tracer)
     values: dict[int, Any] = {}
+    taken: set[str] = set()
     for value in graph.inputs:
+        name = _identifier(value.name)
+        if name in taken:  # a stream of the user's that is called as one of the component's own values
+            name = next(other for i in count(2) if (other := f"{name}{i}") not in taken)
+        taken.add(name)
         optional = {"default_value": None} if value.dtype == "bool" and graph.whole else {}
-        values[id(value)] = fx.Proxy(fxg.placeholder(_identifier(value.name), **optional), tracer)
+        values[id(value)] = fx.Proxy(fxg.placeholder(name, **optional), tracer)
     for op in graph.ops:
         _add_module(root, op)
         inputs = [values[id(value)] for value in op.inputs]

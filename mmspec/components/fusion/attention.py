@@ -15,14 +15,15 @@ class AttentionFusion(AttentiveFusion):
     """Each token of the first stream looks into every stream by itself, and a second attention weighs the streams.
 
         c_i = Attention_i(X, X_i)                         what each token sees in stream i, its own included
-        e_i = v^T tanh(W X + U_i c_i)                     how much stream i matters to it
+        e_i = v_i^T tanh(W X + U_i c_i)                   how much stream i matters to it
         Y   = sum_i softmax_i(e)_i c_i
         X'  = LN(X + Y),   X'' = LN(X' + FeedForward(X'))
 
     Shapes   [B, N, D], [B, M_i, D_i], ... -> [B, N, width]
     Raises   ShapeError: fewer than two streams, one that is not tokens, heads that do not divide the width
     Source   Attention Strategies for Multi-Source Sequence-to-Sequence Learning, arXiv:1704.06567, sec. 3.2 (hierarchical)
-    Differs  the first stream is one of the sources; the second projection of c_i is attention's output projection
+    Differs  the first stream is one of the sources; v is one vector for all sources there, one for each here; the second
+             projection of c_i is attention's output projection
 
         joint: {type: attention, from: [image, text], depth: 2}
     """
@@ -40,7 +41,7 @@ class AttentionFusion(AttentiveFusion):
             g.attention(f"{other.name}_attention", x, other, self.heads).named(f"from_{other.name}") for other in others
         ]
         asked = g.linear("ask", x, x.width)
-        names = ["own", *(other.name for other in others)]
+        names = ["self", *(other.name for other in others)]  # no stream can bear the name "self"
         energies = [
             g.linear(f"score_{name}", tanh(asked + g.linear(f"judge_{name}", c, x.width, bias=False)), 1, bias=False)
             for name, c in zip(names, seen, strict=True)
