@@ -4,7 +4,7 @@ report = mmspec.export("fusion_gated", "edge_cpu_fp32", "package")
 report.path, report.max_error
 """
 
-from mmspec.deploy.export import export
+from mmspec.deploy.package import export
 from mmspec.deploy.parity import Mismatch
 from mmspec.deploy.report import Report
 from mmspec.deploy.target import Target, load_target, read_target

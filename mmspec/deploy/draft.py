@@ -1,0 +1,98 @@
+"""A file on trial: the steps that make it, and the two gates that it must pass before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import nn
+from torch.export import ExportedProgram
+
+from mmspec.deploy.cleaning import clean
+from mmspec.deploy.contract import Contract, contract_of
+from mmspec.deploy.divergence import first_divergence
+from mmspec.deploy.file import proto_of
+from mmspec.deploy.liveness import live_parameters
+from mmspec.deploy.parity import Mismatch, Parity, check_parity
+from mmspec.deploy.report import sha256, structure_checks
+from mmspec.deploy.serving import serving_graph, serving_module
+from mmspec.deploy.structure import check_structure
+from mmspec.deploy.subject import Subject
+from mmspec.deploy.target import Target
+from mmspec.deploy.tracing import traced, translated
+from mmspec.deploy.watching import stacks_of
+from mmspec.ir import Graph
+
+if TYPE_CHECKING:
+    import onnx
+
+Step = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A file that nobody has checked yet, with all that is needed to check it."""
+
+    subject: Subject
+    target: Target
+    graph: Graph  # serving form
+    contract: Contract
+    module: nn.Module
+    program: ExportedProgram  # as it was translated: the file's inner values are named after its nodes
+    proto: onnx.ModelProto
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The model's parameters and thresholds by name."""
+        tensors = (*self.module.named_parameters(), *self.module.named_buffers())
+        return {name: tensor.numpy() for name, tensor in tensors}
+
+
+def draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcontext()) -> Draft:
+    """The steps from weights to a file.   Raises SpecError, UserError, Failure."""
+    with step("build the serving form"):
+        graph = serving_graph(subject.spec)
+        contract = contract_of(subject.spec, graph, target)
+        module = serving_module(graph, subject)
+    with step("trace with torch.export"):
+        program = traced(module, contract)
+    with step("translate to ONNX"):
+        model, program = translated(program, contract, target.opset)
+    with step("clean"):
+        proto = proto_of(clean(model, contract), subject.spec.name, provenance(subject, target))
+    return Draft(subject, target, graph, contract, module, program, proto)
+
+
+def check_draft(draft: Draft) -> tuple[str, ...]:
+    """The structural gate; returns in words what it made sure of.   Raises Failure."""
+    stacks, live = stacks_of(draft.module), live_parameters(draft.graph)
+    conditions = sum(len(stack) - 1 for stack in stacks.values())
+    needed = live | {f"{name}.thresholds" for name in stacks}
+    check_structure(draft.proto, draft.contract, draft.target.opset, draft.weights, needed, conditions)
+    return structure_checks(len(live), len(stacks), conditions, draft.target.opset)
+
+
+def prove(draft: Draft, progress: Callable[[str], None] = lambda text: None) -> Parity:
+    """The parity gate.   Raises Mismatch, which says where file and torch part; Failure."""
+    verify = draft.target.verify
+    try:
+        return check_parity(draft.proto, draft.module, draft.graph, draft.contract, verify, progress)
+    except Mismatch as mismatch:
+        with suppress(Exception):  # an explanation that fails must not hide what it was to explain
+            mismatch.place = first_divergence(
+                mismatch.file, draft.program, mismatch.model, mismatch.case.inputs, verify.tolerance
+            )
+        raise
+
+
+def provenance(subject: Subject, target: Target) -> dict[str, str]:
+    """What the file says of itself; nothing that differs between two exports of the same model."""
+    return {
+        "mmspec.spec": subject.spec.name,
+        "mmspec.spec_sha256": sha256(subject.spec.to_yaml().encode()),
+        "mmspec.weights": subject.origin,
+        "mmspec.target": target.name,
+    }

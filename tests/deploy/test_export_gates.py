@@ -1,0 +1,80 @@
+"""A file that is not the model does not pass, and the message says where it parts from it."""
+
+from dataclasses import replace
+
+import faults
+import pytest
+
+from mmspec.deploy import Mismatch
+from mmspec.deploy.draft import check_draft, prove
+from mmspec.errors import Failure
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_true_file_passes_both_gates_within_a_hundredth_of_the_tolerance(flagship):
+    checks = check_draft(flagship)
+    parity = prove(flagship)
+    assert len(checks) == 5
+    assert max(parity.max_error.values()) <= 1e-6 * 5
+    assert parity.excused == 0 and not parity.notes
+    assert all(count > 0 for counts in parity.experts.values() for count in counts)
+    ways = {tuple(case.exits["label.exit"]) for case in parity.compared}
+    assert any(len(way) == 2 and min(way) > 0 for way in ways), (
+        "no case in which some samples left early and others did not"
+    )
+    assert {(7,), (0, 7)} <= ways, "an exit was not forced"
+
+
+BOTH, STRUCTURE, PARITY = ("structure", "parity"), ("structure",), ("parity",)
+
+
+@pytest.mark.parametrize(
+    ("fault", "gates"),
+    [
+        (faults.changed_weight, BOTH),
+        (faults.changed_embedding, BOTH),
+        (faults.dropped_expert, BOTH),
+        (faults.frozen_input, BOTH),
+        (faults.frozen_size, PARITY),
+        (faults.swapped_outputs, PARITY),
+        (faults.changed_threshold, BOTH),
+        (faults.ignored_mask, PARITY),
+        (faults.exchanged_branches, PARITY),
+        (faults.coarse_norm, PARITY),
+        (faults.second_choice, PARITY),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_fault_in_the_file_is_found(flagship, fault, gates):
+    wrong = replace(flagship, proto=fault(flagship.proto))
+    if "structure" in gates:
+        with pytest.raises(Failure, match="is not the model"):
+            check_draft(wrong)
+    else:
+        check_draft(wrong)  # such a file can only be told by running it
+    with pytest.raises(Mismatch, match="does not compute the model"):
+        prove(wrong)
+
+
+def test_a_mismatch_names_the_case_the_output_the_error_and_the_first_node_that_differs(flagship):
+    with pytest.raises(Mismatch) as caught:
+        prove(replace(flagship, proto=faults.coarse_norm(flagship.proto)))
+    text = str(caught.value)
+    assert "own weights, thresholds: as they are, batch 1" in text
+    assert "output  label: off by" in text and "0.0001 is allowed" in text
+    assert "LayerNormalization of image.blocks.0.norm1.weight, image.blocks.0.norm1.bias" in text
+
+
+def test_the_structural_gate_lists_what_is_missing_by_its_own_name(flagship):
+    with pytest.raises(Failure) as caught:
+        check_draft(replace(flagship, proto=faults.dropped_expert(flagship.proto)))
+    lines = [line for line in str(caught.value).splitlines() if "experts.2" in line]
+    assert len(lines) == 4 and all("no output depends on it" in line for line in lines)
+
+
+def test_the_module_is_left_as_it_was_by_a_comparison_that_fails(flagship):
+    before = flagship.module.joint.blocks.thresholds.clone()
+    with pytest.raises(Mismatch):
+        prove(replace(flagship, proto=faults.exchanged_branches(flagship.proto)))
+    assert flagship.module.joint.blocks.thresholds.equal(before)
