@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mmspec.backend.build import build as build
     from mmspec.components import load as load
     from mmspec.cost.profile import profile as profile
-    from mmspec.deploy.export import export as export
+    from mmspec.deploy.package import export as export
     from mmspec.passes import lower as lower
     from mmspec.study.search import search as search
     from mmspec.training import predict as predict

@@ -20,14 +20,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mmspec import __version__
-from mmspec.backend.build import build
+from mmspec.backend.build import build, build_graph, load_state
 from mmspec.backend.source import source
 from mmspec.components import load
 from mmspec.cost import profile
 from mmspec.drawing import draw
 from mmspec.errors import UserError
 from mmspec.files import replace_folder
-from mmspec.passes import lower
+from mmspec.passes import lower, lower_serving
 from mmspec.spec import ModelSpec
 
 FILES = ("spec.yaml", "model.py", "model.safetensors", "profile.json", "diagram.svg")
@@ -51,7 +51,9 @@ def write_folder(
         (folder / "spec.yaml").write_text(spec.to_yaml())
         (folder / "model.py").write_text(source(graph, header(spec.name, graph.name)))
         state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})  # several keys would come in any order
+        save_file(
+            state, folder / "model.safetensors", metadata={"format": "pt"}
+        )  # several keys would come in any order
         (folder / "profile.json").write_text(json.dumps(price.to_dict(), indent=2) + "\n")
         (folder / "diagram.svg").write_text(draw(graph, price))
         if extra is not None:
@@ -61,12 +63,25 @@ def write_folder(
 
 def read_folder(path: str | Path) -> tuple[ModelSpec, nn.Module]:
     """The spec and the model, with its weights, of a folder that `write_folder` wrote.   Raises UserError, SpecError."""
+    spec, weights = spec_and_weights(path)
+    return spec, build(spec, weights=weights)
+
+
+def read_serving(path: str | Path) -> nn.Module:
+    """The model of a folder in its serving form, in evaluation: heads, and where samples left.   Raises UserError, SpecError."""
+    spec, weights = spec_and_weights(path)
+    module = build_graph(lower_serving(spec))
+    load_state(module, weights)
+    return module.eval()
+
+
+def spec_and_weights(path: str | Path) -> tuple[ModelSpec, Path]:
+    """The spec of a built folder, and the file with its weights.   Raises UserError, SpecError."""
     folder = Path(path)
     missing = [name for name in ("spec.yaml", "model.safetensors") if not (folder / name).is_file()]
     if missing:
         raise UserError(f"{folder} is not the folder of a built model: it has no {' and no '.join(missing)}")
-    spec = load(folder / "spec.yaml")
-    return spec, build(spec, weights=folder / "model.safetensors")
+    return load(folder / "spec.yaml"), folder / "model.safetensors"
 
 
 def header(name: str, class_name: str) -> str:

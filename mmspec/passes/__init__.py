@@ -6,7 +6,9 @@ the same names for the same parameters.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
+from typing import Any
 
 from mmspec.ir import Graph
 from mmspec.passes.drop_unused import drop_unused
@@ -29,6 +31,13 @@ def lower(spec: ModelSpec) -> Graph:
     return reduce(lambda graph, each: each(graph), TRAINING, lower_plain(spec))
 
 
+def lower_serving(spec: ModelSpec) -> Graph:
+    """The graph that answers: the heads, what the spec asks for, and where each sample left a stack that may halt."""
+    policies: list[Any] = [getattr(node.component, "halting", None) for node in spec.nodes]
+    exits = [f"{policy.head}.exit" for policy in policies if hasattr(policy, "head")]
+    return serving(lower(replace(spec, outputs=tuple(dict.fromkeys((*spec.outputs, *exits))))))
+
+
 def serving(graph: Graph) -> Graph:
     """The same model for inference only: what an exported file computes."""
     return reduce(lambda graph, each: each(graph), SERVING, graph)
@@ -42,5 +51,6 @@ __all__ = [
     "keep_inference_outputs",
     "lower",
     "lower_objectives",
+    "lower_serving",
     "serving",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mmspec.backend import read_folder
+from mmspec.backend import read_serving
 from mmspec.data import Preprocessing
 
 
@@ -19,13 +19,12 @@ class Predictor:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        _, module = read_folder(folder)
+        self._module = read_serving(folder)
         self.preprocessing = Preprocessing.load(Path(folder) / "data")
-        self._module = module.eval()
 
     def __call__(self, inputs: Mapping[str, str]) -> dict[str, Any]:
-        """By head: `answer`, its `probability`, all `probabilities` by name, and the `exit` taken where the spec
-        gives it.
+        """By head: `answer`, its `probability`, all `probabilities` by name, and the `exit` taken where the head's
+        stack may halt.
 
         inputs   by the spec's names: the path of a picture, a text
 
