@@ -84,7 +84,8 @@ def contract_of(spec: ModelSpec, graph: Graph, target: Target) -> Contract:
 def _range(size: Size, limit: int | None) -> Range:
     high = min(bound for bound in (size.max, limit) if bound is not None)
     low = min(size.min, high)
-    return Range(low, high, max(low, min(size.example, high - 1)))  # the limit itself would look like a constant
+    # torch takes 1 for a constant, and may take the limit itself for one
+    return Range(low, high, max(low, min(size.example, high - 1), min(2, high)))
 
 
 def _dim(dim: Dim, names: Mapping[str, str], fixed: Mapping[str, int]) -> int | str:

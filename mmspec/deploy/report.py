@@ -106,7 +106,9 @@ def structure_checks(weights: int, thresholds: int, conditions: int, opset: int)
         f"all {weights} parameters that an output depends on are in the file under their own names, bit for bit the model's, and "
         "lead to an output, those of every expert included",
         *(
-            [f"the thresholds of {thresholds} halting stacks are initialisers, {conditions} If nodes are the exits"]
+            [
+                f"halting stacks: {thresholds}, their thresholds are initialisers; exits before the last: {conditions}, each an If node"
+            ]
             if thresholds
             else []
         ),
