@@ -166,7 +166,9 @@ class _Lowering:
         for loss in map(_any, self.spec.objectives):
             head = loss.head or next(iter(self.spec.heads))
             logits = self.given(g, model, head)
-            target = targets.setdefault(loss.target, g.input(f"{loss.target}_target", (symbol("B"),), "i64"))
+            if loss.target not in targets:
+                targets[loss.target] = g.input(f"{loss.target}_target", (symbol("B"),), "i64")
+            target = targets[loss.target]
             exits = self.given(g, model, f"{head}.exits") if f"{head}.exits" in model.outputs else None
             value = loss.emit(g, logits, target, exits, self.exit_weight(head))
             name = head if head not in outputs else f"{head}_{len(outputs)}"

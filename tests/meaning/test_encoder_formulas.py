@@ -61,6 +61,15 @@ def test_a_text_by_its_ids_alone_is_present_where_it_is_not_padding() -> None:
     assert model(**said)["b"].equal(model(**inputs)["b"])
 
 
+def test_padding_is_the_id_that_the_input_calls_so() -> None:
+    inputs = example()
+    padded = inputs | {"text": torch.where(inputs["text"] == 0, 3, inputs["text"])}
+    model = built(spec(heads=BOTH, inputs={"text": "{type: text, vocab_size: 11, length: 6, pad: 3}"}))
+    said = padded | {"text_mask": padded["text"] != 3}
+    assert model(**padded)["b"].equal(model(**said)["b"])
+    assert not model(**padded)["b"].equal(model(**padded | {"text_mask": torch.ones_like(said["text_mask"])})["b"])
+
+
 def patches(image: Tensor, order: Tensor) -> Tensor:
     """The image with its nine patches in another order."""
     pieces = image.unflatten(2, (3, 4)).unflatten(4, (3, 4)).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)[:, order]

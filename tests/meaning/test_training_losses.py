@@ -119,6 +119,33 @@ def test_objectives_are_added_and_only_a_head_that_is_asked_at_exits_is_judged_t
     torch.testing.assert_close(found["total"], of_label + of_kind)
 
 
+def test_one_column_may_judge_two_heads_and_one_head_twice() -> None:
+    head = "{type: classification, classes: 5}"
+    both = [*objective(), "{type: cross_entropy, head: other, target: answer}", *objective(", label_smoothing: 0.3")]
+    made = spec(GATED, heads={"label": head, "other": head}, objectives=both)
+    found, _, w = losses(made)
+    logits = answers(w, GATED)[-1]
+    other = built(made).double()(**example(dtype=torch.float64))["other"]
+    expected = [cross_entropy(logits, TARGET), cross_entropy(other, TARGET), cross_entropy(logits, TARGET, 0.3)]
+    assert list(build_objectives(made).inputs) == ["label", "answer_target", "other"]
+    for loss, value in zip([loss for name, loss in found.items() if name != "total"], expected, strict=True):
+        torch.testing.assert_close(loss, value)
+    torch.testing.assert_close(found["total"], sum(expected))
+
+
+@pytest.mark.parametrize("fusion", FORMULAS)
+def test_dropout_is_noise_in_training_and_nothing_at_inference(fusion: str) -> None:
+    def label(dropout: float, training: bool, seed: int) -> Tensor:
+        encoder = f"{{type: vit, patch_size: 4, width: 16, depth: 1, heads: 2, dropout: {dropout}}}"
+        model = built(spec(f"{fusion}, depth: 1, dropout: {dropout}", encoders={"image": encoder})).train(training)
+        torch.manual_seed(seed)
+        return model(**example())["label"]
+
+    assert label(0.5, False, 1).equal(label(0, False, 2))
+    assert not label(0.5, True, 1).equal(label(0.5, True, 2))
+    assert label(0.5, True, 1).equal(label(0.5, True, 1))
+
+
 @pytest.mark.parametrize("frozen", ["image", "label"])
 @pytest.mark.parametrize("halting", ["halting: none", HALTING])
 def test_what_is_frozen_does_not_learn(frozen: str, halting: str) -> None:
