@@ -100,18 +100,15 @@ def file_facts(proto: onnx.ModelProto, content: bytes, weights: Mapping[str, Any
 
 def structure_checks(weights: int, thresholds: int, conditions: int, opset: int) -> tuple[str, ...]:
     """What `check_structure` has made sure of, in words."""
+    exits = (
+        f"halting stacks: {thresholds}, their thresholds are initialisers; earlier exits: {conditions}, each an If node"
+    )
     return (
         f"valid ONNX by its checker, with shapes inferred; only operators of ai.onnx {opset}",
         "inputs and outputs by name, type and dimensions as in contract.json; every dynamic dimension symbolic",
         f"all {weights} parameters that an output depends on are in the file under their own names, bit for bit the model's, and "
         "lead to an output, those of every expert included",
-        *(
-            [
-                f"halting stacks: {thresholds}, their thresholds are initialisers; exits before the last: {conditions}, each an If node"
-            ]
-            if thresholds
-            else []
-        ),
+        *([exits] if thresholds else []),
         "no stack traces, no paths, nothing outside the file",
     )
 
