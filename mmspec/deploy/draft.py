@@ -18,13 +18,13 @@ from mmspec.deploy.file import proto_of
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Mismatch, Parity, check_parity
 from mmspec.deploy.report import sha256, structure_checks
-from mmspec.deploy.serving import serving_graph, serving_module
 from mmspec.deploy.structure import check_structure
-from mmspec.deploy.subject import Subject
+from mmspec.deploy.subject import Subject, serving_module
 from mmspec.deploy.target import Target
 from mmspec.deploy.tracing import traced, translated
 from mmspec.deploy.watching import stacks_of
 from mmspec.ir import Graph
+from mmspec.passes import lower_serving
 
 if TYPE_CHECKING:
     import onnx
@@ -54,7 +54,7 @@ class Draft:
 def draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcontext()) -> Draft:
     """The steps from weights to a file.   Raises SpecError, UserError, Failure."""
     with step("build the serving form"):
-        graph = serving_graph(subject.spec)
+        graph = lower_serving(subject.spec)
         contract = contract_of(subject.spec, graph, target)
         module = serving_module(graph, subject)
     with step("trace with torch.export"):

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from mmspec.backend import build, read_folder
+from mmspec.backend import build, build_graph, read_folder
 from mmspec.components import load
 from mmspec.errors import UserError
+from mmspec.ir import Graph
 from mmspec.spec import ModelSpec
 
 
@@ -56,3 +58,10 @@ def _from_folder(folder: Path) -> Subject:
     origin = "trained" if known is not None else "of a folder without metrics.json: nothing is known of its training"
     data = folder / "data"
     return Subject(spec, module.state_dict(), origin, known, data if data.is_dir() else None)
+
+
+def serving_module(graph: Graph, subject: Subject) -> nn.Module:
+    """The torch module of a serving graph, in evaluation, with the subject's weights and without gradients."""
+    module = build_graph(graph)
+    module.load_state_dict({name: subject.state[name] for name in module.state_dict()})
+    return module.eval().requires_grad_(False)  # with gradients, torch.onnx loses the sizes inside a condition

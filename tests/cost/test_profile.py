@@ -39,7 +39,9 @@ def test_expected_flops_are_the_mean_over_exits(rates):
 
 
 def test_samples_that_all_go_to_the_end_cost_everything():
-    assert mmspec.profile(SPEC, exit_rates={"joint": [0, 0, 1]})["flops.expected"] == mmspec.profile(SPEC)["flops.total"]
+    assert (
+        mmspec.profile(SPEC, exit_rates={"joint": [0, 0, 1]})["flops.expected"] == mmspec.profile(SPEC)["flops.total"]
+    )
 
 
 def test_a_model_that_cannot_halt_is_expected_to_cost_what_it_costs():

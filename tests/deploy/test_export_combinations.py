@@ -9,9 +9,9 @@ from mmspec.deploy.cases import plain_case, randomised
 from mmspec.deploy.contract import contract_of
 from mmspec.deploy.draft import check_draft, prove
 from mmspec.deploy.liveness import live_parameters
-from mmspec.deploy.serving import serving_graph
 from mmspec.deploy.target import load_target
 from mmspec.deploy.watching import stacks_of
+from mmspec.passes import lower_serving
 
 TARGET = load_target("edge_cpu_fp32")
 
@@ -42,7 +42,7 @@ def test_it_is_exported_and_agrees_with_torch(make):
 )
 def test_the_parameters_that_matter_are_those_that_torch_differentiates(make):
     spec = make()
-    graph = serving_graph(spec)
+    graph = lower_serving(spec)
     contract = contract_of(spec, graph, TARGET)
     module = randomised(build_graph(graph), graph, seed=1).eval()
     for stack in stacks_of(module).values():
@@ -55,13 +55,13 @@ def test_the_parameters_that_matter_are_those_that_torch_differentiates(make):
 
 def test_what_a_stream_that_nobody_reads_does_in_the_last_block_does_not_matter():
     spec = small.spec({"joint": small.FUSIONS["multi"] + ", depth: 2"}, {"label": "from: joint.image"})
-    live = live_parameters(serving_graph(spec))
+    live = live_parameters(lower_serving(spec))
     assert any(name.startswith("joint.blocks.0.text.") for name in live)
     assert not any(name.startswith("joint.blocks.1.text.") for name in live)
 
 
 def test_random_weights_leave_no_parameter_at_its_initial_value():
-    graph = serving_graph(small.flagship())
+    graph = lower_serving(small.flagship())
     module = build_graph(graph)
     drawn = dict(randomised(module, graph, seed=0).named_parameters())
     for name, parameter in module.named_parameters():

@@ -13,12 +13,12 @@ from PIL import ImageFont
 
 import mmspec
 from mmspec.components import CATALOGUE
+from mmspec.cost.quantities import quantity, share
 from mmspec.drawing import draw
 from mmspec.drawing.contents import size
 from mmspec.drawing.diagram import Box, Diagram, Edge, diagram
 from mmspec.drawing.layout import BEND, layout
 from mmspec.drawing.measure import cut, width
-from mmspec.cost.quantities import quantity, share
 from mmspec.drawing.sublayers import Chip, Lane, Stack
 from mmspec.drawing.svg import TOP, svg
 from mmspec.shipped import names

@@ -15,8 +15,8 @@ from mmspec.spec import Encoder
 class TransformerEncoder(Encoder):
     """Tokens through `depth` blocks.
 
-        x = x + Attention(LN(x))
-        x = x + FeedForward(LN(x))        (An Image Is Worth 16x16 Words, arXiv:2010.11929, eq. 2 and 3)
+    x = x + Attention(LN(x))
+    x = x + FeedForward(LN(x))        (An Image Is Worth 16x16 Words, arXiv:2010.11929, eq. 2 and 3)
     """
 
     width: PositiveInt = Field(192, description="channels of a token")
