@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.overrides import TorchFunctionMode
 
 from mmspec.backend.fx import graph_module
 from mmspec.errors import UserError
@@ -55,7 +56,7 @@ class Objectives(nn.Module):
 def build_graph(graph: Graph) -> fx.GraphModule:
     """The module of a whole model's graph, with its parameters initialised as the graph says.   Raises UserError."""
     check_memory(graph)
-    with torch.device("meta"):
+    with torch.device("meta"), _Uninitialised():
         module = graph_module(graph)
     for placed in parameters(graph):
         owner, name = _owner(module, placed.path)
@@ -63,6 +64,15 @@ def build_graph(graph: Graph) -> fx.GraphModule:
         initialise(tensor, placed.parameter.init)
         setattr(owner, name, nn.Parameter(tensor, requires_grad=placed.parameter.trainable))
     return module
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Layers come without their own initial values: ours follow, and torch's, on the meta device, would import its compiler."""
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        if getattr(function, "__module__", "") == "torch.nn.init":
+            return arguments[0] if arguments else keywords["tensor"]
+        return function(*arguments, **(keywords or {}))
 
 
 def initialise(tensor: torch.Tensor, init: Init) -> None:
