@@ -12,10 +12,11 @@ from tiny_models import assert_agree, built, example, spec
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-EXITS = "type: gated, depth: 2, halting: {type: confidence, head: label}"
+HALTING = "halting: {type: confidence, head: label}"
+EXITS = f"type: gated, depth: 3, {HALTING}"
 EXPERTS = "type: gated, depth: 1, router: {type: top_k, experts: 3, k: 2}"
-BOTH = "type: gated, depth: 3, halting: {type: confidence, head: label}, router: {type: top_k, experts: 3, k: 2}"
-MULTI = "type: transformer, streams: multi, depth: 2, halting: {type: confidence, head: label}"
+BOTH = f"type: gated, depth: 2, {HALTING}, router: {{type: top_k, experts: 3, k: 2}}"
+MULTI = f"type: transformer, streams: multi, depth: 2, {HALTING}"
 STREAMS = ("text", "image")  # what is carried has a mask
 
 
@@ -26,13 +27,17 @@ def made(fusion: str, seed: int = 0) -> nn.Module:
     return model
 
 
-def middle(model: nn.Module) -> list[float]:
-    """Thresholds that let none, some and all leave at the first exit."""
+def thresholds(model: nn.Module) -> list[Tensor]:
+    """Those with which some leave at the first exit (and nobody later), some at each, all, none."""
     stages = model.joint.blocks
     stages.force(0)
-    sure = model(**example(STREAMS, batch=6))["label"].softmax(-1).amax(-1).sort().values
+    sure = model(**example(STREAMS, batch=6))["label"].detach().softmax(-1).amax(-1).sort().values
     stages.force(None)
-    return [1.0, ((sure[2] + sure[3]) / 2).item(), 0.0]
+    middle, later = (sure[2] + sure[3]) / 2, len(stages) - 2
+    return [
+        torch.stack([middle, *[torch.tensor(1.0)] * later]),
+        *(middle.new_full((later + 1,), t) for t in (middle, 0, 1)),
+    ]
 
 
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -73,7 +78,7 @@ def test_a_state_dict_makes_another_model_the_same() -> None:
 def test_a_copy_is_of_the_same_classes_gives_the_same_numbers_and_lives_by_itself() -> None:
     for fusion in (BOTH, MULTI):
         model, inputs = made(fusion), example(STREAMS)
-        model.joint.blocks.thresholds.fill_(middle(model)[1])
+        model.joint.blocks.thresholds.copy_(thresholds(model)[1])
         before = model(**inputs)
         twin = copy.deepcopy(copy.deepcopy(model))
         kinds = [(name, type(module).__name__) for name, module in model.named_modules()]
@@ -91,7 +96,7 @@ def test_a_copy_is_of_the_same_classes_gives_the_same_numbers_and_lives_by_itsel
 def test_a_pickled_model_is_of_the_same_classes_and_gives_the_same_numbers() -> None:
     for fusion in (BOTH, MULTI):
         model, inputs = made(fusion), example(STREAMS)
-        model.joint.blocks.thresholds.fill_(middle(model)[1])
+        model.joint.blocks.thresholds.copy_(thresholds(model)[1])
         twin = pickle.loads(pickle.dumps(model))
         assert [type(module).__name__ for module in twin.modules()] == [
             type(module).__name__ for module in model.modules()
@@ -130,10 +135,10 @@ def sizes() -> Iterator[dict[str, Tensor]]:
 def assert_exports(fusion: str) -> None:
     model = made(fusion)
     program = exported(model).module()
-    for threshold in middle(model) if "halting" in fusion else [None]:
-        if threshold is not None:
-            model.joint.blocks.thresholds.fill_(threshold)
-            program.get_buffer("joint.blocks.thresholds").fill_(threshold)
+    for values in thresholds(model) if "halting" in fusion else [None]:
+        if values is not None:
+            model.joint.blocks.thresholds.copy_(values)
+            program.get_buffer("joint.blocks.thresholds").copy_(values)
         for inputs in sizes():
             assert_same(program(*inputs.values()), model(**inputs))
 
@@ -143,7 +148,7 @@ def test_an_exported_program_has_every_expert_at_any_size() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fusion", [BOTH, MULTI], ids=["exits of experts", "exits of streams"])
+@pytest.mark.parametrize("fusion", [EXITS, BOTH, MULTI], ids=["deep", "experts", "streams"])
 def test_an_exported_program_has_every_exit_at_any_size(fusion: str) -> None:
     assert_exports(fusion)
 
@@ -154,9 +159,9 @@ def test_an_exported_program_has_every_exit_at_any_size(fusion: str) -> None:
 def assert_compiles(fusion: str, backend: str) -> None:
     model = made(fusion)
     compiled = torch.compile(model, backend=backend)
-    for threshold in middle(model) if "halting" in fusion else [None]:
-        if threshold is not None:
-            model.joint.blocks.thresholds.fill_(threshold)
+    for values in thresholds(model) if "halting" in fusion else [None]:
+        if values is not None:
+            model.joint.blocks.thresholds.copy_(values)
         for batch in (6, 2):
             inputs = example(STREAMS, batch)
             assert_same(compiled(**inputs), model(**inputs))
