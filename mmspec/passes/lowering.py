@@ -139,6 +139,9 @@ class _Lowering:
     def outputs(self) -> tuple[Mapping[str, Value], list[str]]:
         outputs = {name: self.values[f"heads.{name}"] for name in self.spec.heads}
         for asked in self.spec.outputs:
+            if asked.endswith(".exits") and asked in self.root.exits:
+                message, hint = f"{asked} exists in training only", "in training mode the model returns it unasked"
+                raise SpecError([self.spec.diagnostic("outputs", message, hint=hint)])
             outputs[asked] = self.root.exits[asked] if asked in self.root.exits else self.asked(asked)
         training = {name: value for name, value in self.root.exits.items() if name.endswith(".exits")}
         training |= {f"{name}.balance": value for name, value in self.balance.items()}

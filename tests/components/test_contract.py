@@ -2,11 +2,11 @@
 
 import pytest
 
-from mmspec.components import BUILT_IN
+from mmspec.components import BUILT_IN, CATALOGUE
 from mmspec.components.halting.confidence import Confidence
 from mmspec.components.pools import NoPool
-from mmspec.spec import Component
-from mmspec.testing import check_component
+from mmspec.spec import Component, read
+from mmspec.testing import check_component, check_spec
 
 ALTERNATIVES = {
     "width": 24,
@@ -30,3 +30,23 @@ def test_a_component_keeps_the_contract(component: type[Component]) -> None:
     check_component(
         component, fields, {key: value for key, value in ALTERNATIVES.items() if key in set(component.keys())}
     )
+
+
+def test_streams_that_bear_one_name_are_told_apart() -> None:
+    streams = "{type: transformer, streams: multi, heads: 2, depth: 1"
+    spec = read(
+        f"""
+        name: same
+        inputs: {{image: {{type: image, size: 8}}, text: {{type: text, length: 5}}}}
+        encoders:
+          image: {{type: vit, patch_size: 4, width: 8, depth: 1, heads: 2}}
+          text: {{type: text_transformer, width: 8, depth: 1, heads: 2}}
+        fusion:
+          joint: {streams}, from: [image, text]}}
+          again: {streams}, from: [joint.image, image, joint.text]}}
+          last: {{type: attention, heads: 2, from: [again, image, joint.image, joint.text]}}
+        heads: {{label: {{type: classification, classes: 3}}}}
+        """,
+        CATALOGUE,
+    )
+    check_spec(spec)

@@ -80,7 +80,7 @@ class Stages(nn.ModuleList):
             exit[rows] = index
             if index == len(self) - 1:
                 break
-            on = torch.nonzero(self.confidence(answer) <= self.thresholds[index]).squeeze(1)
+            on = torch.nonzero(self.unsure(answer, index)).squeeze(1)
             if len(on) == 0:
                 break
             if len(on) < len(rows):
@@ -95,7 +95,7 @@ class Stages(nn.ModuleList):
         answer = self.ask(head, values)
         state = (*values[: self.carried], answer)
         exit = torch.zeros(batch, dtype=torch.int64, device=answer.device)
-        alive = self.confidence(answer) <= self.thresholds[0]
+        alive = self.unsure(answer, 0)
         for index in range(1, len(self)):
 
             def go(alive: Tensor, *operands: Tensor, block: nn.Module = self[index]) -> tuple[Tensor, ...]:
@@ -113,7 +113,7 @@ class Stages(nn.ModuleList):
             state = tuple(new.reshape(old.shape) for new, old in zip(after, state, strict=True))  # ties the batch again
             exit = torch.where(alive, index, exit)
             if index < len(self) - 1:
-                alive = alive & (self.confidence(state[-1]) <= self.thresholds[index])
+                alive = alive & self.unsure(state[-1], index)
         return self.result(state, state[-1], exit, None, answer.new_zeros(()))
 
     def step(self, block: nn.Module, values: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
@@ -130,6 +130,10 @@ class Stages(nn.ModuleList):
         self, carried: Sequence[Tensor], answer: Tensor, exit: Tensor, exits: Tensor | None, loss: Tensor
     ) -> tuple[Tensor | None, ...]:
         return (*carried[: self.carried], answer, exit, exits, *([loss] if self.balance else []))
+
+    def unsure(self, answer: Tensor, index: int) -> Tensor:
+        """Which samples go on after block `index`; a confidence that is no number is not sure.   [B, C] -> bool[B]"""
+        return ~(self.confidence(answer) > self.thresholds[index])
 
     @staticmethod
     def confidence(logits: Tensor) -> Tensor:

@@ -36,6 +36,13 @@ class TokenFusion(Fusion):
             if len(value.shape) != 3 or value.dtype != "f32":
                 raise ShapeError(f"a fusion works on tokens, and {value.name} is not tokens", "from")
         width = self.width or values[0].width
+        names: set[str] = set()
+        for value in values:  # a node and one stream of another may bear the same name
+            name, number = value.name, 2
+            while name in names:
+                name, number = f"{value.name}_{number}", number + 1
+            names.add(name)
+            value.named(name)
         return tuple(self._adapt(g, value, width) for value in values)
 
     def _adapt(self, g: Scope, value: Value, width: int) -> Value:
