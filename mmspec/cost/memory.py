@@ -79,8 +79,7 @@ def _during(op: Op, sizes: Sizes, freed: int) -> int:
         return max(made, block, later + block)
     if op.kind == "experts":
         return _experts(op, sizes)
-    alias = PRIMITIVES[op.kind].alias
-    return (0 if alias else made) + _integer(PRIMITIVES[op.kind].scratch(op, sizes))
+    return 0 if PRIMITIVES[op.kind].alias else made
 
 
 def _experts(op: Op, sizes: Sizes) -> int:

@@ -17,10 +17,6 @@ def gelu(x: Value) -> Value:
     return x.scope.emit("gelu", x)
 
 
-def relu(x: Value) -> Value:
-    return x.scope.emit("relu", x)
-
-
 def softmax(x: Value, axis: int = -1, mask: Value | None = None) -> Value:
     return x.scope.emit("softmax", x, *(() if mask is None else (mask,)), axis=axis)
 

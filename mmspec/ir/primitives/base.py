@@ -45,10 +45,6 @@ class Primitive:
         """Forward FLOPs of matrix products and convolutions, 2 for each multiply-add."""
         return 0
 
-    def scratch(self, op: Op, shape: ShapeOf) -> Dim:
-        """Bytes that the operation needs while it runs, beside inputs and outputs."""
-        return 0
-
     def make(self, torch: Any, op: Op) -> Any:
         """The torch module that holds the parameters, or None."""
         return None

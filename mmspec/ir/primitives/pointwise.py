@@ -88,14 +88,6 @@ class Gelu(Primitive):
 
 
 @primitive
-class Relu(Primitive):
-    kind = "relu"
-
-    def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
-        return torch.relu(x)
-
-
-@primitive
 class Softmax(Primitive):
     """Softmax along `axis`. With a mask, bool[B, N] along axis 1, absent tokens get no weight; a row without any gets zeros."""
 
