@@ -14,7 +14,7 @@ import pytest
 import mmspec
 from mmspec.cli import reference
 from mmspec.cli.entry import COMMANDS, run
-from mmspec.components import BUILT_IN, CATALOGUE
+from mmspec.components import CATALOGUE
 from mmspec.spec import describe, read
 from mmspec.study import read_study
 
@@ -141,7 +141,7 @@ def spec_with(fragment, component):
     return f"extends: {base}\n{sections[role]}: {{{fragment}}}\n"
 
 
-WITH_FRAGMENTS = [component for component in BUILT_IN if fragments(component)]
+WITH_FRAGMENTS = [component for component in CATALOGUE if fragments(component)]
 
 
 @pytest.mark.parametrize("component", WITH_FRAGMENTS, ids=lambda c: f"{c.role}.{describe(c).type}")
@@ -152,5 +152,5 @@ def test_the_yaml_in_a_component_s_docstring_compiles(component):
 
 def test_encoders_fusions_routers_halting_and_heads_show_how_they_are_written():
     roles = ("input", "encoder", "fusion", "head")
-    silent = [c.__name__ for c in BUILT_IN if c.role in roles and c not in WITH_FRAGMENTS]
+    silent = [c.__name__ for c in CATALOGUE if c.role in roles and c not in WITH_FRAGMENTS]
     assert silent == []

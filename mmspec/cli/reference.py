@@ -24,9 +24,9 @@ Every component also takes what its role takes: `from` and `frozen` for encoders
 
 def components() -> str:
     """docs/components.md: by role, in the order of a spec."""
-    from mmspec.components import BUILT_IN
+    from mmspec.components import CATALOGUE
 
-    described = [describe(component) for component in BUILT_IN]
+    described = [describe(component) for component in CATALOGUE]
     roles = in_order(tuple(dict.fromkeys(d.role for d in described)))
     parts = [HEAD]
     for role in roles:

@@ -1,43 +1,71 @@
-"""The components that a spec may name, one file each. Plug-ins add theirs in the entry-point group `mmspec.components`."""
+"""The components that a spec may name, one file each. Plug-ins add theirs in the entry-point group `mmspec.components`.
+
+Each is imported when a spec first names it: a command that reads one spec does not wait for the whole field.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib.metadata import entry_points
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmspec.components.encoders.text_transformer import TextTransformer
-from mmspec.components.encoders.vit import Vit
-from mmspec.components.fusion.attention import AttentionFusion
-from mmspec.components.fusion.concat import ConcatFusion
-from mmspec.components.fusion.cross_attention import CrossAttentionFusion
-from mmspec.components.fusion.gated import GatedFusion
-from mmspec.components.fusion.transformer import TransformerFusion
-from mmspec.components.halting.confidence import Confidence
-from mmspec.components.halting.never import Never
-from mmspec.components.heads.classification import Classification
-from mmspec.components.inputs import Image, Text
-from mmspec.components.objectives.cross_entropy import CrossEntropy
-from mmspec.components.pools import AttentionPool, FirstToken, LastToken, MaxPool, MeanPool, NoPool
-from mmspec.components.positions import Learned, Learned2d, NoPosition
-from mmspec.components.routers.dense import Dense
-from mmspec.components.routers.top_k import TopK
-from mmspec.spec import Catalogue, Component, ModelSpec
+from mmspec.spec import Catalogue, Component, ModelSpec, Place
 from mmspec.spec import load as load_spec
 
-BUILT_IN: tuple[type[Component], ...] = (
-    Image, Text,
-    Vit, TextTransformer,
-    ConcatFusion, AttentionFusion, GatedFusion, CrossAttentionFusion, TransformerFusion,
-    Dense, TopK,
-    Never, Confidence,
-    Learned, Learned2d, NoPosition,
-    MeanPool, MaxPool, FirstToken, LastToken, AttentionPool, NoPool,
-    Classification,
-    CrossEntropy,
-)  # fmt: skip
+BUILT_IN = {
+    "input": {
+        "image": "inputs:Image",
+        "text": "inputs:Text",
+    },
+    "encoder": {
+        "vit": "encoders.vit:Vit",
+        "text_transformer": "encoders.text_transformer:TextTransformer",
+    },
+    "fusion": {
+        "concat": "fusion.concat:ConcatFusion",
+        "attention": "fusion.attention:AttentionFusion",
+        "gated": "fusion.gated:GatedFusion",
+        "cross_attention": "fusion.cross_attention:CrossAttentionFusion",
+        "transformer": "fusion.transformer:TransformerFusion",
+    },
+    "router": {
+        "dense": "routers.dense:Dense",
+        "top_k": "routers.top_k:TopK",
+    },
+    "halting": {
+        "none": "halting.never:Never",
+        "confidence": "halting.confidence:Confidence",
+    },
+    "position": {
+        "learned": "positions:Learned",
+        "learned_2d": "positions:Learned2d",
+        "none": "positions:NoPosition",
+    },
+    "pool": {
+        "mean": "pools:MeanPool",
+        "max": "pools:MaxPool",
+        "first": "pools:FirstToken",
+        "last": "pools:LastToken",
+        "attention": "pools:AttentionPool",
+        "none": "pools:NoPool",
+    },
+    "head": {
+        "classification": "heads.classification:Classification",
+    },
+    "objective": {
+        "cross_entropy": "objectives.cross_entropy:CrossEntropy",
+    },
+}
 
-CATALOGUE = Catalogue((*BUILT_IN, *(entry.load() for entry in entry_points(group="mmspec.components"))))
+
+def _plugins() -> Iterator[type[Component]]:
+    from importlib.metadata import entry_points
+
+    return (entry.load() for entry in entry_points(group="mmspec.components"))
+
+
+CATALOGUE = Catalogue(
+    (Place(role, name, f"{__name__}.{at}") for role, types in BUILT_IN.items() for name, at in types.items()), _plugins
+)
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), variant: str | None = None) -> ModelSpec:

@@ -3,7 +3,7 @@
 Knows YAML; knows no torch, no terminal, and no component: the reader is given a catalogue of them.
 """
 
-from mmspec.spec.catalogue import Catalogue
+from mmspec.spec.catalogue import Catalogue, Place
 from mmspec.spec.check import WiredNode
 from mmspec.spec.component import Component, FieldError
 from mmspec.spec.describe import ComponentDescription, FieldDescription, describe
@@ -34,6 +34,7 @@ __all__ = [
     "ModelSpec",
     "Node",
     "Objective",
+    "Place",
     "Pool",
     "Position",
     "Router",

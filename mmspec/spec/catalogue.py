@@ -2,55 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from typing import NamedTuple
 
 from mmspec.spec.component import Component, is_concrete
 
 
+class Place(NamedTuple):
+    """A component that is imported when a spec first names it: `Place("fusion", "gated", "mmspec.components.fusion.gated:GatedFusion")`."""
+
+    role: str
+    kind: str
+    at: str
+
+    def load(self) -> type[Component]:
+        module, _, name = self.at.partition(":")
+        found: type[Component] = getattr(import_module(module), name)
+        if (found.role, type_of(found)) != (self.role, self.kind):
+            raise ValueError(f"{self.at} is the {found.role} {type_of(found)!r}, not the {self.role} {self.kind!r}")
+        return found
+
+
 class Catalogue:
-    """Components by role and type.
+    """Components by role and type: classes, or the places of classes; `more` are asked for what is not among them.
 
     Raises   ValueError: a role instead of a component, a type whose default is another, the same type twice in a role.
     """
 
-    def __init__(self, components: Iterable[type[Component]]) -> None:
-        self._roles: dict[str, dict[str, type[Component]]] = {}
+    def __init__(
+        self, components: Iterable[type[Component] | Place], more: Callable[[], Iterable[type[Component]]] | None = None
+    ) -> None:
+        self._roles: dict[str, dict[str, type[Component] | Place]] = {}
+        self._more = more
         for component in components:
-            if not is_concrete(component):
-                raise ValueError(f"{component.__name__} is a role: a component needs `type: Literal[...]`")
-            types = self._roles.setdefault(component.role, {})
-            name = type_of(component)
-            if types.setdefault(name, component) is not component:
-                raise ValueError(
-                    f"two components of role {component.role} have the type {name!r}: {types[name]}, {component}"
-                )
-        self._roles = {role: dict(sorted(types.items())) for role, types in sorted(self._roles.items())}
+            self._add(component)
+
+    def _add(self, component: type[Component] | Place) -> None:
+        if isinstance(component, Place):
+            role, name = component.role, component.kind
+        elif is_concrete(component):
+            role, name = component.role, type_of(component)
+        else:
+            raise ValueError(f"{component.__name__} is a role: a component needs `type: Literal[...]`")
+        types = self._roles.setdefault(role, {})
+        known = types.setdefault(name, component)
+        if known is not component:
+            raise ValueError(f"two components of role {role} have the type {name!r}: {known}, {component}")
+
+    def _all(self) -> dict[str, dict[str, type[Component] | Place]]:
+        """Every type by role, in alphabetical order."""
+        if self._more is not None:
+            for component in self._more():
+                self._add(component)
+            self._more = None
+        return {role: dict(sorted(types.items())) for role, types in sorted(self._roles.items())}
+
+    def _loaded(self, role: str, name: str) -> type[Component] | None:
+        found = self._roles.get(role, {}).get(name)
+        if isinstance(found, Place):
+            found = self._roles[role][name] = found.load()
+        return found
 
     def get(self, role: str | type[Component], name: object) -> type[Component] | None:
         """The component of this role and type, None where there is none; of a role class, only what derives from it."""
         base, key = (Component, role) if isinstance(role, str) else (role, role.role)
-        found = self._roles.get(key, {}).get(name) if isinstance(name, str) else None
+        if not isinstance(name, str):
+            return None
+        if name not in self._roles.get(key, {}):
+            self._all()
+        found = self._loaded(key, name)
         return found if found is not None and issubclass(found, base) else None
 
     def types(self, role: str | type[Component]) -> tuple[str, ...]:
         """The types of a role, in alphabetical order."""
         if isinstance(role, str):
-            return tuple(self._roles.get(role, {}))
-        return tuple(name for name, component in self._roles.get(role.role, {}).items() if issubclass(component, role))
+            return tuple(self._all().get(role, {}))
+        return tuple(name for name in self.types(role.role) if self.get(role, name))
 
     @property
     def roles(self) -> tuple[str, ...]:
-        return tuple(self._roles)
+        return tuple(self._all())
 
     def named(self, name: str) -> tuple[type[Component], ...]:
         """Every component of this type, whatever its role: `none` may be a halting policy and a position."""
-        return tuple(types[name] for types in self._roles.values() if name in types)
+        return tuple(found for role in self.roles if (found := self._loaded(role, name)))
 
     def __iter__(self) -> Iterator[type[Component]]:
-        return (component for types in self._roles.values() for component in types.values())
+        return (found for role, types in self._all().items() for name in types if (found := self._loaded(role, name)))
 
     def __len__(self) -> int:
-        return sum(map(len, self._roles.values()))
+        return sum(map(len, self._all().values()))
 
 
 def type_of(component: type[Component]) -> str:

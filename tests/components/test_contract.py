@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmspec.components import BUILT_IN, CATALOGUE
+from mmspec.components import CATALOGUE
 from mmspec.components.halting.confidence import Confidence
 from mmspec.components.pools import NoPool
 from mmspec.spec import Component, read
@@ -23,7 +23,7 @@ IMPOSSIBLE = {NoPool: "it is an error on tokens, which the diagnostics' tests sh
 
 
 @pytest.mark.parametrize(
-    "component", [c for c in BUILT_IN if c not in IMPOSSIBLE], ids=lambda c: f"{c.role}-{c.__name__}"
+    "component", [c for c in CATALOGUE if c not in IMPOSSIBLE], ids=lambda c: f"{c.role}-{c.__name__}"
 )
 def test_a_component_keeps_the_contract(component: type[Component]) -> None:
     fields = {"head": "label"} if component is Confidence else {}
