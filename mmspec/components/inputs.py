@@ -46,5 +46,5 @@ class Text(Input):
         shape = (symbol("B"), symbol(size))
         ids = g.input(name, shape, "i64", bound=self.vocab_size)
         given = g.input(f"{name}_mask", shape, "bool")
-        object.__setattr__(ids, "mask", g.emit("token_mask", ids, given, pad=self.pad).named(f"{name}_present"))
+        ids.mask = g.emit("token_mask", ids, given, pad=self.pad).named(f"{name}_present")
         return ids

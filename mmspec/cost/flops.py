@@ -10,24 +10,34 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mmspec.ir import PRIMITIVES, Dim, Graph, Op, Shape, Value, bind
+from mmspec.ir import PRIMITIVES, Dim, Graph, Op, Shape, Value, bind, product
+from mmspec.ir.graph import DTYPE_BYTES
 
 
 class Sizes:
-    """Shapes of values with the symbols bound that `sizes` names; the others stay symbols."""
+    """Shapes of values, and their bytes, with the symbols bound that `sizes` names; the others stay symbols.
+
+    A network has few shapes and many values of each: every shape is bound once.
+    """
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self.sizes = sizes
-        self._bound: dict[Dim, Dim] = {}
+        self._shapes: dict[Shape, Shape] = {}
+        self._elements: dict[Shape, int] = {}
 
     def __call__(self, value: Value) -> Shape:
-        return tuple([dim if isinstance(dim, int) else self._bind(dim) for dim in value.shape])
-
-    def _bind(self, dim: Dim) -> Dim:
-        bound = self._bound.get(dim)
+        bound = self._shapes.get(value.shape)
         if bound is None:
-            bound = self._bound[dim] = bind(dim, self.sizes)
+            bound = self._shapes[value.shape] = tuple(bind(dim, self.sizes) for dim in value.shape)
         return bound
+
+    def bytes(self, value: Value) -> int:
+        elements = self._elements.get(value.shape)
+        if elements is None:
+            number = product(self(value))
+            assert isinstance(number, int), f"{number} is not bound"
+            elements = self._elements[value.shape] = number
+        return elements * DTYPE_BYTES[value.dtype]
 
 
 @dataclass

@@ -11,12 +11,7 @@ import math
 from collections.abc import Iterable
 
 from mmspec.cost.flops import Sizes
-from mmspec.ir import PRIMITIVES, Dim, Graph, Op, Value, product
-from mmspec.ir.graph import DTYPE_BYTES
-
-
-def value_bytes(value: Value, sizes: Sizes) -> int:
-    return _integer(DTYPE_BYTES[value.dtype] * product(sizes(value)))
+from mmspec.ir import PRIMITIVES, Graph, Op, Value
 
 
 def peak_activations(graph: Graph, sizes: Sizes) -> int:
@@ -30,7 +25,7 @@ def peak_activations(graph: Graph, sizes: Sizes) -> int:
         peak = max(peak, now + _during(op, sizes, freed))
         for value in op.outputs:
             if owner.get(id(value)) == id(value) and id(value) in last:  # what nobody reads is gone at once
-                size[id(value)] = value_bytes(value, sizes)
+                size[id(value)] = sizes.bytes(value)
                 now += size[id(value)]
         now -= freed
     return peak
@@ -85,9 +80,10 @@ def _during(op: Op, sizes: Sizes, freed: int) -> int:
 def _experts(op: Op, sizes: Sizes) -> int:
     """Tokens gathered for the experts, their answers, and one expert at work on as many tokens as there are."""
     body, k = op.bodies[0], op.attributes["k"]
-    sent = value_bytes(body.inputs[0], sizes)
-    choices = _integer(sizes(body.inputs[0])[0])
-    held = value_bytes(op.inputs[1], sizes) + choices * (
+    sent = sizes.bytes(body.inputs[0])
+    choices = sizes(body.inputs[0])[0]
+    assert isinstance(choices, int)
+    held = sizes.bytes(op.inputs[1]) + choices * (
         4 + 8 + 8
     )  # probabilities; weights, experts and order of the choices
     at_work: int = -(-peak_activations(body, sizes) // k)
@@ -95,9 +91,4 @@ def _experts(op: Op, sizes: Sizes) -> int:
 
 
 def _bytes(values: Iterable[Value], sizes: Sizes) -> int:
-    return sum(value_bytes(value, sizes) for value in values)
-
-
-def _integer(dim: Dim) -> int:
-    assert isinstance(dim, int), f"{dim} is not bound"
-    return dim
+    return sum(sizes.bytes(value) for value in values)

@@ -46,7 +46,7 @@ class Parameter:
         return math.prod(self.shape)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class Value:
     """What flows along an edge: a tensor of `shape` and `dtype`, or a function (a graph that is handed over).
 
@@ -76,7 +76,7 @@ class Value:
 
     def named(self, name: str) -> Value:
         """The same value under a name that a reader of the printed program understands."""
-        object.__setattr__(self, "name", name)
+        self.name = name
         return self
 
     def _with(self, kind: str, other: Value | float) -> Value:

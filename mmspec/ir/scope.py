@@ -136,7 +136,7 @@ class Scope:
         joined = self.emit("concat", *streams, axis=1)
         if any(stream.mask is not None for stream in streams):
             masks = [stream.mask or self.emit("all_present", stream) for stream in streams]
-            object.__setattr__(joined, "mask", self.emit("concat", *masks, axis=1).named("mask"))
+            joined.mask = self.emit("concat", *masks, axis=1).named("mask")
         return joined
 
     def attention(self, name: str, x: Value, context: Value, heads: int, width: int | None = None) -> Value:
@@ -155,7 +155,7 @@ class Scope:
             )
             mask = () if context.mask is None else (context.mask,)
             mixed = g.emit("merge_heads", g.emit("attention", query, key, value, *mask))
-            object.__setattr__(mixed, "mask", x.mask)
+            mixed.mask = x.mask
             return g.linear("output", mixed, x.width)
 
         kind = ("Masked" if context.mask is not None else "") + ("SelfAttention" if x is context else "CrossAttention")
@@ -193,7 +193,7 @@ class Scope:
         for port, value in named.items():
             if value.mask is not None:
                 mask = inner._outer.get(id(value.mask)) or outer[f"{port}_mask"]
-                object.__setattr__(outer[port], "mask", mask)
+                outer[port].mask = mask
         self._append("call", name, inner.handed(graph), tuple(outer.values()), {}, bodies=(graph,))
         if inner.balance:
             self.balance.append(outer["balance"])
@@ -358,7 +358,7 @@ class Scope:
         handed = [self.receive(v, names[i] if i < len(names) else "") for i, v in enumerate(values)]
         for inner, outer in zip(handed, values, strict=True):
             if outer.mask is not None and inner.mask is None:
-                object.__setattr__(inner, "mask", self.receive(outer.mask, f"{inner.name}_mask"))
+                inner.mask = self.receive(outer.mask, f"{inner.name}_mask")
         return tuple(handed)
 
     def __contains__(self, value: Value) -> bool:

@@ -27,8 +27,14 @@ def _pruned(graph: Graph, outputs: Mapping[str, Value], keep: int = 0) -> Graph:
             ops.append(op)
     kept = {id(value) for value in graph.inputs[:keep]}
     whole = graph.whole  # what a user may pass stays part of the signature
-    inputs = tuple(value for value in graph.inputs if whole or id(value) in needed | kept)
+    inputs = tuple(value for value in graph.inputs if whole or id(value) in needed or id(value) in kept)
+    if len(inputs) == len(graph.inputs) and len(outputs) == len(graph.outputs) and _same(ops, graph.ops):
+        return graph
     return replace(graph, inputs=inputs, ops=tuple(reversed(ops)), outputs=dict(outputs))
+
+
+def _same(backwards: list[Op], ops: tuple[Op, ...]) -> bool:
+    return len(backwards) == len(ops) and all(a is b for a, b in zip(reversed(backwards), ops, strict=True))
 
 
 def _narrowed(op: Op, needed: set[int]) -> Op:
@@ -56,6 +62,8 @@ def _narrowed(op: Op, needed: set[int]) -> Op:
 
 def _with_body(op: Op, body: Graph, functions: int, outputs: tuple[Value, ...], attributes: Mapping[str, object]) -> Op:
     """`op` around a narrower body; its inputs are some functions, then one for each input of the old body."""
+    if body is op.bodies[0] and len(outputs) == len(op.outputs):
+        return op
     old = op.bodies[0].inputs
     remaining = {id(value) for value in body.inputs}
     handed = tuple(outer for inner, outer in zip(old, op.inputs[functions:], strict=True) if id(inner) in remaining)
