@@ -83,9 +83,7 @@ def _experts(op: Op, sizes: Sizes) -> int:
     sent = sizes.bytes(body.inputs[0])
     choices = sizes(body.inputs[0])[0]
     assert isinstance(choices, int)
-    held = sizes.bytes(op.inputs[1]) + choices * (
-        4 + 8 + 8
-    )  # probabilities; weights, experts and order of the choices
+    held = sizes.bytes(op.inputs[1]) + choices * (4 + 8 + 8)  # probabilities; weights, experts and order of the choices
     at_work: int = -(-peak_activations(body, sizes) // k)
     return held + max(2 * sent + at_work, 4 * sent + 8 * choices, 2 * sent + 3 * 8 * choices)
 

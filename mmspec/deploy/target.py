@@ -134,6 +134,6 @@ def read_target(text: str, origin: str = "<target>") -> Target:
 
 
 def _target(source: Source) -> Target:
-    target = read_document(source, Target, "the target")
+    target = read_document(source, Target, "the target").record
     target._file = source.name
     return target

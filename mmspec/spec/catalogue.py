@@ -10,7 +10,7 @@ from mmspec.spec.component import Component, is_concrete
 
 
 class Place(NamedTuple):
-    """A component that is imported when a spec first names it: `Place("fusion", "gated", "mmspec.components.fusion.gated:GatedFusion")`."""
+    """A component that is imported when a spec first names it: `Place("fusion", "gated", "my_package.fusion:GatedFusion")`."""
 
     role: str
     kind: str

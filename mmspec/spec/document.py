@@ -1,9 +1,10 @@
-"""Other files than specs, such as deployment targets: YAML into a strict record, every mistake at its place."""
+"""Other files than specs, such as studies and deployment targets: YAML into a strict record, every mistake at its place."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,8 +17,21 @@ from mmspec.spec.source import Source
 Record = TypeVar("Record", bound=BaseModel)
 
 
-def read_document(source: Source, owner: type[Record], name: str) -> Record:
-    """The record that a file means; `name` is what messages call it ("the target").
+@dataclass(frozen=True)
+class Document(Generic[Record]):
+    """A record, and the file that it was read from."""
+
+    record: Record
+    root: tree.Map
+    source: Source
+
+    def diagnostic(self, path: tree.Path, message: str, *notes: str, at_key: bool = False) -> Diagnostic:
+        """A mistake at a place of the file: `("limits", 0)`; at the nearest written place where that is not written."""
+        return _located(self.root, self.source, Complaint(path, message, notes, at_key))
+
+
+def read_document(source: Source, owner: type[Record], name: str) -> Document[Record]:
+    """What a file means; `name` is what messages call it ("the target").
 
     Raises   SpecError: everything that is wrong with the file, located.
     """
@@ -27,7 +41,7 @@ def read_document(source: Source, owner: type[Record], name: str) -> Record:
         raise SpecError([Diagnostic(f"{name} is a mapping", root.position, (f"it has: {keys}",), file=source.name)])
     data = _lists(tree.plain(root))
     try:
-        return owner.model_validate(data)
+        return Document(owner.model_validate(data), root, source)
     except ValidationError as error:
         found = complaints(error, owner, name, data)
         raise SpecError([_located(root, source, complaint) for complaint in found]) from None

@@ -11,7 +11,7 @@
 Reading one imports neither torch nor optuna.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,17 +23,19 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     PrivateAttr,
-    ValidationError,
     model_validator,
 )
 
 from mmspec import shipped
 from mmspec.spec import reader, tree
-from mmspec.spec.complaints import complaints
 from mmspec.spec.diagnostics import Diagnostic, SpecError
+from mmspec.spec.document import Document, read_document
+from mmspec.spec.source import Source
 from mmspec.study.limits import Limit, LimitError, canonical, parse_limit
 from mmspec.study.result import Objective
 from mmspec.training import Evaluation, Recipe
+
+UNNAMED = "<study>"
 
 
 class Budget(BaseModel):
@@ -78,8 +80,7 @@ class Study(BaseModel):
     )
     seed: NonNegativeInt = Field(0, description="of the proposals and, with the trial's number, of each training")
 
-    _file: str = PrivateAttr("<study>")
-    _tree: tree.Node | None = PrivateAttr(None)
+    _document: "Document[Study] | None" = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _has_aims(self) -> Self:
@@ -95,7 +96,7 @@ class Study(BaseModel):
     @property
     def path(self) -> Path:
         """The file it was read from."""
-        return Path(self._file)
+        return Path(self._document.source.name if self._document else UNNAMED)
 
     @property
     def title(self) -> str:
@@ -104,8 +105,7 @@ class Study(BaseModel):
     @property
     def text(self) -> str:
         """The file's own words; the data where it was not read from a file."""
-        place = self._tree.position if self._tree else None
-        return place.source.text if place else self.model_dump_json(indent=2, exclude_defaults=True)
+        return self._document.source.text if self._document else self.model_dump_json(indent=2, exclude_defaults=True)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -122,20 +122,14 @@ class Study(BaseModel):
     @property
     def space_as_written(self) -> tree.Map | dict[str, Any]:
         """The space with its places in the file, for messages."""
-        node = tree.child(self._tree, "space")
+        node = tree.child(self._document.root, "space") if self._document else None
         return node if isinstance(node, tree.Map) else self.space
 
     def diagnostic(self, path: tree.Path, message: str, *notes: str, at_key: bool = False) -> Diagnostic:
-        """A mistake at a place of the file: `("limits", 0)`; at the nearest written place where that is not written."""
-        node, key = self._tree, None
-        for step in path:
-            below = tree.child(node, step)
-            if below is None:
-                break
-            key, node = tree.key_position(node, step), below
-        if node is None:
-            return Diagnostic(message, notes=notes, file=self._file)
-        return Diagnostic(message, key if at_key and key else tree.best_position(node, key), notes, file=self._file)
+        """A mistake at a place of the file: `("limits", 0)`."""
+        if self._document is None:
+            return Diagnostic(message, notes=notes, file=UNNAMED)
+        return self._document.diagnostic(path, message, *notes, at_key=at_key)
 
 
 def load_study(path: str | Path) -> Study:
@@ -149,30 +143,15 @@ def load_study(path: str | Path) -> Study:
     return _study(reader.read_file(path))
 
 
-def read_study(text: str, origin: str = "<study>") -> Study:
+def read_study(text: str, origin: str = UNNAMED) -> Study:
     """The same from text."""
     return _study(reader.read_text(text, origin))
 
 
-def _study(source: Any) -> Study:
-    root = reader.read_tree(source)
-    if not isinstance(root, tree.Map):
-        raise SpecError(
-            [
-                Diagnostic(
-                    "a study is a mapping: base, maximize, minimize, recipe, budget", root.position, file=source.name
-                )
-            ]
-        )
-    data = _lists(tree.plain(root))
-    try:
-        study = Study.model_validate(data)
-    except ValidationError as error:
-        found = complaints(error, Study, "the study", data)
-        blank = Study.model_construct(**data)
-        blank._tree, blank._file = root, source.name
-        raise SpecError([blank.diagnostic(c.path, c.message, *c.notes, at_key=c.at_key) for c in found]) from None
-    study._tree, study._file = root, source.name
+def _study(source: Source) -> Study:
+    document = read_document(source, Study, "the study")
+    study = document.record
+    study._document = document
     if problems := list(_limit_problems(study)):
         raise SpecError(problems)
     return study
@@ -184,10 +163,3 @@ def _limit_problems(study: Study) -> Iterable[Diagnostic]:
             parse_limit(text)
         except LimitError as error:
             yield study.diagnostic(("limits", i), str(error), "for example: parameters.total <= 2M, flops <= 50 MFLOP")
-
-
-def _lists(data: Any) -> Any:
-    """Tuples, which the tree gives, as the lists that a strict model wants."""
-    if isinstance(data, Mapping):
-        return {key: _lists(value) for key, value in data.items()}
-    return [_lists(item) for item in data] if isinstance(data, tuple) else data

@@ -107,9 +107,10 @@ class Run:
                     progress(self.step, recipe.steps, loss, metrics)
                 if stop.requested:
                     raise Interrupted(f"stopped after step {self.step} of {recipe.steps}; {self._kept()}")
-        if self.best_weights:
+        if self.best is not None and self.best["step"] != self.step:
             self.module.load_state_dict(self.best_weights)
-        if self.best_weights or not self.validation:  # a run may be resumed after its last step
+            self.validation = {}
+        if not self.validation:  # of the weights in place; also where a run is resumed after its last step
             self.validation = evaluate(self.module, self.data, "validation", EVALUATION_BATCH)
 
     def save(self) -> None:

@@ -3,26 +3,13 @@
 from collections import namedtuple
 
 import pytest
+from small_spec import small_spec
 
 from mmspec.cli.entry import run
 
 Result = namedtuple("Result", "code out err")
 
-SMALL = """\
-name: small
-inputs:
-  image: {type: image, size: 16, channels: 1}
-  text: {type: text, vocab_size: 257, length: 32}
-encoders:
-  image: {type: vit, patch_size: 8, width: 16, depth: 1, heads: 2}
-  text: {type: text_transformer, width: 16, depth: 1, heads: 2}
-fusion:
-  joint: {type: cross_attention, from: [image, text], depth: 1, heads: 2}
-heads:
-  label: {type: classification, classes: 12}
-objectives:
-  - {type: cross_entropy, target: answer}
-"""
+SMALL = small_spec()
 
 
 @pytest.fixture

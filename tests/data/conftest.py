@@ -1,25 +1,12 @@
 """Specs for the data room's tests, read as a user's are."""
 
 import pytest
+from small_spec import small_spec
 
 from mmspec.components import CATALOGUE
 from mmspec.spec import read
 
-SPEC = """\
-name: small
-inputs:
-  image: {type: image, size: 16, channels: 1}
-  text: {type: text, vocab_size: 257, length: 32}
-encoders:
-  image: {type: vit, patch_size: 8, width: 16, depth: 1, heads: 2}
-  text: {type: text_transformer, width: 16, depth: 1, heads: 2}
-fusion:
-  joint: {type: gated, depth: 1, heads: 2}
-heads:
-  label: {type: classification, classes: 12}
-objectives:
-  - {type: cross_entropy, head: label, target: answer}
-"""
+SPEC = small_spec(fusion="{type: gated, depth: 1, heads: 2}")
 
 
 @pytest.fixture

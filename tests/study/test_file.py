@@ -51,7 +51,7 @@ def test_short_names_of_figures_are_long_ones():
         (GOOD.replace("<=", "<"), 5, 10, "did you mean '<='?"),
         (GOOD + "sampler: tpee\n", 8, 10, "did you mean 'tpe'?"),
         (GOOD + "name: ../../etc\n", 8, 7, "name"),
-        ("- a\n", 1, 1, "a study is a mapping"),
+        ("- a\n", 1, 1, "the study is a mapping"),
     ],
 )
 def test_a_mistake_is_located(changed, line, column, said):

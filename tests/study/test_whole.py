@@ -4,25 +4,13 @@ import json
 
 import pytest
 import torch
+from small_spec import small_spec
 
 import mmspec
 from mmspec.errors import UserError
 from mmspec.study import read_study, search
 
-BASE = """\
-inputs:
-  image: {type: image, size: 16, channels: 1}
-  text: {type: text, vocab_size: 257, length: 32}
-encoders:
-  image: {type: vit, patch_size: 8, width: 16, depth: 1, heads: 2}
-  text: {type: text_transformer, width: 16, depth: 1, heads: 2}
-fusion:
-  joint: {type: cross_attention, from: [image, text], depth: 1, heads: 2}
-heads:
-  label: {type: classification, classes: 12}
-objectives:
-  - {type: cross_entropy, head: label, target: answer}
-"""
+BASE = small_spec("base")
 STUDY = """\
 base: base.yaml
 space: {encoders.image.width: {choice: [8, 16, 32]}}

@@ -9,23 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where it is a program
+
+from small_spec import small_spec
+
 from mmspec.study import read_study, search
 
-BASE = """\
-name: tiny
-inputs:
-  image: {type: image, size: 8, channels: 1}
-  text: {type: text, vocab_size: 16, length: 4}
-encoders:
-  image: {type: vit, patch_size: 4, width: 16, depth: 1, heads: 2}
-  text: {type: text_transformer, width: 16, depth: 1, heads: 2}
-fusion:
-  joint: {type: cross_attention, from: [image, text], depth: 1, heads: 2}
-heads:
-  label: {type: classification, classes: 12}
-objectives:
-  - {type: cross_entropy, head: label, target: answer}
-"""
+BASE = small_spec("tiny", size=8, length=4, vocabulary=16)
 
 STUDY = """\
 base: tiny.yaml
