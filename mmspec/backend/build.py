@@ -11,12 +11,15 @@ from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
 from mmspec.backend.fx import graph_module
+from mmspec.backend.runtime import tables
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Init, parameter_count, parameters
+from mmspec.ir.graph import constants
 from mmspec.passes import lower, lower_objectives
 from mmspec.spec import ModelSpec
 
 FLOAT_BYTES = 4
+DTYPES = {"f32": torch.float32, "i64": torch.int64}
 
 
 def build(spec: ModelSpec, weights: str | Path | None = None) -> fx.GraphModule:
@@ -60,9 +63,15 @@ def build_graph(graph: Graph) -> fx.GraphModule:
         module = graph_module(graph)
     for placed in parameters(graph):
         owner, name = _owner(module, placed.path)
-        tensor = torch.empty(placed.parameter.shape)
+        tensor = torch.empty(placed.parameter.shape, dtype=DTYPES[placed.parameter.buffer or "f32"])
         initialise(tensor, placed.parameter.init)
-        setattr(owner, name, nn.Parameter(tensor, requires_grad=placed.parameter.trainable))
+        if placed.parameter.buffer:
+            owner.register_buffer(name, tensor)
+        else:
+            setattr(owner, name, nn.Parameter(tensor, requires_grad=placed.parameter.trainable))
+    for path, op in constants(graph):
+        owner, name = _owner(module, path)
+        owner._buffers[name] = getattr(tables, op.attributes["table"])(*op.attributes["arguments"])
     return module
 
 
@@ -77,7 +86,11 @@ class _Uninitialised(TorchFunctionMode):
 
 def initialise(tensor: torch.Tensor, init: Init) -> None:
     with torch.no_grad():
-        if init.kind == "normal":
+        if init.arguments:
+            tensor.copy_(getattr(tables, init.kind)(*init.arguments).view_as(tensor))
+        elif init.kind == "constant":
+            tensor.fill_(init.scale)
+        elif init.kind == "normal":
             tensor.normal_(std=init.scale)
         elif init.kind == "xavier_uniform":
             nn.init.xavier_uniform_(tensor, gain=init.scale)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import keyword
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.fx.proxy import GraphAppendingTracer
 
 from mmspec.backend import runtime
 from mmspec.ir import PRIMITIVES, Graph, Op
+from mmspec.ir.graph import copies
 
 
 class _Calls(fx.Tracer):
@@ -29,13 +30,26 @@ class ScopeModule(fx.GraphModule):
 
     def __reduce__(self) -> tuple[Any, ...]:
         restore, (body, imports) = super().__reduce__()
-        return restore, (body | {"_graphmodule_cls_name": type(self).__name__, "_tracer_cls": _Calls}, imports)
+        body = body | {"_graphmodule_cls_name": type(self).__name__, "_tracer_cls": _Calls}
+        return _restored, (restore, body, imports)
 
     def _deepcopy_init(self) -> Any:
-        def init(copy: fx.GraphModule, root: nn.Module, graph: fx.Graph) -> None:
+        def init(copy: ScopeModule, root: nn.Module, graph: fx.Graph) -> None:
             fx.GraphModule.__init__(copy, root, graph, class_name=type(self).__name__)
+            _forget(copy, self._non_persistent_buffers_set)
 
         return init
+
+
+def _restored(restore: Callable[..., fx.GraphModule], body: dict[str, Any], imports: str) -> fx.GraphModule:
+    module = restore(body, imports)
+    _forget(module, body["_non_persistent_buffers_set"])
+    return module
+
+
+def _forget(module: fx.GraphModule, constants: Iterable[str]) -> None:
+    """Leave these buffers out of the state dict: fx, which copies them, registers all as lasting."""
+    module._non_persistent_buffers_set |= set(constants)
 
 
 def graph_module(graph: Graph) -> fx.GraphModule:
@@ -68,6 +82,7 @@ def graph_module(graph: Graph) -> fx.GraphModule:
         nodes = tuple(proxy.node for proxy in outputs)
         fxg.output(nodes[0] if len(nodes) == 1 else nodes)
     module = ScopeModule(root, fxg, class_name=graph.name)
+    _forget(module, (op.name for op in graph.ops if op.kind == "constant"))
     for op in graph.ops:
         if op.kind == "repeat":  # fx keeps the blocks of a list and forgets that it was one
             setattr(module, op.name, getattr(root, op.name))
@@ -75,10 +90,15 @@ def graph_module(graph: Graph) -> fx.GraphModule:
 
 
 def _add_module(root: nn.Module, op: Op) -> None:
+    if op.kind == "constant":
+        root.register_buffer(op.name, torch.empty(0))  # filled in with the parameters
+        return
+    if "shares" in op.attributes:
+        return
     if op.kind in ("call", "define"):
         made: Any = graph_module(op.bodies[0])
     elif op.kind in ("repeat", "stages", "experts"):
-        made = container(torch.nn, runtime, op, [graph_module(op.bodies[0]) for _ in range(op.attributes["count"])])
+        made = container(torch.nn, runtime, op, [graph_module(body) for body in copies(op)])
     else:
         made = PRIMITIVES[op.kind].make(torch, op)
     if made is not None:
@@ -105,12 +125,12 @@ def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
 def _run(op: Op, inputs: list[fx.Proxy], space: _Recording, tracer: GraphAppendingTracer) -> Sequence[fx.Proxy]:
     if op.kind == "repeat":
         return _unrolled(op, inputs, tracer)
-    if op.kind in ("parameter", "define"):
+    if op.kind in ("parameter", "constant", "define"):
         module: Any = tracer.create_proxy("get_attr", op.name, (), {})
     else:
 
         def module(*args: Any, **kwargs: Any) -> fx.Proxy:
-            return tracer.create_proxy("call_module", op.name, args, kwargs)
+            return tracer.create_proxy("call_module", op.attributes.get("shares", op.name), args, kwargs)
 
     result = PRIMITIVES[op.kind].run(space, module, op, *inputs)
     return [result] if len(op.outputs) == 1 else _unpacked(result, len(op.outputs))
@@ -119,7 +139,7 @@ def _run(op: Op, inputs: list[fx.Proxy], space: _Recording, tracer: GraphAppendi
 def _unrolled(op: Op, inputs: list[fx.Proxy], tracer: GraphAppendingTracer) -> Sequence[fx.Proxy]:
     carried = op.attributes["carried"]
     loss: Any = None
-    for index in range(op.attributes["count"]):
+    for index in range(len(op.attributes["order"])):
         after = tracer.create_proxy("call_module", f"{op.name}.{index}", tuple(inputs), {})
         parts = [after] if len(op.outputs) == 1 else _unpacked(after, len(op.outputs))
         inputs[:carried] = parts[:carried]

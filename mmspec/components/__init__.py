@@ -35,10 +35,19 @@ BUILT_IN = {
         "none": "halting.never:Never",
         "confidence": "halting.confidence:Confidence",
     },
+    "attention": {
+        "full": "attention.dense:Full",
+        "causal": "attention.dense:Causal",
+    },
     "position": {
-        "learned": "positions:Learned",
-        "learned_2d": "positions:Learned2d",
-        "none": "positions:NoPosition",
+        "learned": "positions.absolute:Learned",
+        "learned_2d": "positions.absolute:Learned2d",
+        "sinusoidal": "positions.absolute:Sinusoidal",
+        "sinusoidal_2d": "positions.absolute:Sinusoidal2d",
+        "relative_bias": "positions.relative:RelativeBias",
+        "relative_buckets": "positions.relative:RelativeBuckets",
+        "rotary": "positions.relative:Rotary",
+        "none": "positions.absolute:NoPosition",
     },
     "pool": {
         "mean": "pools:MeanPool",

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from mmspec.ir import PRIMITIVES, Dim, Graph, Op, Shape, Value, bind, product
-from mmspec.ir.graph import DTYPE_BYTES
+from mmspec.ir.graph import DTYPE_BYTES, owned
 
 
 class Sizes:
@@ -80,8 +81,7 @@ def op_flops(op: Op, sizes: Sizes) -> Flops:
     if op.kind == "define":  # run by whom it is handed to
         return Flops()
     if op.kind == "repeat":
-        block = flops(op.bodies[0], sizes)
-        return Flops(block.own * op.attributes["count"], NO_HEADS)
+        return Flops(sum(count * flops(body, sizes).own for body, count in owned(op)), NO_HEADS)
     if op.kind == "experts":  # the body's shapes are those of all tokens sent to all experts
         return flops(op.bodies[0], sizes)
     if op.kind == "stages":
@@ -90,10 +90,10 @@ def op_flops(op: Op, sizes: Sizes) -> Flops:
 
 
 def _stages(op: Op, sizes: Sizes) -> Flops:
-    count = op.attributes["count"]
     head, *readout = (value.function for value in op.inputs if value.function is not None)
-    block = flops(op.bodies[0], sizes).own + sum(flops(graph, sizes).own for graph in readout)
-    asked = flops(head, sizes).own
+    read, asked = sum(flops(graph, sizes).own for graph in readout), flops(head, sizes).own
+    blocks = [flops(body, sizes).own + read for body in op.bodies]
+    spent = accumulate(blocks[index] for index in op.attributes["order"])
     name = op.inputs[0].name
-    exits = [Flops(index * block, Counter({name: index * asked})) for index in range(1, count + 1)]
-    return Flops(count * block, Counter({name: count * asked}), exits)
+    exits = [Flops(own, Counter({name: number * asked})) for number, own in enumerate(spent, 1)]
+    return Flops(exits[-1].own, exits[-1].heads, exits)

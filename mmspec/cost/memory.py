@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from mmspec.cost.flops import Sizes
 from mmspec.ir import PRIMITIVES, Graph, Op, Value
 
+WEIGHTS = ("parameter", "constant", "define")  # what they give is there all the time
+
 
 def peak_activations(graph: Graph, sizes: Sizes) -> int:
     """The largest sum of bytes that live at once inside `graph`, beside its inputs and weights."""
@@ -41,14 +43,14 @@ def _storages(graph: Graph) -> tuple[dict[int, int], dict[int, float]]:
             place = owner.get(id(value))
             if place is not None:
                 last[place] = index
-        if op.kind in ("parameter", "define"):
+        if op.kind in WEIGHTS:
             continue
-        if PRIMITIVES[op.kind].alias:
+        if PRIMITIVES[op.kind].is_view(op):
             place = owner.get(id(op.inputs[0]))
             if place is not None:
                 owner[id(op.outputs[0])] = place
         else:
-            for value in op.outputs:
+            for value in _made(op):
                 owner[id(value)] = id(value)
     for value in graph.outputs.values():
         place = owner.get(id(value))
@@ -57,24 +59,35 @@ def _storages(graph: Graph) -> tuple[dict[int, int], dict[int, float]]:
     return owner, last
 
 
+def _made(op: Op) -> tuple[Value, ...]:
+    """The outputs that take memory of their own: a scope may also give out a weight, such as a table that a head reads too."""
+    if op.kind != "call":
+        return op.outputs
+    body = op.bodies[0]
+    weights = {id(value) for inner in body.ops if inner.kind in WEIGHTS for value in inner.outputs}
+    weights |= {id(v) for inner in body.ops if inner.kind == "call" for v in set(inner.outputs) - set(_made(inner))}
+    pairs = zip(op.outputs, body.outputs.values(), strict=True)
+    return tuple(outer for outer, inner in pairs if id(inner) not in weights)
+
+
 def _during(op: Op, sizes: Sizes, freed: int) -> int:
     """Bytes beside what is alive already, at the operation's worst moment. `freed`: of inputs that nobody reads after it."""
-    made = _bytes(op.outputs, sizes)
-    if op.kind in ("parameter", "define"):
+    made = _bytes(_made(op), sizes)
+    if op.kind in WEIGHTS:
         return 0
     if op.kind == "call":
         return max(made, peak_activations(op.bodies[0], sizes))
     if op.kind in ("repeat", "stages"):
         carried = _bytes(op.outputs[: op.attributes["carried"]], sizes)
-        block = peak_activations(op.bodies[0], sizes)
+        block = max(peak_activations(body, sizes) for body in op.bodies)
         if op.kind == "stages":
             heads = [value.function for value in op.inputs if value.function is not None]
             block = max(block, carried + sum(peak_activations(graph, sizes) for graph in heads))
-        later = carried - min(freed, carried) if op.attributes["count"] > 1 else 0
+        later = carried - min(freed, carried) if len(op.attributes["order"]) > 1 else 0
         return max(made, block, later + block)
     if op.kind == "experts":
         return _experts(op, sizes)
-    return 0 if PRIMITIVES[op.kind].alias else made
+    return 0 if PRIMITIVES[op.kind].is_view(op) else made
 
 
 def _experts(op: Op, sizes: Sizes) -> int:

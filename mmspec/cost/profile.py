@@ -11,7 +11,7 @@ from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.memory import peak_activations
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
-from mmspec.ir.graph import copies, owned_bodies
+from mmspec.ir.graph import owned
 from mmspec.ir.primitives import shape_text
 from mmspec.passes import lower
 from mmspec.spec import ModelSpec
@@ -166,14 +166,11 @@ def _parameters(graph: Graph) -> tuple[int, int]:
     """All parameters, and those of the experts that a token does not meet."""
     total = idle = 0
     for op in graph.ops:
-        for parameter in op.parameters:
-            total += parameter.size
-        for body in owned_bodies(op):
+        total += sum(parameter.size for parameter in op.parameters if not parameter.buffer)
+        for body, count in owned(op):
             inner, unmet = _parameters(body)
-            total += copies(op) * inner
-            idle += (
-                (op.attributes["count"] - op.attributes["k"]) * inner if op.kind == "experts" else copies(op) * unmet
-            )
+            total += count * inner
+            idle += (count - op.attributes["k"]) * inner if op.kind == "experts" else count * unmet
     return total, idle
 
 

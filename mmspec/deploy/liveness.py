@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mmspec.ir import Graph, Op, Value
+from mmspec.ir.graph import copies
 
 Found = tuple[set[str], set[int]]  # paths of parameters; positions of inputs
 
@@ -32,12 +33,12 @@ def _live(graph: Graph, wanted: Iterable[Value], path: str) -> Found:
 def _through(op: Op, ports: set[int], path: str) -> Found:
     inner = f"{path}{op.name}."
     if op.kind == "call":
-        return _body(op, ports, inner)
+        return _body(op.bodies[0], ports, f"{path}{op.attributes.get('shares', op.name)}.")
     if op.kind == "define":
-        return _body(op, set(range(len(op.bodies[0].outputs))), inner)[0], set()
+        return _body(op.bodies[0], set(range(len(op.bodies[0].outputs))), inner)[0], set()
     if op.kind == "experts":
-        copies = (_body(op, {0}, f"{inner}{i}.")[0] for i in range(op.attributes["count"]))
-        return set().union(*copies), {0, 1}  # tokens and router logits; the mask serves the balance loss
+        experts = (_body(body, {0}, f"{inner}{i}.")[0] for i, body in enumerate(copies(op)))
+        return set().union(*experts), {0, 1}  # tokens and router logits; the mask serves the balance loss
     if op.kind in ("repeat", "stages"):
         return _stack(op, ports, inner)
     own = {path + op.name if op.kind == "parameter" else inner + parameter.name for parameter in op.parameters}
@@ -55,8 +56,8 @@ def _stack(op: Op, ports: set[int], path: str) -> Found:
     wanted = left | (asked if answers else set())
     parameters: set[str] = set()
     shared: set[int] = set()
-    for index in reversed(range(op.attributes["count"])):
-        found, inputs = _body(op, wanted, f"{path}{index}.")
+    for index, body in reversed(tuple(enumerate(copies(op)))):
+        found, inputs = _body(body, wanted, f"{path}{index}.")
         parameters |= found
         shared |= {i for i in inputs if i >= carried}
         wanted = {i for i in inputs if i < carried} | (left | asked if op.kind == "stages" else set())
@@ -65,6 +66,6 @@ def _stack(op: Op, ports: set[int], path: str) -> Found:
     return parameters, set(range(functions)) | {functions + i for i in wanted | shared}
 
 
-def _body(op: Op, ports: set[int], path: str) -> Found:
-    outputs = list(op.bodies[0].outputs.values())
-    return _live(op.bodies[0], [outputs[i] for i in ports], path)
+def _body(body: Graph, ports: set[int], path: str) -> Found:
+    outputs = list(body.outputs.values())
+    return _live(body, [outputs[i] for i in ports], path)

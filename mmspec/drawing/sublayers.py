@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from mmspec.ir import Graph, Op
 from mmspec.ir.dims import Dim
@@ -68,8 +69,11 @@ def parts(graph: Graph) -> tuple[Part, ...]:
 def _parts(op: Op, graph: Graph) -> Iterator[Part]:
     match op.kind:
         case "repeat" | "stages":
-            stack = Stack(op.attributes["count"], parts(op.bodies[0]), _exit(op))
-            yield from (stack,) if stack.count > 1 or stack.exit else stack.parts
+            for order in _runs(op.attributes["order"]):
+                stack = Stack(
+                    len(order), tuple(part for body in order[0] for part in parts(op.bodies[body])), _exit(op)
+                )
+                yield from (stack,) if stack.count > 1 or stack.exit else stack.parts
         case "experts":
             yield Chip("experts", f"{op.attributes['k']} of {op.attributes['count']}")
         case "call":
@@ -105,6 +109,16 @@ def _call(op: Op) -> Chip:
     if hidden is not None:
         return Chip(_words(op.name), f"{body.arguments['width']} → {hidden}")
     return Chip(_words(op.name), "")
+
+
+def _runs(order: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Blocks of several kinds as what repeats: (0, 1, 0, 1) is (0, 1) twice; what does not repeat comes kind by kind."""
+    for period in range(1, len(order) // 2 + 1):
+        if len(order) % period == 0 and order == order[:period] * (len(order) // period):
+            yield (order[:period],) * (len(order) // period)
+            return
+    for kind, run in groupby(order):
+        yield ((kind,),) * len(tuple(run))
 
 
 def _is_stream(op: Op) -> bool:

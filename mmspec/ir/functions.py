@@ -13,8 +13,30 @@ def tanh(x: Value) -> Value:
     return x.scope.emit("tanh", x)
 
 
-def gelu(x: Value) -> Value:
-    return x.scope.emit("gelu", x)
+def gelu(x: Value, tanh: bool = False) -> Value:
+    """Exact, or with the `tanh` approximation."""
+    return x.scope.emit("gelu", x, tanh=True) if tanh else x.scope.emit("gelu", x)
+
+
+def silu(x: Value) -> Value:
+    return x.scope.emit("silu", x)
+
+
+def relu(x: Value) -> Value:
+    return x.scope.emit("relu", x)
+
+
+def rearrange(x: Value, pattern: str, **sizes: int) -> Value:
+    """Axes split, moved and joined: rearrange(x, "b c h w -> b (h w) c")."""
+    return x.scope.emit("rearrange", x, pattern=pattern, sizes=tuple(sizes.items()))
+
+
+def part(x: Value, start: int, stop: int | None = None, axis: int = 1) -> Value:
+    """From `start` to before `stop` along an axis; of tokens by default, with their mask."""
+    taken = x.scope.emit("slice", x, axis=axis, start=start, stop=stop)
+    if axis == 1 and x.mask is not None:
+        taken.mask = x.scope.emit("slice", x.mask, axis=1, start=start, stop=stop)
+    return taken
 
 
 def softmax(x: Value, axis: int = -1, mask: Value | None = None) -> Value:

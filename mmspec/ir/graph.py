@@ -23,12 +23,16 @@ DTYPE_BYTES = {"f32": 4, "i64": 8, "bool": 1, "function": 0}
 
 @dataclass(frozen=True)
 class Init:
-    """How a parameter starts: `zeros`, `ones`, `normal` (scale: standard deviation), `xavier_uniform` (scale: gain)."""
+    """How a parameter starts: `zeros`, `ones`, `constant` (scale: the value), `normal` (scale: standard deviation),
+    `xavier_uniform` (scale: gain), or the name of a table of `backend.runtime.tables` and its arguments."""
 
     kind: str
     scale: float = 1.0
+    arguments: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
+        if self.arguments:
+            return f"{self.kind}({', '.join(map(str, self.arguments))})"
         return self.kind if self.kind in ("zeros", "ones") else f"{self.kind}({self.scale:g})"
 
 
@@ -40,6 +44,7 @@ class Parameter:
     shape: tuple[int, ...]
     init: Init
     trainable: bool = True
+    buffer: str = ""  # its dtype, where it is kept with the weights and not trained: statistics of a batch norm
 
     @property
     def size(self) -> int:
@@ -146,14 +151,22 @@ class Placed:
     parameter: Parameter
 
 
-def copies(op: Op) -> int:
-    """How many modules stand for the operation's (last) body."""
-    return int(op.attributes["count"]) if op.kind in ("repeat", "stages", "experts") else 1
+def copies(op: Op) -> tuple[Graph, ...]:
+    """The graph of each module that belongs to the operation: of each block of a stack, of each expert."""
+    if op.kind in ("repeat", "stages"):
+        return tuple(op.bodies[index] for index in op.attributes["order"])
+    if op.kind == "experts":
+        return op.bodies * int(op.attributes["count"])
+    return () if "shares" in op.attributes else op.bodies
 
 
-def owned_bodies(op: Op) -> tuple[Graph, ...]:
-    """The graphs whose parameters belong to this operation; a stage stack only borrows its head."""
-    return op.bodies[:1]
+def owned(op: Op) -> tuple[tuple[Graph, int], ...]:
+    """The operation's graphs, each once, with how many of its modules they are."""
+    if op.kind in ("repeat", "stages"):
+        return tuple((body, op.attributes["order"].count(index)) for index, body in enumerate(op.bodies))
+    if op.kind == "experts":
+        return ((op.bodies[0], int(op.attributes["count"])),)
+    return () if "shares" in op.attributes else tuple((body, 1) for body in op.bodies)
 
 
 def parameters(graph: Graph, path: str = "") -> Iterator[Placed]:
@@ -163,17 +176,25 @@ def parameters(graph: Graph, path: str = "") -> Iterator[Placed]:
             # a bare parameter is an attribute of its scope; others belong to the operation's own module
             name = op.name if op.kind == "parameter" else f"{op.name}.{parameter.name}"
             yield Placed(path + name, parameter)
-        for body in owned_bodies(op):
-            if op.kind in ("call", "define"):
-                yield from parameters(body, f"{path}{op.name}.")
-            else:
-                for index in range(copies(op)):
-                    yield from parameters(body, f"{path}{op.name}.{index}.")
+        for index, body in enumerate(copies(op)):
+            place = f"{op.name}." if op.kind in ("call", "define") else f"{op.name}.{index}."
+            yield from parameters(body, path + place)
+
+
+def constants(graph: Graph, path: str = "") -> Iterator[tuple[str, Op]]:
+    """Every `constant` operation by its path in the module built from `graph`."""
+    for op in graph.ops:
+        if op.kind == "constant":
+            yield path + op.name, op
+        for index, body in enumerate(copies(op)):
+            place = f"{op.name}." if op.kind in ("call", "define") else f"{op.name}.{index}."
+            yield from constants(body, path + place)
 
 
 def parameter_count(graph: Graph) -> int:
     """Parameters of the module built from `graph`; a block of a stack is counted once and multiplied."""
     return sum(
-        sum(p.size for p in op.parameters) + copies(op) * sum(parameter_count(body) for body in owned_bodies(op))
+        sum(p.size for p in op.parameters if not p.buffer)
+        + sum(count * parameter_count(body) for body, count in owned(op))
         for op in graph.ops
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mmspec.ir.graph import Graph, Init, Op, Value
+from mmspec.ir.graph import Graph, Init, Op, Value, copies
 from mmspec.ir.primitives import shape_text
 
-ASIDE = {"type", "carried", "head_inputs", "readout"}  # attributes that the rest of the line says already
+ASIDE = {"type", "carried", "head_inputs", "readout", "order"}  # attributes that the rest of the line says already
 
 
 def text(graph: Graph, nested: bool = False) -> str:
@@ -35,14 +35,18 @@ def line(op: Op, names: Mapping[int, str]) -> str:
         outputs = ", ".join(f"{names[id(value)]}: {type_text(value)}" for value in op.outputs)
     inputs = ", ".join(names[id(value)] for value in op.inputs)
     arguments: dict[str, Any] = {
-        key: value for key, value in op.attributes.items() if value is not False and key not in ASIDE
+        key: value
+        for key, value in op.attributes.items()
+        if value is not False and value is not None and key not in ASIDE
     }
     kind = op.kind
     if op.kind in ("call", "define"):
         arguments = {key: value for key, value in op.bodies[0].arguments.items() if key != "type"}
         kind = op.bodies[0].arguments.get("type", op.bodies[0].name)
     elif op.bodies:
-        kind = f"{op.kind} {op.bodies[0].name}"
+        kind = f"{op.kind} {' and '.join(body.name for body in op.bodies)}"
+    if len(op.bodies) > 1:
+        arguments["order"] = op.attributes["order"]
     said = ", ".join(f"{key}: {_plain(value)}" for key, value in arguments.items())
     module = f"{op.name}: " if op.name and op.name != op.outputs[0].name else ""
     applied = "" if op.kind == "define" else f"({inputs})"
@@ -75,10 +79,13 @@ def find(graph: Graph, path: str) -> Graph | None:
     name, _, rest = path.partition(".")
     for op in graph.ops:
         if op.bodies and op.name == name:
+            body = op.bodies[0]
             if op.kind in ("repeat", "stages", "experts"):
                 first, _, further = rest.partition(".")
+                if first.isdigit() and int(first) < len(copies(op)):
+                    body = copies(op)[int(first)]
                 rest = further if first.isdigit() or first == "*" else rest
-            return find(op.bodies[0], rest) if rest else op.bodies[0]
+            return find(body, rest) if rest else body
     return None
 
 

@@ -10,7 +10,7 @@ hand values in, with their masks. What a nested scope does not use is not handed
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from mmspec.ir.dims import Dim, Shape, bind, product
@@ -80,7 +80,7 @@ class Scope:
         mask = primitive.mask(*inputs, **attributes)
         parameters = primitive.parameters(*inputs, **attributes)
         if not self.trainable:
-            parameters = tuple(Parameter(p.name, p.shape, p.init, False) for p in parameters)
+            parameters = tuple(replace(p, trainable=False) for p in parameters)
         value = Value(name or kind, shape, dtype, self, mask)
         self._append(kind, name, inputs, (value,), attributes, parameters)
         return value
@@ -116,17 +116,46 @@ class Scope:
     def linear(self, name: str, x: Value, width: int, bias: bool = True, init: Init = XAVIER) -> Value:
         return self.emit("linear", x, name=name, width=width, bias=bias, init=init)
 
-    def convolution(self, name: str, x: Value, width: int, kernel: int, stride: int, init: Init = XAVIER) -> Value:
-        return self.emit("convolution", x, name=name, width=width, kernel=kernel, stride=stride, init=init)
+    def convolution(
+        self,
+        name: str,
+        x: Value,
+        width: int,
+        kernel: int | tuple[int, ...],
+        stride: int | tuple[int, ...] = 1,
+        padding: int | tuple[int, ...] = 0,
+        groups: int = 1,
+        bias: bool = True,
+        init: Init = XAVIER,
+    ) -> Value:
+        """Over all axes after the channels; a number means the same along each.   [B, C, S, ...] -> [B, width, S', ...]"""
+        axes = len(x.shape) - 2
+        sizes = {
+            key: (size,) * axes if isinstance(size, int) else size
+            for key, size in (("kernel", kernel), ("stride", stride), ("padding", padding))
+        }
+        return self.emit("convolution", x, name=name, width=width, **sizes, groups=groups, bias=bias, init=init)
 
     def embedding(self, name: str, ids: Value, rows: int, width: int, init: Init = SMALL) -> Value:
-        return self.emit("embedding", ids, name=name, rows=rows, width=width, init=init)
+        """A trained vector for each id.   i64[B, N] -> [B, N, width]"""
+        return self.emit("lookup", ids, self.parameter(name, rows, width, init=init))
 
-    def norm(self, name: str, x: Value, eps: float = 1e-5) -> Value:
-        return self.emit("layer_norm", x, name=name, eps=eps)
+    def norm(self, name: str, x: Value, eps: float = 1e-5, kind: str = "layer") -> Value:
+        """`layer` or `rms` norm over channels."""
+        return self.emit(f"{kind}_norm", x, name=name, eps=eps)
 
-    def parameter(self, name: str, *shape: int, init: Init = SMALL) -> Value:
-        return self.emit("parameter", name=name, shape=shape, init=init)
+    def parameter(self, name: str, *shape: int, init: Init = SMALL, trainable: bool = True) -> Value:
+        """A bare tensor with a name; one that is not trainable is still kept with the weights."""
+        unusual = {} if trainable else {"trainable": False}
+        return self.emit("parameter", name=name, shape=shape, init=init, **unusual)
+
+    def constant(self, name: str, table: str, *arguments: Any, shape: Shape, dtype: str = "f32") -> Value:
+        """What `table` (a function of backend.runtime.tables) gives for these numbers; not kept with the weights."""
+        unusual = {} if dtype == "f32" else {"dtype": dtype}
+        return self.emit("constant", name=name, table=table, arguments=arguments, shape=shape, **unusual)
+
+    def drop_path(self, name: str, x: Value, p: float) -> Value:
+        return self.emit("drop_path", x, name=name, p=p) if p else x
 
     def dropout(self, name: str, x: Value, p: float) -> Value:
         return self.emit("dropout", x, name=name, p=p) if p else x
@@ -139,30 +168,38 @@ class Scope:
             joined.mask = self.emit("concat", *masks, axis=1).named("mask")
         return joined
 
-    def attention(self, name: str, x: Value, context: Value, heads: int, width: int | None = None) -> Value:
-        """Multi-head attention from x to context: projections, scaled dot product, output projection.
-        [B, N, D], [B, M, E] -> [B, N, D].   Raises ShapeError: heads do not divide the width."""
-        width = width or x.width
-        if width % heads:
-            raise ShapeError(
-                f"{heads} heads do not divide the width {width}", "heads", hint=divisors_near(width, heads)
-            )
+    def prepend(self, name: str, count: int, x: Value) -> Value:
+        """`count` trained tokens in front of every sample's.   [B, N, D] -> [B, count + N, D]"""
+        joined = self.emit("prepend", self.parameter(name, count, x.width), x)
+        if x.mask is not None:
+            front = self.emit("slice", self.emit("all_present", joined), axis=1, start=0, stop=count)
+            joined.mask = self.emit("concat", front, x.mask, axis=1)
+        return joined
 
-        def attend(g: Scope, x: Value, context: Value) -> Value:
-            query, key, value = (
-                g.emit("split_heads", g.linear(name, source, width), heads=heads).named(name)
-                for name, source in (("query", x), ("key", context), ("value", context))
-            )
-            mask = () if context.mask is None else (context.mask,)
-            mixed = g.emit("merge_heads", g.emit("attention", query, key, value, *mask))
-            mixed.mask = x.mask
-            return g.linear("output", mixed, x.width)
+    def split(self, x: Value, heads: int) -> Value:
+        """[B, N, heads * d] -> [B, heads, N, d]"""
+        return self.emit("split_heads", x, heads=heads)
 
-        kind = ("Masked" if context.mask is not None else "") + ("SelfAttention" if x is context else "CrossAttention")
-        arguments = {"width": x.width, "context_width": context.width, "heads": heads, "inner_width": width}
-        result = self.call(name, kind, attend, x, context, arguments=arguments, doc=f"{heads} heads.")
-        assert isinstance(result, Value)
-        return result
+    def scores(
+        self,
+        query: Value,
+        key: Value,
+        value: Value,
+        mask: Value | None = None,
+        bias: Value | None = None,
+        causal: bool = False,
+        scale: float | None = None,
+    ) -> Value:
+        """softmax(q k^T scale + bias) v over heads (see the primitive `attention`).
+        [B, h, N, d], [B, g, M, d], [B, g, M, e], mask bool[B, M], bias [h, N, M] -> [B, h, N, e]"""
+        given = [value for value in (mask, bias) if value is not None]
+        said: dict[str, Any] = {
+            "masked": mask is not None,
+            "biased": bias is not None,
+            "causal": causal,
+            "scale": scale,
+        }
+        return self.emit("attention", query, key, value, *given, **said)
 
     # nested scopes --------------------------------------------------------------------------------------------------
 
@@ -227,7 +264,7 @@ class Scope:
         self,
         name: str,
         depth: int,
-        body: Body,
+        body: Body | Sequence[Body],
         carried: Value | tuple[Value, ...],
         *shared: Value,
         class_name: str,
@@ -237,11 +274,47 @@ class Scope:
     ) -> Any:
         """`depth` blocks in a row. `body(g, carried, *shared)` is emitted once; it returns the carried value(s) for the next.
 
-        With a halting policy a sample may stop after any block: the policy's head is applied there, to the carried value
-        or, where several are carried, to `readout(g, *carried)`.   Raises ShapeError.
+        Blocks of several kinds are a sequence of `depth` bodies, each kind emitted once. With a halting policy a sample may
+        stop after any block: the policy's head is applied there, to the carried value or, where several are carried, to
+        `readout(g, *carried)`.   Raises ShapeError.
         """
+        bodies = list(dict.fromkeys([body] if callable(body) else body))
+        order = (0,) * depth if callable(body) else tuple(map(bodies.index, body))
+        assert len(order) == depth
         streams = (carried,) if isinstance(carried, Value) else carried
-        inner = Scope(class_name, self, path=f"{self.path}{name}.*.")
+        blocks = [self._block(f"{name}.*.", each, carried, shared, class_name) for each in bodies]
+        first, balance = blocks[0].scope, any(block.scope.balance for block in blocks)
+        passed_on = [Value(value.name, value.shape, value.dtype, self, value.mask) for value in streams]
+        loss = [Value("balance", (), "f32", self)] if balance else []
+        attributes: dict[str, Any] = {"count": depth, "order": order, "carried": len(streams), "balance": balance}
+        head, read, seen = self._exit(halting, streams, readout, first) if halting is not None else (None, (), [])
+        # what any block reads is handed to all of them, in one order
+        wanted = dict.fromkeys((*streams, *(value for block in blocks for value in block.used())))
+        wanted |= dict.fromkeys(first._outer[id(value)] for value in seen)
+        graphs = tuple(block.close(tuple(wanted), balance, doc) for block in blocks)
+        if halting is None:
+            self._append("repeat", name, tuple(wanted), (*passed_on, *loss), attributes, bodies=graphs)
+        else:
+            assert head is not None and head.function is not None
+            logits = next(iter(head.function.outputs.values()))
+            found = {
+                halting.head: Value(halting.head, logits.shape, logits.dtype, self),
+                f"{halting.head}.exit": Value("exit", (logits.shape[0],), "i64", self),
+                f"{halting.head}.exits": Value("exits", (depth, *logits.shape), logits.dtype, self),
+            }
+            self.exits |= found
+            attributes |= halting.attributes()
+            attributes |= {"head_inputs": tuple(map(graphs[0].inputs.index, seen)), "readout": bool(read)}
+            outputs = (*passed_on, *found.values(), *loss)
+            self._append("stages", name, (head, *read, *wanted), outputs, attributes, bodies=graphs)
+        self.balance += loss
+        return passed_on[0] if isinstance(carried, Value) else tuple(passed_on)
+
+    def _block(
+        self, path: str, body: Body, carried: Value | tuple[Value, ...], shared: tuple[Value, ...], class_name: str
+    ) -> _Block:
+        inner = Scope(class_name, self, path=f"{self.path}{path}")
+        streams = (carried,) if isinstance(carried, Value) else carried
         handed = inner.receive_all(body, (*streams, *shared), 0 if isinstance(carried, Value) else len(streams))
         if isinstance(carried, Value):
             returned = body(inner, *handed)
@@ -251,34 +324,8 @@ class Scope:
         for before, after in zip(streams, results, strict=True):
             if before.shape != after.shape:
                 raise ShapeError(f"a block turns {shape_text(before.shape)} into {shape_text(after.shape)}")
-        outputs = {value.name: result for value, result in zip(handed, results, strict=False)}
-        if inner.balance:
-            outputs["balance"] = inner.total_balance()
         assert not inner.exits, "a halting stack inside a repeated block"
-
-        passed_on = [Value(value.name, value.shape, value.dtype, self, value.mask) for value in streams]
-        loss = [Value("balance", (), "f32", self)] if inner.balance else []
-        attributes: dict[str, Any] = {"count": depth, "carried": len(streams), "balance": bool(loss)}
-        if halting is None:
-            graph = inner.close(outputs, doc, None, keep=handed[: len(streams)])
-            self._append("repeat", name, inner.handed(graph), (*passed_on, *loss), attributes, bodies=(graph,))
-        else:
-            head, read, seen = self._exit(halting, streams, readout, inner)
-            graph = inner.close(outputs, doc, None, keep=(*handed[: len(streams)], *seen))
-            logits = next(iter(head.function.outputs.values()))  # type: ignore[union-attr]
-            batch = logits.shape[0]
-            found = {
-                halting.head: Value(halting.head, logits.shape, logits.dtype, self),
-                f"{halting.head}.exit": Value("exit", (batch,), "i64", self),
-                f"{halting.head}.exits": Value("exits", (depth, *logits.shape), logits.dtype, self),
-            }
-            self.exits |= found
-            attributes |= halting.attributes()
-            attributes |= {"head_inputs": tuple(map(graph.inputs.index, seen)), "readout": bool(read)}
-            handed_in = (head, *read, *inner.handed(graph))
-            self._append("stages", name, handed_in, (*passed_on, *found.values(), *loss), attributes, bodies=(graph,))
-        self.balance += loss
-        return passed_on[0] if isinstance(carried, Value) else tuple(passed_on)
+        return _Block(inner, {value.name: result for value, result in zip(handed, results, strict=False)})
 
     def _exit(
         self, halting: Halting, streams: tuple[Value, ...], readout: Body | None, inner: Scope
@@ -383,6 +430,29 @@ class Scope:
         used |= {id(value) for value in outputs.values()} | {id(value) for value in keep}
         inputs = tuple(value for value in self.inputs if id(value) in used)
         return Graph(self.name, inputs, tuple(self.ops), outputs, doc, arguments=arguments or {})
+
+
+@dataclass
+class _Block:
+    """One kind of a stack's blocks, before it is known what the others are handed."""
+
+    scope: Scope
+    outputs: dict[str, Value]
+
+    def used(self) -> tuple[Value, ...]:
+        """The outer values that it reads."""
+        read = {id(value) for op in self.scope.ops for value in op.inputs}
+        read |= {id(value) for value in self.outputs.values()}
+        return tuple(self.scope._outer[id(value)] for value in self.scope.inputs if id(value) in read)
+
+    def close(self, handed: tuple[Value, ...], balance: bool, doc: str) -> Graph:
+        if balance:
+            total = (
+                self.scope.total_balance() if self.scope.balance else self.scope.emit("zero", *self.scope.inputs[:1])
+            )
+            self.outputs["balance"] = total.named("balance")
+        self.scope.inputs = [self.scope.receive(value) for value in handed]
+        return self.scope.close(self.outputs, doc, None, keep=self.scope.inputs)
 
 
 def _named(name: str, results: Results) -> dict[str, Value]:

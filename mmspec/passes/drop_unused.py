@@ -47,24 +47,34 @@ def _narrowed(op: Op, needed: set[int]) -> Op:
             if id(outer) in needed
         }
         outputs = tuple(outer for outer in op.outputs if id(outer) in needed)
-        return _with_body(op, _pruned(body, wanted), 0, outputs, op.attributes)
+        return _with_bodies(op, (_pruned(body, wanted),), 0, outputs, op.attributes)
     if op.kind in ("repeat", "stages"):
-        body, carried = op.bodies[0], op.attributes["carried"]
-        outputs, attributes, wanted = op.outputs, op.attributes, dict(body.outputs)
-        if op.attributes["balance"] and id(op.outputs[-1]) not in needed:
-            outputs, attributes = op.outputs[:-1], {**op.attributes, "balance": False}
-            wanted.pop("balance")
-        functions = len(op.inputs) - len(body.inputs)
-        keep = len(body.inputs) if op.kind == "stages" else carried  # a head may look at what the block does not
-        return _with_body(op, _pruned(body, wanted, keep), functions, outputs, attributes)
+        return _narrowed_stack(op, needed)
     return op
 
 
-def _with_body(op: Op, body: Graph, functions: int, outputs: tuple[Value, ...], attributes: Mapping[str, object]) -> Op:
-    """`op` around a narrower body; its inputs are some functions, then one for each input of the old body."""
-    if body is op.bodies[0] and len(outputs) == len(op.outputs):
+def _narrowed_stack(op: Op, needed: set[int]) -> Op:
+    outputs, attributes = op.outputs, op.attributes
+    balance = attributes["balance"] and id(op.outputs[-1]) in needed
+    if attributes["balance"] and not balance:
+        outputs, attributes = op.outputs[:-1], {**op.attributes, "balance": False}
+    handed = len(op.bodies[0].inputs)
+    # a head may look at what the block does not; blocks of several kinds take the same values
+    keep = handed if op.kind == "stages" or len(op.bodies) > 1 else attributes["carried"]
+    pruned = []
+    for body in op.bodies:
+        wanted = {port: value for port, value in body.outputs.items() if balance or port != "balance"}
+        pruned.append(_pruned(body, wanted, keep))
+    return _with_bodies(op, tuple(pruned), len(op.inputs) - handed, outputs, attributes)
+
+
+def _with_bodies(
+    op: Op, bodies: tuple[Graph, ...], functions: int, outputs: tuple[Value, ...], attributes: Mapping[str, object]
+) -> Op:
+    """`op` around narrower bodies; its inputs are some functions, then one for each input of an old body."""
+    if len(outputs) == len(op.outputs) and all(new is old for new, old in zip(bodies, op.bodies, strict=True)):
         return op
     old = op.bodies[0].inputs
-    remaining = {id(value) for value in body.inputs}
+    remaining = {id(value) for value in bodies[0].inputs}
     handed = tuple(outer for inner, outer in zip(old, op.inputs[functions:], strict=True) if id(inner) in remaining)
-    return replace(op, inputs=(*op.inputs[:functions], *handed), outputs=outputs, attributes=attributes, bodies=(body,))
+    return replace(op, inputs=(*op.inputs[:functions], *handed), outputs=outputs, attributes=attributes, bodies=bodies)

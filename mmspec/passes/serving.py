@@ -23,7 +23,7 @@ def drop_dropout(graph: Graph) -> Graph:
 
     for op in graph.ops:
         inputs = tuple(map(current, op.inputs))
-        if op.kind == "dropout":
+        if op.kind in ("dropout", "drop_path"):
             instead[id(op.outputs[0])] = inputs[0]
         else:
             ops.append(replace(op, inputs=inputs, bodies=tuple(map(drop_dropout, op.bodies))))

@@ -22,7 +22,7 @@ def changed_embedding(file):
         table[:4] *= 2
         return table
 
-    return changed(file, "text.embedding.weight", double)
+    return changed(file, "text.embedding", double)
 
 
 def dropped_expert(file):

@@ -45,9 +45,9 @@ def test_a_scope_prints_its_operations_and_a_module_path_finds_it():
     assert block is not None
     assert str(block) == dedent("""\
         graph GatedBlock(x: f32[B, 4, 8], context: f32[B, N, 8], context_mask: bool[B, N])
-          own: f32[B, 4, 8] = self_attention: SelfAttention(x) {width: 8, context_width: 8, heads: 2, inner_width: 8}
+          own: f32[B, 4, 8] = self_attention: SelfAttention(x) {width: 8, context_width: 8, heads: 2}
           other: f32[B, 4, 8] = cross_attention: MaskedCrossAttention(x, context, context_mask) \
-{width: 8, context_width: 8, heads: 2, inner_width: 8}
+{width: 8, context_width: 8, heads: 2}
           concat: f32[B, 4, 16] = concat(own, other) {axis: -1}
           gate: f32[B, 4, 8] = linear(concat) {width: 8, bias: True, init: xavier_uniform(1)}
           gate_2: f32[B, 4, 8] = sigmoid(gate)

@@ -168,7 +168,7 @@ def text_transformer(
     position: str = "learned",
     mix: Mix = feed_forward,
 ) -> Tensor:
-    x = w["embedding.weight"][ids]
+    x = w["embedding"][ids]
     if position == "learned":
         x = x + w["position"][: ids.shape[1]]
     return pre_norm_blocks(w, x, present, heads, eps, mix)

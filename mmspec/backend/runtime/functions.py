@@ -10,15 +10,67 @@ def token_mask(ids: Tensor, given: Tensor | None, pad: int) -> Tensor:
     return ids.ne(pad) if given is None else given
 
 
-def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Attention to the keys that are present; zeros where none is.   [B, h, N, d] x 3, bool[B, M] -> [B, h, N, d]"""
-    mask = mask[:, None, None, :]
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    """softmax(q k^T * scale + bias) v over the keys that are present and, where causal, not later; zeros where none is.
+
+    Shapes   [B, h, N, d], [B, g, M, d], [B, g, M, e], mask bool[B, M], bias [h, N, M] or [W, h, N, M] -> [B, h, N, e]
+    """
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    if bias is not None and bias.dim() == 4:  # windows of all samples lie in the batch, sample by sample
+        bias = bias.repeat(query.shape[0] // bias.shape[0], 1, 1, 1)
+    allowed = None if mask is None else mask[:, None, None, :]
+    if causal and not (allowed is None and bias is None and not torch.compiler.is_exporting()):
+        places = torch.arange(key.shape[2], device=key.device)
+        past = places <= places[: query.shape[2], None]
+        allowed = past if allowed is None else allowed & past
     if not torch.compiler.is_exporting():
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        if bias is not None:
+            bias = bias if bias.dim() == 4 else bias[None]
+            allowed = bias if allowed is None else bias.masked_fill(~allowed, float("-inf"))
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=allowed, is_causal=causal and allowed is None, scale=scale
+        )
     # other runtimes turn a row without keys into a uniform average; written out, it is zeros everywhere
-    scores: Tensor = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
-    weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)
-    return torch.matmul(weights * mask.any(dim=-1, keepdim=True), value)
+    scores: Tensor = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if bias is not None:
+        scores = scores + bias
+    if allowed is None:
+        return torch.matmul(scores.softmax(dim=-1), value)
+    weights = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(dim=-1)
+    return torch.matmul(weights * allowed.any(dim=-1, keepdim=True), value)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False, first: int = 0) -> Tensor:
+    """Each pair of channels turned by its place's angle.   [B, h, N, d], [N, d / 2], [N, d / 2] -> [B, h, N, d]"""
+    if first:
+        return torch.cat([x[:, :, :first], rotate(x[:, :, first:], cos, sin, interleaved)], dim=2)
+    if interleaved:
+        a, b = x[..., ::2], x[..., 1::2]
+        return torch.stack([a * cos - b * sin, b * cos + a * sin], dim=-1).flatten(-2)
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+
+def relative_bias(table: Tensor, index: Tensor) -> Tensor:
+    """The table's entry for each pair of tokens.   [R, h], i64[N, M] -> [h, N, M]"""
+    return F.embedding(index, table).permute(2, 0, 1)
+
+
+def distance_bias(table: Tensor, buckets: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
+    """The entry of the bucket of each distance, key minus query.   [R, h], i64[2 L - 1], [B, N, D], [B, M, D] -> [h, N, M]"""
+    middle = buckets.shape[0] // 2
+    at = torch.arange(keys.shape[1], device=keys.device) - torch.arange(queries.shape[1], device=keys.device)[:, None]
+    return F.embedding(F.embedding(at + middle, buckets[:, None]).squeeze(-1), table).permute(2, 0, 1)
 
 
 def masked_softmax(x: Tensor, mask: Tensor) -> Tensor:

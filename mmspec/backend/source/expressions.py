@@ -40,6 +40,9 @@ class Expression:
     def __mul__(self, other: Any) -> Expression:
         return Expression(f"{self._at(PRODUCT)} * {written(other, ATOM)}", PRODUCT)
 
+    def __matmul__(self, other: Any) -> Expression:
+        return Expression(f"{self._at(PRODUCT)} @ {written(other, ATOM)}", PRODUCT)
+
     def _at(self, strength: int) -> str:
         return self.text if self.strength >= strength else f"({self.text})"
 

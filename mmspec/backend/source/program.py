@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from textwrap import dedent
 from types import ModuleType
 
-from mmspec.backend.runtime import experts, functions, stages
+from mmspec.backend import runtime
+from mmspec.backend.runtime import drop_path, experts, stages
 from mmspec.backend.source.expressions import Torch
 from mmspec.backend.source.scopes import WIDTH, Line, Scope, Writer
 from mmspec.ir import Graph
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
-RUNTIME_MODULES = {"Experts": experts, "Stages": stages}
+RUNTIME_MODULES = {"DropPath": drop_path, "Experts": experts, "Stages": stages}
 
 
 @dataclass
@@ -183,21 +184,37 @@ def _sentence(doc: str) -> str:
 
 
 def _preamble(header: str, used: set[str]) -> str:
-    typing = "from collections.abc import Callable, Iterable, Sequence\n\n" if "Stages" in used else ""
-    if not typing and "Experts" in used:
-        typing = "from collections.abc import Iterable\n\n"
-    return f'"""{header.strip()}\n"""\n\n{typing}import torch\nimport torch.nn.functional as F\nfrom torch import Tensor, nn'
+    imports = ["import math"] if "distance_buckets" in used else []
+    if "Stages" in used or "Experts" in used:
+        imports.append(
+            f"from collections.abc import {'Callable, Iterable, Sequence' if 'Stages' in used else 'Iterable'}"
+        )
+    torch = ["import torch", "import torch.nn.functional as F", "from torch import Tensor, nn"]
+    return "\n".join([f'"""{header.strip()}\n"""', "", *imports, *([""] if imports else []), *torch])
 
 
 def _runtime(used: Iterable[str]) -> Iterator[str]:
     """The source of the functions and modules of ours that the model calls."""
-    names = sorted(used)
+    names = sorted(_needed(used))
     for name in names:
         if name not in RUNTIME_MODULES:
-            yield dedent(inspect.getsource(getattr(functions, name)))
+            yield dedent(inspect.getsource(getattr(runtime, name)))
     for name in names:
         if name in RUNTIME_MODULES:
             yield _without_imports(RUNTIME_MODULES[name])
+
+
+def _needed(used: Iterable[str]) -> set[str]:
+    """The names, and those that their functions call."""
+    found: set[str] = set()
+    left = list(used)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            code = getattr(getattr(runtime, name), "__code__", None)
+            left += [other for other in (code.co_names if code else ()) if other in runtime.__all__]
+    return found
 
 
 def _without_imports(module: ModuleType) -> str:

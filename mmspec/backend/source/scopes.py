@@ -11,6 +11,7 @@ from mmspec.backend import runtime
 from mmspec.backend.fx import container
 from mmspec.backend.source.expressions import Expression, Torch, written
 from mmspec.ir import PRIMITIVES, Graph, Op, Value
+from mmspec.ir.graph import copies
 from mmspec.ir.primitives import shape_text
 
 WIDTH = 108  # characters of a line that is not split; each level of nesting stays one expression up to it
@@ -64,18 +65,33 @@ class Writer:
     # __init__ -------------------------------------------------------------------------------------------------------
 
     def _make(self, op: Op) -> None:
+        if "shares" in op.attributes:
+            return
+        if op.kind == "constant":
+            made = written(PRIMITIVES[op.kind].make(self.torch, op))
+            self.scope.made.append(Line(f'self.register_buffer("{op.name}", {made}, persistent=False)'))
+            return
         if op.kind in ("call", "define"):
             made = self.construct(op.bodies[0])
         elif op.kind in ("repeat", "stages", "experts"):
-            copies = f"{self.construct(op.bodies[0])} for _ in range({op.attributes['count']})"
-            bare = op.kind == "repeat"  # a generator that is the only argument needs no brackets of its own
-            made = container(self.torch.nn, self.torch.runtime, op, Expression(copies if bare else f"({copies})")).text
+            made = container(self.torch.nn, self.torch.runtime, op, Expression(self._copies(op))).text
         else:
             expression = PRIMITIVES[op.kind].make(self.torch, op)
             if expression is None:
                 return
             made = written(expression)
         self.scope.made.append(Line(f"self.{op.name} = {made}"))
+
+    def _copies(self, op: Op) -> str:
+        """The modules of a stack or of experts: what repeats is a generator, else they are listed."""
+        said = [self.construct(body) for body in copies(op)]
+        period = next(p for p in range(1, len(said) + 1) if said == said[:p] * (len(said) // p))
+        if period == len(said) > 1:
+            return "[" + "".join(f"\n            {each}," for each in said) + "\n        ]"
+        times = f"for _ in range({len(said) // period})"
+        made = f"{said[0]} {times}" if period == 1 else f"block {times} for block in ({', '.join(said[:period])})"
+        # a generator that is the only argument needs no brackets of its own
+        return made if op.kind == "repeat" else f"({made})"
 
     # forward --------------------------------------------------------------------------------------------------------
 
@@ -95,7 +111,7 @@ class Writer:
         self.scope.signature_comment = ", ".join(shapes)
 
     def _compute(self, op: Op) -> None:
-        if op.kind in ("parameter", "define"):
+        if op.kind in ("parameter", "constant", "define"):
             self.expressions[id(op.outputs[0])] = Expression(f"self.{op.name}")
             return
         if op.kind == "repeat":
@@ -118,7 +134,8 @@ class Writer:
 
     def _expression(self, op: Op) -> Expression:
         inputs = [self.expressions[id(value)] for value in op.inputs]
-        result: Expression = PRIMITIVES[op.kind].run(self.torch, Expression(f"self.{op.name}"), op, *inputs)
+        module = Expression(f"self.{op.attributes.get('shares', op.name)}")
+        result: Expression = PRIMITIVES[op.kind].run(self.torch, module, op, *inputs)
         return result
 
     def _spill(self, op: Op) -> None:

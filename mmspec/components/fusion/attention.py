@@ -36,10 +36,8 @@ class AttentionFusion(AttentiveFusion):
         return fused
 
     def block(self, g: Scope, x: Value, *others: Value) -> Value:
-        seen = [g.attention("self_attention", x, x, self.heads).named("own")]
-        seen += [
-            g.attention(f"{other.name}_attention", x, other, self.heads).named(f"from_{other.name}") for other in others
-        ]
+        seen = [self.look(g, "self_attention", x, x).named("own")]
+        seen += [self.look(g, f"{other.name}_attention", x, other).named(f"from_{other.name}") for other in others]
         asked = g.linear("ask", x, x.width)
         names = ["self", *(other.name for other in others)]  # no stream can bear the name "self"
         energies = [

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from mmspec.components.feed_forward import feed_forward
+from mmspec.components.attention.heads import Heads, attend
+from mmspec.components.blocks.feed_forward import feed_forward
 from mmspec.components.halting.never import Never
 from mmspec.components.routers.base import TokenRouter
 from mmspec.components.routers.dense import Dense
@@ -69,16 +70,25 @@ class TokenFusion(Fusion):
 
     def feed_forward(self, g: Scope, x: Value) -> Value:
         """A feed-forward sublayer with its residual and norm:  norm(x + FF(x))"""
-        mixed = feed_forward(g, "feed_forward", x, expansion=self.expansion, router=self.router)
-        return g.norm("feed_forward_norm", x + g.dropout("feed_forward_dropout", mixed, self.dropout)).named("x")
+        return g.norm(
+            "feed_forward_norm", x + g.dropout("feed_forward_dropout", self.network(g, x), self.dropout)
+        ).named("x")
 
-    def attend(self, g: Scope, name: str, x: Value, context: Value, heads: int) -> Value:
-        """An attention sublayer with its residual and norm:  norm(x + Attention(x, context))"""
-        seen = g.attention(name, x, context, heads)
-        return g.norm(f"{name}_norm", x + g.dropout(f"{name}_dropout", seen, self.dropout)).named("x")
+    def network(self, g: Scope, x: Value) -> Value:
+        """The feed-forward alone, or experts.   [B, N, D] -> [B, N, D]"""
+        return feed_forward(g, "feed_forward", x, hidden=max(1, round(self.expansion * x.width)), router=self.router)
 
 
 class AttentiveFusion(TokenFusion):
     """A fusion whose streams look at one another through attention heads."""
 
     heads: PositiveInt = Field(4, description="attention heads; they must divide the width")
+
+    def look(self, g: Scope, name: str, x: Value, context: Value) -> Value:
+        """Attention from x to context.   [B, N, D], [B, M, D] -> [B, N, D]"""
+        return attend(g, name, x, context, Heads(self.heads))
+
+    def attend(self, g: Scope, name: str, x: Value, context: Value) -> Value:
+        """An attention sublayer with its residual and norm:  norm(x + Attention(x, context))"""
+        seen = self.look(g, name, x, context)
+        return g.norm(f"{name}_norm", x + g.dropout(f"{name}_dropout", seen, self.dropout)).named("x")

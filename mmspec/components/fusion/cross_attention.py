@@ -39,11 +39,11 @@ class CrossAttentionFusion(AttentiveFusion):
         return fused
 
     def block(self, g: Scope, x: Value, *others: Value) -> Value:
-        x = self.attend(g, "self_attention", x, x, self.heads)
+        x = self.attend(g, "self_attention", x, x)
         if self.order == "sequential":
             for other in others:
-                x = self.attend(g, f"{other.name}_attention", x, other, self.heads)
+                x = self.attend(g, f"{other.name}_attention", x, other)
         else:
-            seen = reduce(add, [g.attention(f"{other.name}_attention", x, other, self.heads) for other in others])
+            seen = reduce(add, [self.look(g, f"{other.name}_attention", x, other) for other in others])
             x = g.norm("cross_norm", x + g.dropout("cross_dropout", seen, self.dropout))
         return self.feed_forward(g, x)

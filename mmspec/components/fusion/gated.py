@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mmspec.components.feed_forward import feed_forward
 from mmspec.components.fusion.base import AttentiveFusion
 from mmspec.ir import Scope, Value
 from mmspec.ir.functions import concat, sigmoid
@@ -36,10 +35,10 @@ class GatedFusion(AttentiveFusion):
         return fused
 
     def block(self, g: Scope, x: Value, context: Value) -> Value:
-        own = g.attention("self_attention", x, x, self.heads).named("own")
-        other = g.attention("cross_attention", x, context, self.heads).named("other")
+        own = self.look(g, "self_attention", x, x).named("own")
+        other = self.look(g, "cross_attention", x, context).named("other")
         gate = sigmoid(g.linear("gate", concat(own, other), x.width)).named("gate")
         mixed = g.norm("norm1", gate * other + (1 - gate) * own)
         x = x + g.dropout("dropout1", mixed, self.dropout)
-        mixed = feed_forward(g, "feed_forward", g.norm("norm2", x), expansion=self.expansion, router=self.router)
+        mixed = self.network(g, g.norm("norm2", x))
         return x + g.dropout("dropout2", mixed, self.dropout)

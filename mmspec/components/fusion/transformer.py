@@ -48,7 +48,7 @@ class TransformerFusion(AttentiveFusion):
         return {"": g.row(*streams), **{value.name: stream for value, stream in zip(values, streams, strict=True)}}
 
     def single_block(self, g: Scope, x: Value) -> Value:
-        return self.feed_forward(g, self.attend(g, "self_attention", x, x, self.heads))
+        return self.feed_forward(g, self.attend(g, "self_attention", x, x))
 
     def multi_block(self, g: Scope, streams: tuple[Value, ...]) -> tuple[Value, ...]:
         updated = []
@@ -59,6 +59,6 @@ class TransformerFusion(AttentiveFusion):
         return tuple(updated)
 
     def stream(self, g: Scope, x: Value, context: Value) -> Value:
-        x = self.attend(g, "cross_attention", x, context, self.heads)
-        x = self.attend(g, "self_attention", x, x, self.heads)
+        x = self.attend(g, "cross_attention", x, context)
+        x = self.attend(g, "self_attention", x, x)
         return self.feed_forward(g, x)

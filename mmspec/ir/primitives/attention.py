@@ -1,6 +1,6 @@
 """Scaled dot-product attention over heads.
 
-softmax(q k^T / sqrt(d)) v,    absent keys get no weight, a query with no present key gets zeros
+softmax(q k^T / sqrt(d) + bias) v,    absent keys get no weight, a query with no present key gets zeros
 (Vaswani et al. 2017, arXiv:1706.03762, eq. 1)
 """
 
@@ -43,11 +43,17 @@ class MergeHeads(Primitive):
 
 @primitive
 class Attention(Primitive):
-    """[B, h, N, d], [B, h, M, d], [B, h, M, d], mask bool[B, M] -> [B, h, N, d]"""
+    """[B, h, N, d], [B, g, M, d], [B, g, M, e] -> [B, h, N, e]
+
+    Fewer key than query heads are shared: key head j serves the queries j h/g to (j + 1) h/g - 1 (arXiv:2305.13245). What follows
+    the first three inputs is named by `masked` (bool[B, M]: which keys are present) and `biased` (f32[h, N, M], added to the
+    scores; f32[W, h, N, M] where the batch is W windows of each sample). `causal`: a query sees keys up to its own place.
+    `scale` replaces 1 / sqrt(d).
+    """
 
     kind = "attention"
 
-    def infer(self, query: Value, key: Value, value: Value, mask: Value | None = None) -> tuple[Shape, str]:
+    def infer(self, query: Value, key: Value, value: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
         return (*query.shape[:-1], value.shape[-1]), query.dtype
 
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
@@ -56,7 +62,59 @@ class Attention(Primitive):
         keys = key[2]
         return 2 * batch * heads * queries * keys * (width + value[3])
 
-    def run(self, torch: Any, module: Any, op: Op, query: Any, key: Any, value: Any, mask: Any = None) -> Any:
-        if mask is None:
-            return torch.nn.functional.scaled_dot_product_attention(query, key, value)
-        return torch.runtime.masked_attention(query, key, value, mask)
+    def run(self, torch: Any, module: Any, op: Op, query: Any, key: Any, value: Any, *rest: Any) -> Any:
+        a = op.attributes
+        names = [name for name, said in (("mask", a["masked"]), ("bias", a["biased"])) if said]
+        unusual = dict(zip(names, rest, strict=True))
+        if a["causal"]:
+            unusual["causal"] = True
+        if a["scale"] is not None:
+            unusual["scale"] = a["scale"]
+        if op.inputs[0].shape[1] == op.inputs[1].shape[1] and not rest:
+            if a["causal"]:
+                unusual["is_causal"] = unusual.pop("causal")
+            return torch.nn.functional.scaled_dot_product_attention(query, key, value, **unusual)
+        return torch.runtime.attention(query, key, value, **unusual)
+
+
+@primitive
+class Rotate(Primitive):
+    """Rotary positions: each pair of channels is turned by its place's angle (arXiv:2104.09864). The pairs are (i, i + d/2), or
+    neighbours where `interleaved`; `first` leaves that many tokens at the front as they are.
+    [B, h, N, d], cos [N, d/2], sin [N, d/2] -> [B, h, N, d]"""
+
+    kind = "rotate"
+
+    def run(self, torch: Any, module: Any, op: Op, x: Any, cos: Any, sin: Any) -> Any:
+        unusual = {key: value for key, value in op.attributes.items() if value}
+        return torch.runtime.rotate(x, cos, sin, **unusual)
+
+
+@primitive
+class RelativeBias(Primitive):
+    """A bias for each pair of tokens from a table of what may lie between them.   [R, h], i64[N, M] -> [h, N, M]"""
+
+    kind = "relative_bias"
+
+    def infer(self, table: Value, index: Value) -> tuple[Shape, str]:
+        return (table.shape[1], *index.shape), table.dtype
+
+    def run(self, torch: Any, module: Any, op: Op, table: Any, index: Any) -> Any:
+        return torch.runtime.relative_bias(table, index)
+
+
+@primitive
+class DistanceBias(Primitive):
+    """A bias for each pair of places from the bucket of their distance, key minus query.
+    table [R, h], buckets i64[2 L - 1], queries [B, N, D], keys [B, M, D] -> [h, N, M]"""
+
+    kind = "distance_bias"
+
+    def infer(self, table: Value, buckets: Value, queries: Value, keys: Value) -> tuple[Shape, str]:
+        return (table.shape[1], queries.tokens, keys.tokens), table.dtype
+
+    def mask(self, *_: Value, **__: Any) -> None:
+        return None
+
+    def run(self, torch: Any, module: Any, op: Op, table: Any, buckets: Any, queries: Any, keys: Any) -> Any:
+        return torch.runtime.distance_bias(table, buckets, queries, keys)

@@ -45,6 +45,10 @@ class Primitive:
         """Forward FLOPs of matrix products and convolutions, 2 for each multiply-add."""
         return 0
 
+    def is_view(self, op: Op) -> bool:
+        """Whether the output shares the memory of the first input."""
+        return self.alias
+
     def make(self, torch: Any, op: Op) -> Any:
         """The torch module that holds the parameters, or None."""
         return None

@@ -1,4 +1,4 @@
-"""Primitives with parameters: linear, convolution, embedding, layer norm, bare tables, and dropout."""
+"""Linear layers, tables of embeddings, bare parameters and constants; and what is random in training."""
 
 from __future__ import annotations
 
@@ -35,72 +35,34 @@ class Linear(Primitive):
 
 
 @primitive
-class Convolution(Primitive):
-    """A square convolution.   [B, C, H, W] -> [B, width, (H - kernel) / stride + 1, ...]"""
+class Lookup(Primitive):
+    """A row of a table for each id.   i64[B, N], [rows, D] -> [B, N, D]"""
 
-    kind = "convolution"
+    kind = "lookup"
 
-    def infer(self, x: Value, *, width: int, kernel: int, stride: int, **_: Any) -> tuple[Shape, str]:
-        height, columns = x.shape[2], x.shape[3]
-        assert isinstance(height, int) and isinstance(columns, int), "image sizes are fixed"
-        return (x.shape[0], width, (height - kernel) // stride + 1, (columns - kernel) // stride + 1), x.dtype
+    def infer(self, ids: Value, table: Value) -> tuple[Shape, str]:
+        return (*ids.shape, table.width), table.dtype
 
-    def mask(self, *inputs: Value, **_: Any) -> None:
-        return None
+    def run(self, torch: Any, module: Any, op: Op, ids: Any, table: Any) -> Any:
+        return torch.nn.functional.embedding(ids, table)
 
-    def parameters(self, x: Value, *, width: int, kernel: int, init: Init, **_: Any) -> tuple[Parameter, ...]:
-        channels = x.shape[1]
-        assert isinstance(channels, int)
-        return (
-            Parameter("weight", (width, channels, kernel, kernel), init),
-            Parameter("bias", (width,), Init("zeros")),
-        )
+
+@primitive
+class Project(Primitive):
+    """A linear layer whose weight is a value, such as a table of embeddings that is read twice.   [..., D], [V, D] -> [..., V]"""
+
+    kind = "project"
+
+    def infer(self, x: Value, table: Value, bias: Value | None = None) -> tuple[Shape, str]:
+        if x.width != table.width:
+            raise ShapeError(f"vectors of {x.width} channels cannot be compared with a table of {table.width}")
+        return (*x.shape[:-1], table.shape[0]), x.dtype
 
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
-        kernel: int = op.attributes["kernel"]
-        return 2 * product(shape(op.outputs[0])) * shape(op.inputs[0])[1] * (kernel * kernel)
-
-    def make(self, torch: Any, op: Op) -> Any:
-        a = op.attributes
-        return torch.nn.Conv2d(op.inputs[0].shape[1], a["width"], kernel_size=a["kernel"], stride=a["stride"])
+        return 2 * product(shape(op.inputs[0])) * shape(op.inputs[1])[0]
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
-        return module(*inputs)
-
-
-@primitive
-class Embedding(Primitive):
-    """A row of a table for each id.   i64[B, N] -> f32[B, N, width]"""
-
-    kind = "embedding"
-
-    def infer(self, ids: Value, *, width: int, **_: Any) -> tuple[Shape, str]:
-        return (*ids.shape, width), "f32"
-
-    def parameters(self, ids: Value, *, rows: int, width: int, init: Init) -> tuple[Parameter, ...]:
-        return (Parameter("weight", (rows, width), init),)
-
-    def make(self, torch: Any, op: Op) -> Any:
-        return torch.nn.Embedding(op.attributes["rows"], op.attributes["width"])
-
-    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
-        return module(*inputs)
-
-
-@primitive
-class LayerNorm(Primitive):
-    """(x - mean) / sqrt(var + eps) * weight + bias over channels."""
-
-    kind = "layer_norm"
-
-    def parameters(self, x: Value, *, eps: float) -> tuple[Parameter, ...]:
-        return (Parameter("weight", (x.width,), Init("ones")), Parameter("bias", (x.width,), Init("zeros")))
-
-    def make(self, torch: Any, op: Op) -> Any:
-        return torch.nn.LayerNorm(op.inputs[0].width, eps=op.attributes["eps"])
-
-    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
-        return module(*inputs)
+        return torch.nn.functional.linear(*inputs)
 
 
 @primitive
@@ -114,11 +76,30 @@ class Table(Primitive):
             raise ShapeError(f"a table of shape {shape} has no entries")
         return shape, "f32"
 
-    def parameters(self, *, shape: tuple[int, ...], init: Init) -> tuple[Parameter, ...]:
-        return (Parameter("", shape, init),)
+    def parameters(self, *, shape: tuple[int, ...], init: Init, trainable: bool = True) -> tuple[Parameter, ...]:
+        return (Parameter("", shape, init, trainable),)
 
     def make(self, torch: Any, op: Op) -> Any:
-        return torch.nn.Parameter(torch.empty(*op.attributes["shape"]))
+        table = torch.empty(*op.attributes["shape"])
+        return (
+            torch.nn.Parameter(table) if op.parameters[0].trainable else torch.nn.Parameter(table, requires_grad=False)
+        )
+
+    def run(self, torch: Any, module: Any, op: Op) -> Any:
+        return module
+
+
+@primitive
+class Constant(Primitive):
+    """A tensor that follows from sizes alone: `table` names the function of `backend.runtime.tables` that gives it."""
+
+    kind = "constant"
+
+    def infer(self, *, table: str, arguments: tuple[Any, ...], shape: Shape, dtype: str = "f32") -> tuple[Shape, str]:
+        return shape, dtype
+
+    def make(self, torch: Any, op: Op) -> Any:
+        return getattr(torch.runtime, op.attributes["table"])(*op.attributes["arguments"])
 
     def run(self, torch: Any, module: Any, op: Op) -> Any:
         return module
@@ -133,6 +114,21 @@ class Dropout(Primitive):
 
     def make(self, torch: Any, op: Op) -> Any:
         return torch.nn.Dropout(op.attributes["p"])
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return module(*inputs)
+
+
+@primitive
+class DropPath(Primitive):
+    """Stochastic depth: in training the whole branch of a sample is zero with probability `p`, and scaled by 1 / (1 - p) else.
+    (Deep Networks with Stochastic Depth, arXiv:1603.09382)"""
+
+    kind = "drop_path"
+    alias = True
+
+    def make(self, torch: Any, op: Op) -> Any:
+        return torch.runtime.DropPath(op.attributes["p"])
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return module(*inputs)

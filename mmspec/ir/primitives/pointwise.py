@@ -79,12 +79,66 @@ class Tanh(Primitive):
 
 @primitive
 class Gelu(Primitive):
-    """The exact one, with the error function."""
+    """x Phi(x); exact with the error function, or its `tanh` approximation (arXiv:1606.08415)."""
 
     kind = "gelu"
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
-        return torch.nn.functional.gelu(x)
+        return torch.nn.functional.gelu(x, **({"approximate": "tanh"} if op.attributes.get("tanh") else {}))
+
+
+@primitive
+class Silu(Primitive):
+    """x sigmoid(x)"""
+
+    kind = "silu"
+
+    def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
+        return torch.nn.functional.silu(x)
+
+
+@primitive
+class Relu(Primitive):
+    """max(x, 0)"""
+
+    kind = "relu"
+
+    def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
+        return torch.relu(x)
+
+
+@primitive
+class Exp(Primitive):
+    kind = "exp"
+
+    def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
+        return torch.exp(x)
+
+
+@primitive
+class Normalise(Primitive):
+    """x / |x|, the Euclidean length over channels.   [..., D] -> [..., D]"""
+
+    kind = "normalise"
+
+    def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
+        return torch.nn.functional.normalize(x, dim=-1)
+
+
+@primitive
+class Zero(Primitive):
+    """0, of the device and dtype of its input.   [...] -> []"""
+
+    kind = "zero"
+
+    def infer(self, like: Value) -> tuple[Shape, str]:
+        return (), "f32"
+
+    def mask(self, *_: Value) -> None:
+        return None
+
+    def run(self, torch: Any, module: Any, op: Op, like: Any) -> Any:
+        return like.new_zeros(())
 
 
 @primitive

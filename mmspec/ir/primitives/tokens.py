@@ -35,19 +35,6 @@ class Concat(Primitive):
 
 
 @primitive
-class FlattenImage(Primitive):
-    """A map of patches as tokens, row by row.   [B, D, H, W] -> [B, H * W, D]"""
-
-    kind = "flatten_image"
-
-    def infer(self, x: Value) -> tuple[Shape, str]:
-        return (x.shape[0], x.shape[2] * x.shape[3], x.shape[1]), x.dtype
-
-    def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
-        return x.flatten(2).transpose(1, 2).contiguous()  # all that follows would run on strided memory
-
-
-@primitive
 class Grid(Primitive):
     """Positions of a grid from a table for its rows and one for its columns.   [H, D/2], [W, D/2] -> [H * W, D]"""
 

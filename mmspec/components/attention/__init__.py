@@ -1,0 +1,1 @@
+"""Which tokens see which, and how that is computed."""

@@ -1,0 +1,34 @@
+"""What an attention pattern decides: what keys are made of, and how queries, keys and values are mixed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from mmspec.components.positions.base import Layout
+from mmspec.ir import Scope, Value
+from mmspec.spec import Component
+
+
+class Attention(Component):
+    """Which tokens see which."""
+
+    role: ClassVar[str] = "attention"
+    is_causal: ClassVar[bool] = False  # whether a token sees itself and earlier ones only
+
+    def context(self, g: Scope, x: Value, layout: Layout) -> Value:
+        """What keys and values of self-attention are made of: the tokens themselves, or fewer.   [B, N, D] -> [B, M, D]"""
+        return x
+
+    def mix(
+        self,
+        g: Scope,
+        query: Value,
+        key: Value,
+        value: Value,
+        layout: Layout,
+        mask: Value | None = None,
+        bias: Value | None = None,
+        scale: float | None = None,
+    ) -> Value:
+        """[B, h, N, d], [B, g, M, d], [B, g, M, d], mask bool[B, M], bias [h, N, M] -> [B, h, N, d]"""
+        raise NotImplementedError

@@ -1,0 +1,79 @@
+"""The attention sublayer: projections to heads, positions, a pattern, and the projection back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mmspec.components.attention.base import Attention
+from mmspec.components.attention.dense import Full
+from mmspec.components.positions.absolute import NoPosition
+from mmspec.components.positions.base import SEQUENCE, Layout, Position
+from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir.scope import divisors_near
+
+
+@dataclass(frozen=True)
+class Heads:
+    """How an attention sublayer is made.
+
+    heads, kv_heads   of queries; of keys and values, shared by groups of query heads (None: as many as of queries)
+    head_width        channels of a head; the width over the heads by default
+    bias, key_bias    of the four projections; of the key's, None: as the others
+    output_bias       of the projection back, None: as the others
+    scale             of the scores; None: 1 / sqrt(head width)
+    """
+
+    heads: int
+    kv_heads: int | None = None
+    head_width: int | None = None
+    bias: bool = True
+    key_bias: bool | None = None
+    output_bias: bool | None = None
+    scale: float | None = None
+    pattern: Attention = field(default_factory=Full)
+    position: Position = field(default_factory=NoPosition)
+    layout: Layout = SEQUENCE
+
+    def width_of_head(self, width: int) -> int:
+        """Raises ShapeError: heads do not divide the width, or key heads the query heads"""
+        if self.head_width is None and width % self.heads:
+            hint = divisors_near(width, self.heads)
+            raise ShapeError(f"{self.heads} heads do not divide the width {width}", "heads", hint=hint)
+        if self.kv_heads and self.heads % self.kv_heads:
+            hint = divisors_near(self.heads, self.kv_heads)
+            raise ShapeError(f"{self.kv_heads} key heads do not divide {self.heads} query heads", "kv_heads", hint=hint)
+        return self.head_width or width // self.heads
+
+
+def attend(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared: Value) -> Value:
+    """Attention from x to context as the module `name`; self-attention where they are the same value. `shared` is what
+    `how.position` made for the stack.   [B, N, D], [B, M, E] -> [B, N, D].   Raises ShapeError"""
+    width = how.width_of_head(x.width)
+    kv_heads = how.kv_heads or how.heads
+    own = x is context
+
+    def body(g: Scope, x: Value, context: Value, *shared: Value) -> Value:
+        seen = how.pattern.context(g, x, how.layout) if own else context
+        query = g.split(g.linear("query", x, how.heads * width, how.bias), how.heads).named("query")
+        key_bias = how.bias if how.key_bias is None else how.key_bias
+        key = g.split(g.linear("key", seen, kv_heads * width, key_bias), kv_heads).named("key")
+        value = g.split(g.linear("value", seen, kv_heads * width, how.bias), kv_heads).named("value")
+        bias = None
+        if own:
+            query = how.position.turned(g, query, shared, how.layout).named("query")
+            key = how.position.turned(g, key, shared, how.layout).named("key")
+            bias = how.position.bias(g, x, seen, shared, how.layout, how.heads)
+        pattern = how.pattern if own else Full()
+        mixed = g.emit("merge_heads", pattern.mix(g, query, key, value, how.layout, seen.mask, bias, how.scale))
+        mixed.mask = x.mask
+        return g.linear("output", mixed, x.width, how.bias if how.output_bias is None else how.output_bias)
+
+    kind = ("Masked" if context.mask is not None else "") + ("SelfAttention" if own else "CrossAttention")
+    arguments = {"width": x.width, "context_width": context.width, "heads": how.heads}
+    if kv_heads != how.heads:
+        arguments["kv_heads"] = kv_heads
+    if how.head_width is not None:
+        arguments["head_width"] = width
+    result = g.call(name, kind, body, x, context, *shared, arguments=arguments, doc=f"{how.heads} heads.")
+    assert isinstance(result, Value)
+    return result

@@ -1,0 +1,1 @@
+"""What encoders, fusions and decoders are stacks of."""

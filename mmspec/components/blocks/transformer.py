@@ -1,0 +1,145 @@
+"""A stack of transformer blocks, and what may be said of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from mmspec.components.attention.base import Attention
+from mmspec.components.attention.dense import Full
+from mmspec.components.attention.heads import Heads, attend
+from mmspec.components.blocks.feed_forward import Activation, feed_forward
+from mmspec.components.positions.absolute import Learned
+from mmspec.components.positions.base import Layout, Position
+from mmspec.components.routers.base import TokenRouter
+from mmspec.components.routers.dense import Dense
+from mmspec.ir import Init, Scope, Value
+from mmspec.ir.scope import Body
+from mmspec.spec import Component
+
+
+class TransformerStack(Component):
+    """Tokens through `depth` blocks.
+
+    pre        x = x + Attention(norm(x));  x = x + FeedForward(norm(x))       (arXiv:2010.11929, eq. 2 and 3)
+    post       x = norm(x + Attention(x));  x = norm(x + FeedForward(x))       (arXiv:1706.03762)
+    sandwich   x = x + norm(Attention(norm(x)));  x = x + norm(FeedForward(norm(x)))   (CogView, arXiv:2105.13290)
+    """
+
+    width: PositiveInt = Field(192, description="channels of a token")
+    depth: PositiveInt = Field(12, description="blocks")
+    heads: PositiveInt = Field(3, description="attention heads; they must divide the width")
+    kv_heads: PositiveInt | None = Field(None, description="heads of keys and values, shared by groups of query heads")
+    head_width: PositiveInt | None = Field(None, description="channels of a head; width over heads by default")
+    expansion: PositiveFloat = Field(4.0, description="hidden channels of the feed-forward, as a multiple of the width")
+    hidden: PositiveInt | None = Field(
+        None, description="the same as a number of channels; it comes before `expansion`"
+    )
+    activation: Activation = Field("gelu", description="of the feed-forward")
+    gated: bool = Field(False, description="a gated feed-forward: with silu SwiGLU, with gelu GEGLU")
+    bias: bool = Field(True, description="biases of the linear layers")
+    qkv_bias: bool | None = Field(None, description="of queries, keys and values; like `bias` by default")
+    key_bias: bool | None = Field(
+        None, description="of keys, whose bias no output can show; like `qkv_bias` by default"
+    )
+    attention: Attention = Field(default_factory=Full, description="which tokens see which")
+    attention_scale: PositiveFloat | None = Field(None, description="of the scores; 1 / sqrt(head width) by default")
+    position: Position = Field(default_factory=Learned, description="how tokens are told where they stand")
+    norm: Literal["layer", "rms"] = Field("layer", description="layer norm, or RMS norm, which has no mean and no bias")
+    norm_eps: PositiveFloat = Field(1e-5, description="epsilon of the norms")
+    norm_order: Literal["pre", "post", "sandwich"] = Field(
+        "pre", description="before the sublayers, after the sum, or both"
+    )
+    embedding_norm: bool = Field(False, description="a norm of the embedded tokens, before the first block")
+    final_norm: bool = Field(True, description="a norm after the last block; a post-norm stack seldom has one")
+    layer_scale: PositiveFloat | None = Field(
+        None,
+        description="a trained factor for each channel of what a sublayer adds, from this value on (arXiv:2103.17239)",
+    )
+    router: TokenRouter = Field(default_factory=Dense, description="experts in the blocks' feed-forward")
+    router_every: PositiveInt = Field(1, description="experts in every n-th block only: the n-th, the 2n-th, ...")
+    dropout: float = Field(0.0, ge=0, lt=1, description="after the embedding, attention and feed-forward, in training")
+    drop_path: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="stochastic depth: how often the last block is skipped, the earlier ones in proportion",
+    )
+
+    def tokens(self, g: Scope, embedded: Value, layout: Layout) -> Value:
+        """Embedded tokens with their positions through the stack.   [B, N, D] -> [B, N, D]"""
+        x = self.position.add(g, embedded, layout).named("x")
+        if self.embedding_norm:
+            x = self.normed(g, "embedding_norm", x).named("x")
+        x = g.dropout("dropout", x, self.dropout).named("x")
+        x = self.through_blocks(g, x, layout)
+        return self.normed(g, "norm", x) if self.final_norm else x
+
+    def through_blocks(self, g: Scope, x: Value, layout: Layout, *context: Value) -> Value:
+        """The blocks alone; with a context, each looks at it between its own attention and its feed-forward."""
+        how = self.attention_heads(layout)
+        head_width = how.width_of_head(x.width)
+        shared = self.position.shared(g, x, layout, self.heads, head_width, self.attention.is_causal)
+        made: dict[tuple[float, bool], Body] = {}
+        bodies: list[Body] = []
+        for index in range(self.depth):
+            drop_path = round(self.drop_path * index / max(1, self.depth - 1), 6)
+            kind = (drop_path, (index + 1) % self.router_every == 0)
+            if kind not in made:
+                made[kind] = self.block(how, len(context), *kind)
+            bodies.append(made[kind])
+        y: Value = g.stack("blocks", self.depth, bodies, x, *context, *shared, class_name="Block")
+        return y
+
+    def attention_heads(self, layout: Layout) -> Heads:
+        qkv_bias = self.bias if self.qkv_bias is None else self.qkv_bias
+        return Heads(
+            self.heads, self.kv_heads, self.head_width, qkv_bias, self.key_bias, self.bias, self.attention_scale,
+            self.attention, self.position, layout,
+        )  # fmt: skip
+
+    def block(self, how: Heads, contexts: int, drop_path: float, routed: bool) -> Body:
+        """The body of a block that may be skipped with probability `drop_path` and has experts if `routed`."""
+
+        def body(g: Scope, x: Value, *handed: Value) -> Value:
+            context, shared = handed[:contexts], handed[contexts:]
+
+            def attention(g: Scope, normed: Value) -> Value:
+                return attend(g, "attention", normed, normed, how, *shared)
+
+            def cross_attention(g: Scope, normed: Value) -> Value:
+                return attend(g, "cross_attention", normed, context[0], how)
+
+            x = self.sublayer(g, "1", x, attention, drop_path)
+            if context:
+                x = self.sublayer(g, "_cross", x, cross_attention, drop_path)
+            return self.sublayer(g, "2", x, self.network(routed), drop_path)
+
+        return body
+
+    def network(self, routed: bool) -> Body:
+        """The feed-forward, with the router where the block has experts."""
+
+        def network(g: Scope, x: Value) -> Value:
+            return feed_forward(
+                g, "feed_forward", x, hidden=self.hidden or max(1, round(self.expansion * x.width)),
+                router=self.router if routed else Dense(), dropout=self.dropout, activation=self.activation,
+                gated=self.gated, bias=self.bias,
+            )  # fmt: skip
+
+        return network
+
+    def sublayer(self, g: Scope, name: str, x: Value, branch: Body, drop_path: float = 0.0) -> Value:
+        """x with what a branch adds, in the order of norms that the spec asks for. Modules end in `name`: norm1, dropout1."""
+        y = branch(g, x if self.norm_order == "post" else self.normed(g, f"norm{name}", x))
+        assert isinstance(y, Value)
+        if self.norm_order == "sandwich":
+            y = self.normed(g, f"norm{name}_after", y)
+        if self.layer_scale:
+            y = y * g.parameter(f"scale{name}", y.width, init=Init("constant", self.layer_scale))
+        x = x + g.drop_path(f"drop_path{name}", g.dropout(f"dropout{name}", y, self.dropout), drop_path)
+        return self.normed(g, f"norm{name}", x).named("x") if self.norm_order == "post" else x
+
+    def normed(self, g: Scope, name: str, x: Value) -> Value:
+        return g.norm(name, x, self.norm_eps, self.norm)
