@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
@@ -48,23 +48,29 @@ SMALL = {
     "length": 6,
     "target": "answer",
 }
+FOR_ROWS = ("relative_buckets",)  # positions that tokens on a grid cannot have
+FOR_GRIDS: tuple[str, ...] = ()  # attention patterns that tokens in a row cannot have
 DEAD_BIASES = ("key.bias",)  # a constant that softmax takes out again: its gradient is zero in exact arithmetic
 
 
 def check_component(
-    component: type[Component], fields: Mapping[str, Any] | None = None, alternatives: Mapping[str, Any] | None = None
+    component: type[Component],
+    fields: Mapping[str, Any] | None = None,
+    alternatives: Mapping[str, Any] | None = None,
+    needs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Assert that a component keeps the contract.
 
     `fields` are what the component is written with (small sizes by default); `alternatives` gives, by field, another value
-    where none can be guessed from its type.   Raises AssertionError that says which promise is broken.
+    where none can be guessed from its type; `needs`, by field, the other fields without which it says nothing.
+    Raises AssertionError that says which promise is broken.
     """
     catalogue = CATALOGUE if component in CATALOGUE else Catalogue((*CATALOGUE, component))
     given = {key: value for key, value in SMALL.items() if key in set(component.keys())} | dict(fields or {})
     data = surround(component, given)
     spec = _read(data, catalogue)
     check_spec(spec)
-    check_fields(component, given, alternatives or {}, catalogue)
+    check_fields(component, given, alternatives or {}, catalogue, needs or {})
 
 
 def check_spec(spec: ModelSpec, batch: int = 3, gradients: bool = True) -> None:
@@ -168,12 +174,18 @@ def check_gradients(spec: ModelSpec, model: nn.Module, inputs: Mapping[str, Tens
 
 
 def check_fields(
-    component: type[Component], given: Mapping[str, Any], alternatives: Mapping[str, Any], catalogue: Catalogue
+    component: type[Component],
+    given: Mapping[str, Any],
+    alternatives: Mapping[str, Any],
+    catalogue: Catalogue,
+    needs: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    before = meaning(_read(surround(component, given), catalogue))
-    for key in set(component.keys()) - {"type", "from"}:
+    plain = meaning(_read(surround(component, given), catalogue))
+    for key in sorted(set(component.keys()) - {"type", "from"}):
         value = alternatives[key] if key in alternatives else another(component, key, given, catalogue)
-        after = meaning(_read(surround(component, {**given, key: value}), catalogue))
+        others = {**given, **needs.get(key, {})}
+        before = meaning(_read(surround(component, others), catalogue)) if key in needs else plain
+        after = meaning(_read(surround(component, {**others, key: value}), catalogue))
         assert after != before, f"{key}: {value!r} changes nothing"
 
 
@@ -199,7 +211,7 @@ def another(component: type[Component], key: str, given: Mapping[str, Any], cata
     name = next(name for name, field in component.model_fields.items() if (field.alias or name) == key)
     field = component.model_fields[name]
     current = given.get(key, field.get_default(call_default_factory=True))
-    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    kinds = [_plain(kind) for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     if get_origin(field.annotation) is Literal:
         return next(value for value in get_args(field.annotation) if value != current)
     if isinstance(current, bool):
@@ -212,9 +224,14 @@ def another(component: type[Component], key: str, given: Mapping[str, Any], cata
         return next(kind for kind in catalogue.types(current.role) if kind not in (current.type, "none"))  # type: ignore[attr-defined]
     if key == "head":
         return "other"
-    if current is None and int in kinds:
-        return 24
+    if current is None and kinds[0] in (int, float, bool):
+        return {int: 24, float: 0.5, bool: False}[kinds[0]]
     raise AssertionError(f"say in `alternatives` what else {key} of {component.__name__} may be")
+
+
+def _plain(kind: Any) -> Any:
+    """int for Annotated[int, ...]"""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
@@ -243,8 +260,13 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
         data["fusion"]["joint"] = {**written, "from": ["image", "text"]}
     elif role in ("router", "halting"):
         data["fusion"]["joint"][role] = {**({"head": "label"} if "head" in set(component.keys()) else {}), **written}
-    elif role == "position":
-        data["encoders"]["image"]["position"] = written
+    elif role in ("attention", "position"):  # a text has masks, an image is a grid
+        place = (
+            "text"
+            if written["type"] in FOR_ROWS or (role == "attention" and written["type"] not in FOR_GRIDS)
+            else "image"
+        )
+        data["encoders"][place][role] = written
     elif role == "pool":
         data["fusion"]["joint"]["from"] = ["text", "image"]  # tokens with a mask
         data["heads"]["label"]["pool"] = written

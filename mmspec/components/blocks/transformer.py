@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -15,6 +16,7 @@ from mmspec.components.positions.base import Layout, Position
 from mmspec.components.routers.base import TokenRouter
 from mmspec.components.routers.dense import Dense
 from mmspec.ir import Init, Scope, Value
+from mmspec.ir.functions import part
 from mmspec.ir.scope import Body
 from mmspec.spec import Component
 
@@ -67,9 +69,14 @@ class TransformerStack(Component):
         description="stochastic depth: how often the last block is skipped, the earlier ones in proportion",
     )
 
-    def tokens(self, g: Scope, embedded: Value, layout: Layout) -> Value:
-        """Embedded tokens with their positions through the stack.   [B, N, D] -> [B, N, D]"""
+    def tokens(self, g: Scope, embedded: Value, layout: Layout, registers: int = 0) -> Value:
+        """Embedded tokens with their positions through the stack; `registers`, which have none, stand between the class tokens
+        and the rest.   [B, N, D] -> [B, N + registers, D]"""
         x = self.position.add(g, embedded, layout).named("x")
+        if registers:
+            rest = g.prepend("registers", registers, part(x, layout.prefix) if layout.prefix else x)
+            x = g.row(part(x, 0, layout.prefix), rest).named("x") if layout.prefix else rest.named("x")
+            layout = replace(layout, prefix=layout.prefix + registers)
         if self.embedding_norm:
             x = self.normed(g, "embedding_norm", x).named("x")
         x = g.dropout("dropout", x, self.dropout).named("x")

@@ -48,12 +48,12 @@ class Vit(TransformerStack, Encoder):
         names = [name for name in ("class", "distillation") if getattr(self, f"{name}_token")]
         for name in reversed(names):
             x = g.prepend(f"{name}_token", 1, x)
-        tokens = self.tokens(g, x, Layout((rows, columns), len(names)))
-        if not names:
+        tokens = self.tokens(g, x, Layout((rows, columns), len(names)), self.registers)
+        if not names and not self.registers:
             return tokens
         ports = {name: part(tokens, i, i + 1) for i, name in enumerate(names)}
         first = {name: rearrange(token, "b n c -> b (n c)").named(name) for name, token in ports.items()}
-        return {"": tokens, **first, "patches": part(tokens, len(names)).named("patches")}
+        return {"": tokens, **first, "patches": part(tokens, len(names) + self.registers).named("patches")}
 
     def _tiles(self, side: object, stride: int) -> int:
         assert isinstance(side, int)
