@@ -59,6 +59,7 @@ BUILT_IN = {
     },
     "head": {
         "classification": "heads.classification:Classification",
+        "mean": "heads.mean:MeanOfHeads",
     },
     "objective": {
         "cross_entropy": "objectives.cross_entropy:CrossEntropy",
