@@ -27,6 +27,9 @@ BUILT_IN = {
         "cross_attention": "fusion.cross_attention:CrossAttentionFusion",
         "transformer": "fusion.transformer:TransformerFusion",
     },
+    "decoder": {
+        "text_decoder": "decoders.text_decoder:TextDecoder",
+    },
     "router": {
         "dense": "routers.dense:Dense",
         "top_k": "routers.top_k:TopK",

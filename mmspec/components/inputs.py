@@ -27,7 +27,8 @@ class Image(Input):
 
 
 class Text(Input):
-    """A text as token ids. Its mask says which are present: `<name>_mask`, or every id that is not `pad`.
+    """A text as token ids. Its mask says which are present: `<name>_mask`, or every id that is not `pad` (a text begins with its
+    `start`, whatever its id).
 
     Shapes   i64[B, N], mask bool[B, N], N up to `length`
 
@@ -37,7 +38,10 @@ class Text(Input):
     type: Literal["text"] = "text"
     vocab_size: PositiveInt = Field(257, description="ids are below it; the built-in byte tokenizer needs 257")
     length: PositiveInt = Field(64, description="the longest text, in tokens")
-    pad: NonNegativeInt = Field(0, description="the id that fills up short texts")
+    pad: NonNegativeInt | None = Field(0, description="the id that fills up short texts; null: every id is a token")
+    start: NonNegativeInt | None = Field(
+        None, description="the id that every text begins with, as a decoder's does; T5 begins with the id of padding"
+    )
 
     def emit(self, g: Scope, name: str) -> Value:
         assert g.program is not None
@@ -46,5 +50,6 @@ class Text(Input):
         shape = (symbol("B"), symbol(size))
         ids = g.input(name, shape, "i64", bound=self.vocab_size)
         given = g.input(f"{name}_mask", shape, "bool")
-        ids.mask = g.emit("token_mask", ids, given, pad=self.pad).named(f"{name}_present")
+        begun = {} if self.start is None else {"begun": True}
+        ids.mask = g.emit("token_mask", ids, given, pad=self.pad, **begun).named(f"{name}_present")
         return ids

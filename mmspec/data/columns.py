@@ -43,5 +43,5 @@ def restore(record: dict[str, Any], folder: Path) -> Column:
         case "text":
             name = record["tokenizer"]
             tokenizer = open_tokenizer(name if name == BYTES else folder / name)
-            return TextColumn(tokenizer, record["length"], record["pad"])
+            return TextColumn(tokenizer, record["length"], record["pad"], record.get("start"))
     raise UserError(f"{folder}: an input of type '{record['type']}' was written by a newer mmspec")

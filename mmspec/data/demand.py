@@ -98,7 +98,11 @@ def _column(component: Any, tokenizer: Tokenizer) -> Column:
             if component.vocab_size < tokenizer.vocabulary:
                 message = f"the tokenizer has {tokenizer.vocabulary} tokens, the vocabulary only {component.vocab_size}"
                 raise _Unfit("vocab_size", message, f"vocab_size: {tokenizer.vocabulary}")
-            return TextColumn(tokenizer, component.length, component.pad)
+            if component.pad is None:
+                raise _Unfit(
+                    "pad", "texts of several lengths make a batch with an id that fills up the short ones", "pad: 0"
+                )
+            return TextColumn(tokenizer, component.length, component.pad, component.start)
     raise _Unfit("type", f"there is no reader for an input of type '{component.type}'; there is one for: image, text")
 
 

@@ -106,11 +106,13 @@ def open_tokenizer(name: str | Path) -> Tokenizer:
 
 @dataclass(frozen=True)
 class TextColumn:
-    """How an input of type `text` is read.   length: tokens at most; pad: the id that the spec calls padding."""
+    """How an input of type `text` is read.   length: tokens at most; pad: the id that the spec calls padding; start: the id that
+    every text begins with, or None."""
 
     tokenizer: Tokenizer
     length: int
     pad: int = 0
+    start: int | None = None
 
     is_file = False
 
@@ -124,11 +126,12 @@ class TextColumn:
             raise ValueError("empty text")
         if self.pad in ids:
             raise ValueError(f"the tokenizer gives token {ids.index(self.pad) + 1} the id {self.pad}, which is padding")
-        return torch.tensor(ids)
+        return torch.tensor(ids if self.start is None else [self.start, *ids])
 
     def batch(self, examples: Sequence[Tensor]) -> Tensor:
         """i64[B, N], N the longest of these."""
         return pad_sequence(list(examples), batch_first=True, padding_value=self.pad)
 
     def save(self, folder: Path) -> dict[str, Any]:
-        return {"type": "text", "tokenizer": self.tokenizer.save(folder), "length": self.length, "pad": self.pad}
+        saved = {"type": "text", "tokenizer": self.tokenizer.save(folder), "length": self.length, "pad": self.pad}
+        return saved if self.start is None else {**saved, "start": self.start}

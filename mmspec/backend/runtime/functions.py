@@ -5,9 +5,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def token_mask(ids: Tensor, given: Tensor | None, pad: int) -> Tensor:
-    """The mask that was given, or every id that is not padding.   i64[B, N] -> bool[B, N]"""
-    return ids.ne(pad) if given is None else given
+def token_mask(ids: Tensor, given: Tensor | None, pad: int | None, begun: bool = False) -> Tensor:
+    """The mask that was given, or every id that is not padding; the first is not where texts have `begun` with a start of their
+    own.   i64[B, N] -> bool[B, N]"""
+    if given is not None:
+        return given
+    if pad is None:
+        return torch.ones_like(ids, dtype=torch.bool)
+    present = ids.ne(pad)
+    return torch.cat([torch.ones_like(present[:, :1]), present[:, 1:]], dim=1) if begun else present
 
 
 def attention(

@@ -15,7 +15,7 @@ from mmspec.components.positions.absolute import Learned
 from mmspec.components.positions.base import Layout, Position
 from mmspec.components.routers.base import TokenRouter
 from mmspec.components.routers.dense import Dense
-from mmspec.ir import Init, Scope, Value
+from mmspec.ir import Init, Scope, ShapeError, Value
 from mmspec.ir.functions import part
 from mmspec.ir.scope import Body
 from mmspec.spec import Component
@@ -68,10 +68,15 @@ class TransformerStack(Component):
         lt=1,
         description="stochastic depth: how often the last block is skipped, the earlier ones in proportion",
     )
+    taps: tuple[PositiveInt, ...] = Field(
+        (), description="blocks, counted from one, whose tokens may be read too: 11 as `<node>.block_11`"
+    )
 
-    def tokens(self, g: Scope, embedded: Value, layout: Layout, registers: int = 0) -> Value:
-        """Embedded tokens with their positions through the stack; `registers`, which have none, stand between the class tokens
-        and the rest.   [B, N, D] -> [B, N + registers, D]"""
+    def tokens(
+        self, g: Scope, embedded: Value, layout: Layout, registers: int = 0, context: tuple[Value, ...] = ()
+    ) -> Value:
+        """Embedded tokens with their positions through the stack, with a context in view where there is one; `registers`, which
+        have no position, stand between the class tokens and the rest.   [B, N, D] -> [B, N + registers, D]"""
         x = self.position.add(g, embedded, layout).named("x")
         if registers:
             rest = g.prepend("registers", registers, part(x, layout.prefix) if layout.prefix else x)
@@ -80,7 +85,7 @@ class TransformerStack(Component):
         if self.embedding_norm:
             x = self.normed(g, "embedding_norm", x).named("x")
         x = g.dropout("dropout", x, self.dropout).named("x")
-        x = self.through_blocks(g, x, layout)
+        x = self.through_blocks(g, x, layout, *context)
         return self.normed(g, "norm", x) if self.final_norm else x
 
     def through_blocks(self, g: Scope, x: Value, layout: Layout, *context: Value) -> Value:
@@ -96,7 +101,16 @@ class TransformerStack(Component):
             if kind not in made:
                 made[kind] = self.block(how, len(context), *kind)
             bodies.append(made[kind])
-        y: Value = g.stack("blocks", self.depth, bodies, x, *context, *shared, class_name="Block")
+        if not self.taps:
+            y: Value = g.stack("blocks", self.depth, bodies, x, *context, *shared, class_name="Block")
+            return y
+        taps = sorted(set(self.taps))
+        if taps[-1] > self.depth:
+            raise ShapeError(f"there is no block {taps[-1]}: the depth is {self.depth}", "taps")
+        y, *tapped = g.stack("blocks", self.depth, bodies, x, *context, *shared, class_name="Block", taps=taps)
+        for tap, value in zip(taps, tapped, strict=True):  # without class tokens and registers, which stand nowhere
+            inner = part(value, layout.prefix) if layout.prefix else value
+            g.taps[f"block_{tap}"] = inner.named(f"block_{tap}")
         return y
 
     def attention_heads(self, layout: Layout) -> Heads:

@@ -100,15 +100,17 @@ class Pool(Primitive):
 
 @primitive
 class TokenMask(Primitive):
-    """Which tokens are present: the caller's mask, or every id that is not padding.   i64[B, N], bool[B, N] -> bool[B, N]"""
+    """Which tokens are present: the caller's mask, or every id that is not padding, and the first where texts have `begun` with a
+    start of their own.   i64[B, N], bool[B, N] -> bool[B, N]"""
 
     kind = "token_mask"
 
-    def infer(self, ids: Value, given: Value, *, pad: int) -> tuple[Shape, str]:
+    def infer(self, ids: Value, given: Value, *, pad: int | None, begun: bool = False) -> tuple[Shape, str]:
         return ids.shape, "bool"
 
     def run(self, torch: Any, module: Any, op: Op, ids: Any, given: Any) -> Any:
-        return torch.runtime.token_mask(ids, given, op.attributes["pad"])
+        unusual = {"begun": True} if op.attributes.get("begun") else {}
+        return torch.runtime.token_mask(ids, given, op.attributes["pad"], **unusual)
 
 
 @primitive
