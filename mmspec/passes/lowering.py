@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from mmspec.ir import Graph, Program, Scope, ShapeError, Value, symbol
+from mmspec.ir import Graph, Program, Scope, ShapeError, Value
+from mmspec.ir.dims import Shape
 from mmspec.spec import Component, Diagnostic, ModelSpec, SpecError, WiredNode
 
 
@@ -145,15 +147,18 @@ class _Lowering:
             outputs[asked] = self.root.exits[asked] if asked in self.root.exits else self.asked(asked)
         training = {name: value for name, value in self.root.exits.items() if name.endswith(".exits")}
         training |= {f"{name}.balance": value for name, value in self.balance.items()}
+        for index, objective in enumerate(map(_any, self.spec.objectives)):
+            for field, name in objective.reads().items():
+                training[name] = self.asked(name, f"objectives.{index}.{field}")
         training = {name: value for name, value in training.items() if name not in outputs}
         return outputs | training, list(training)
 
-    def asked(self, name: str) -> Value:
-        """The value that `outputs` names: a node furthest downstream of that name, perhaps with a port."""
-        found = [path for path in self.values if path.partition(".")[2] == name]
+    def asked(self, name: str, at: str = "outputs") -> Value:
+        """The value that the spec names there: an input or a node furthest downstream of that name, perhaps with a port."""
+        found = [path for path in self.values if name in (path, path.partition(".")[2])]
         if not found:
             hint = "there are " + ", ".join(dict.fromkeys(path.partition(".")[2] for path in self.values))
-            raise SpecError([self.spec.diagnostic("outputs", f"there is no output {name!r}", hint=hint)])
+            raise SpecError([self.spec.diagnostic(at, f"there is no output {name!r}", hint=hint)])
         return self.values[found[-1]]
 
     def losses(self) -> Graph:
@@ -165,21 +170,22 @@ class _Lowering:
         g = Scope("Objectives", program=self.root.program)
         total: list[Value] = []
         outputs: dict[str, Value] = {}
-        targets: dict[str, Value] = {}
-        for loss in map(_any, self.spec.objectives):
-            head = loss.head or next(iter(self.spec.heads))
-            logits = self.given(g, model, head)
-            if loss.target not in targets:
-                targets[loss.target] = g.input(f"{loss.target}_target", (symbol("B"),), "i64")
-            target = targets[loss.target]
-            exits = self.given(g, model, f"{head}.exits") if f"{head}.exits" in model.outputs else None
-            value = loss.emit(g, logits, target, exits, self.exit_weight(head))
-            name = head if head not in outputs else f"{head}_{len(outputs)}"
+        for index, loss in enumerate(map(_any, self.spec.objectives)):
+            try:
+                value = loss.emit(g, _Seen(g, model, loss.reads(), self.exit_weight))
+            except ShapeError as error:
+                path = f"objectives.{index}.{error.field}".rstrip(".")
+                raise SpecError([self.spec.diagnostic(path, str(error), hint=error.hint)]) from error
+            name = base = loss.head or loss.type
+            number = 1
+            while name in outputs:
+                name, number = f"{base}_{number}", number + 1
             outputs[name] = value.named(f"{name}_loss")
             total.append(value)
+        seen = _Seen(g, model, {}, self.exit_weight)
         for name in model.outputs:
             if name.endswith(".balance"):
-                outputs[name] = self.given(g, model, name)
+                outputs[name] = seen.output(name)
                 total.append(outputs[name])
         value = total[0]
         for part in total[1:]:
@@ -192,18 +198,38 @@ class _Lowering:
             "What training minimises.",
         )
 
-    @staticmethod
-    def given(g: Scope, model: Graph, name: str) -> Value:
-        known = {value.name: value for value in g.inputs}
-        value = model.outputs[name]
-        return known.get(name) or g.input(name, value.shape, value.dtype)
-
     def exit_weight(self, head: str) -> float:
         for node in self.spec.nodes:
             halting: Component | None = getattr(node.component, "halting", None)
             if getattr(halting, "head", None) == head:
                 return float(halting.exit_weight)  # type: ignore[union-attr]
         return 0.0
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one objective may look at: inputs of the graph of losses, made when they are first asked for."""
+
+    g: Scope
+    model: Graph
+    reads: Mapping[str, str]  # by field
+    weight_of: Callable[[str], float]
+
+    def output(self, name: str) -> Value:
+        name = self.reads.get(name, name)
+        value = self.model.outputs[name]
+        return self._input(name, value.shape, value.dtype)
+
+    def target(self, column: str, shape: Shape, dtype: str = "i64") -> Value:
+        return self._input(f"{column}_target", shape, dtype)
+
+    def exits(self, head: str) -> tuple[Value | None, float]:
+        name = f"{head}.exits"
+        return (self.output(name), self.weight_of(head)) if name in self.model.outputs else (None, 0.0)
+
+    def _input(self, name: str, shape: Shape, dtype: str) -> Value:
+        known = {value.name: value for value in self.g.inputs}
+        return known.get(name) or self.g.input(name, shape, dtype)
 
 
 def _any(component: Component) -> Any:

@@ -57,6 +57,10 @@ class Objective(Component):
     judges: ClassVar[bool] = True  # a head; False for what compares nodes
     head: str | None = Field(None, description="the head it judges; the only one by default")
 
+    def reads(self) -> dict[str, str]:
+        """What it looks at beside the head: by field, the node, part of a node or input, named as `outputs` would name it."""
+        return {}
+
 
 class Router(Component):
     """Which experts a token goes to."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat
 
+from mmspec.components.objectives.base import Seen
 from mmspec.ir import Scope, Value
 from mmspec.spec import Objective
 
@@ -24,9 +25,11 @@ class CrossEntropy(Objective):
     weight: NonNegativeFloat = Field(1.0, description="weight in the sum of all objectives")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="how much of the target is spread over all classes")
 
-    def emit(
-        self, g: Scope, logits: Value, target: Value, exits: Value | None = None, exit_weight: float = 0.0
-    ) -> Value:
+    def emit(self, g: Scope, seen: Seen) -> Value:
+        assert self.head is not None
+        logits = seen.output(self.head)
+        target = seen.target(self.target, logits.shape[:-1])
+        exits, exit_weight = seen.exits(self.head)
         loss = g.emit("cross_entropy", logits, target, smoothing=self.label_smoothing)
         if exits is not None and exit_weight:
             earlier = g.emit("earlier_exits", exits)
