@@ -139,13 +139,16 @@ def _run(op: Op, inputs: list[fx.Proxy], space: _Recording, tracer: GraphAppendi
 def _unrolled(op: Op, inputs: list[fx.Proxy], tracer: GraphAppendingTracer) -> Sequence[fx.Proxy]:
     carried = op.attributes["carried"]
     loss: Any = None
+    tapped = []
     for index in range(len(op.attributes["order"])):
         after = tracer.create_proxy("call_module", f"{op.name}.{index}", tuple(inputs), {})
-        parts = [after] if len(op.outputs) == 1 else _unpacked(after, len(op.outputs))
+        results = carried + bool(op.attributes["balance"])
+        parts = [after] if results == 1 else _unpacked(after, results)
         inputs[:carried] = parts[:carried]
         if op.attributes["balance"]:
             loss = parts[-1] if loss is None else loss + parts[-1]
-    return [*inputs[:carried], *([loss] if loss is not None else [])]
+        tapped += inputs[:carried] if index + 1 in op.attributes.get("taps", ()) else []
+    return [*inputs[:carried], *tapped, *([loss] if loss is not None else [])]
 
 
 def _unpacked(result: Any, count: int) -> list[fx.Proxy]:

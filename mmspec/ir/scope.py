@@ -61,14 +61,15 @@ class Scope:
         self.exits: dict[
             str, Value
         ] = {}  # what halting stacks found at their exits: "label", "label.exit", "label.exits"
+        self.taps: dict[str, Value] = {}  # what may be read besides a node's own value: tokens after an inner block
         self._received: dict[int, Value] = {}  # by the identity of the outer value
         self._outer: dict[int, Value] = {}  # by the identity of the inner value
         self._names: set[str] = set()
 
     # values and operations ------------------------------------------------------------------------------------------
 
-    def input(self, name: str, shape: Shape, dtype: str = "f32", bound: int = 0) -> Value:
-        value = Value(name, shape, dtype, self, bound=bound)
+    def input(self, name: str, shape: Shape, dtype: str = "f32", bound: int = 0, rate: int = 0) -> Value:
+        value = Value(name, shape, dtype, self, bound=bound, rate=rate)
         self.inputs.append(value)
         return value
 
@@ -217,8 +218,9 @@ class Scope:
         inner = Scope(class_name, self, path=f"{self.path}{name}.", trainable=trainable)
         results = body(inner, *inner.receive_all(body, values))
         named = _named(name, results)
-        outputs = dict(named)
-        for port, value in named.items():
+        given = named | inner.taps
+        outputs = dict(given)
+        for port, value in given.items():
             if value.mask is not None and value.mask not in inner:
                 outputs[f"{port}_mask"] = value.mask
         if inner.balance:
@@ -227,7 +229,7 @@ class Scope:
         graph = inner.close(outputs, doc, arguments)
 
         outer = {port: Value(port, v.shape, v.dtype, self) for port, v in outputs.items()}
-        for port, value in named.items():
+        for port, value in given.items():
             if value.mask is not None:
                 mask = inner._outer.get(id(value.mask)) or outer[f"{port}_mask"]
                 outer[port].mask = mask
@@ -235,6 +237,7 @@ class Scope:
         if inner.balance:
             self.balance.append(outer["balance"])
         self.exits |= {port: outer[port] for port in inner.exits}
+        self.taps |= {port: outer[port] for port in inner.taps}
         if isinstance(results, Value):
             return outer[name]
         if isinstance(results, tuple):
@@ -270,13 +273,15 @@ class Scope:
         class_name: str,
         halting: Halting | None = None,
         readout: Body | None = None,
+        taps: Sequence[int] = (),
         doc: str = "",
     ) -> Any:
         """`depth` blocks in a row. `body(g, carried, *shared)` is emitted once; it returns the carried value(s) for the next.
 
         Blocks of several kinds are a sequence of `depth` bodies, each kind emitted once. With a halting policy a sample may
         stop after any block: the policy's head is applied there, to the carried value or, where several are carried, to
-        `readout(g, *carried)`.   Raises ShapeError.
+        `readout(g, *carried)`. `taps` are blocks, counted from one, whose result is returned beside the last one's; they need a
+        single carried value and no halting.   Raises ShapeError.
         """
         bodies = list(dict.fromkeys([body] if callable(body) else body))
         order = (0,) * depth if callable(body) else tuple(map(bodies.index, body))
@@ -287,13 +292,17 @@ class Scope:
         passed_on = [Value(value.name, value.shape, value.dtype, self, value.mask) for value in streams]
         loss = [Value("balance", (), "f32", self)] if balance else []
         attributes: dict[str, Any] = {"count": depth, "order": order, "carried": len(streams), "balance": balance}
+        tapped = [Value(f"block_{tap}", v.shape, v.dtype, self, v.mask) for tap in taps for v in streams]
+        if taps:
+            assert halting is None and isinstance(carried, Value)
+            attributes["taps"] = tuple(taps)
         head, read, seen = self._exit(halting, streams, readout, first) if halting is not None else (None, (), [])
         # what any block reads is handed to all of them, in one order
         wanted = dict.fromkeys((*streams, *(value for block in blocks for value in block.used())))
         wanted |= dict.fromkeys(first._outer[id(value)] for value in seen)
         graphs = tuple(block.close(tuple(wanted), balance, doc) for block in blocks)
         if halting is None:
-            self._append("repeat", name, tuple(wanted), (*passed_on, *loss), attributes, bodies=graphs)
+            self._append("repeat", name, tuple(wanted), (*passed_on, *tapped, *loss), attributes, bodies=graphs)
         else:
             assert head is not None and head.function is not None
             logits = next(iter(head.function.outputs.values()))
@@ -308,6 +317,8 @@ class Scope:
             outputs = (*passed_on, *found.values(), *loss)
             self._append("stages", name, (head, *read, *wanted), outputs, attributes, bodies=graphs)
         self.balance += loss
+        if taps:
+            return passed_on[0], *tapped
         return passed_on[0] if isinstance(carried, Value) else tuple(passed_on)
 
     def _block(
@@ -390,7 +401,8 @@ class Scope:
         """The outer value inside this scope; the same one for the same value."""
         inner = self._received.get(id(outer))
         if inner is None:
-            inner = Value(name or outer.name, outer.shape, outer.dtype, self, None, outer.function, outer.bound)
+            known = (outer.function, outer.bound, outer.rate)
+            inner = Value(name or outer.name, outer.shape, outer.dtype, self, None, *known)
             self._received[id(outer)] = inner
             self._outer[id(inner)] = outer
             self.inputs.append(inner)

@@ -97,6 +97,9 @@ class _Lowering:
         else:
             for port, value in result.items():
                 self.values[f"{node.path}.{port}" if port else node.path] = value
+        while self.root.taps:
+            port, value = self.root.taps.popitem()
+            self.values[f"{node.path}.{port}"] = value
 
     def missing(self, node: WiredNode, sources: list[str]) -> None:
         """A source that is not there: either its node has failed, which is reported, or it has no such port."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mmspec.backend import runtime
@@ -158,15 +158,26 @@ class Writer:
                 self._line(f"{name} = {texts[i]}", op.outputs[i : i + 1])
             targets.append(name)
         arguments = ", ".join([*targets, *texts[carried:]])
-        if op.attributes["balance"]:
-            total = self._assign(op.outputs[carried], "balance")
+        total = self._assign(op.outputs[-1], "balance") if op.attributes["balance"] else ""
+        if total:
             self._line(f"{total} = 0.0")
-            self._line(f"for block in self.{op.name}:")
-            self._line(f"    {', '.join(targets)}, loss = block({arguments})")
-            self._line(f"    {total} = {total} + loss")
-        else:
-            self._line(f"for block in self.{op.name}:")
-            self._line(f"    {', '.join(targets)} = block({arguments})")
+        for blocks, tap in self._runs(op):
+            self._line(f"for block in {blocks}:")
+            self._line(f"    {', '.join(targets)}{', loss' if total else ''} = block({arguments})")
+            if total:
+                self._line(f"    {total} = {total} + loss")
+            if tap is not None and self.reads[id(tap)]:
+                self._line(f"{self._assign(tap, tap.name)} = {targets[0]}", (tap,))
+
+    @staticmethod
+    def _runs(op: Op) -> Iterator[tuple[str, Value | None]]:
+        """The blocks between taps, and what is read after each run."""
+        taps = op.attributes.get("taps", ())
+        starts = (0, *taps)
+        for i, (start, stop) in enumerate(zip(starts, (*taps, None), strict=True)):
+            cut = "" if not taps else f"[{start or ''}:{stop or ''}]"
+            if start != op.attributes["count"]:
+                yield f"self.{op.name}{cut}", op.outputs[op.attributes["carried"] + i] if stop else None
 
     def _return(self) -> None:
         outputs = {name: self.expressions[id(value)].text for name, value in self.graph.outputs.items()}

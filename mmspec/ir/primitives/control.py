@@ -35,7 +35,8 @@ class Define(Control):
 class Repeat(Control):
     """One block, `count` times, each copy with weights of its own.   bodies: (block,)
 
-    The first `carried` inputs go from block to block, the others are the same for all.
+    The first `carried` inputs go from block to block, the others are the same for all. Outputs are the last block's carried
+    values, what the blocks in `taps` (counted from one) carried on, and the balance loss.
     """
 
     kind = "repeat"
