@@ -18,6 +18,7 @@ The component is put into a small spec with the neighbours that its role needs. 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -159,7 +160,7 @@ def check_gradients(spec: ModelSpec, model: nn.Module, inputs: Mapping[str, Tens
     """Every parameter receives a gradient, for some draw of the weights: a router may leave an expert without tokens."""
     objectives = build_objectives(spec)
     batch = next(iter(inputs.values())).shape[0]
-    targets = {objective.target: torch.arange(batch) % 2 for objective in spec.objectives}  # type: ignore[attr-defined]
+    targets = example_targets(spec, inputs, batch)
     waiting = {name: p for name, p in model.named_parameters() if p.requires_grad and not name.endswith(DEAD_BIASES)}
     for seed in range(draws):
         randomise(model, seed=seed)
@@ -295,6 +296,18 @@ def example(graph: Graph, batch: int) -> dict[str, Tensor]:
             lengths = 1 + (torch.arange(batch) * 2) % sizes[1]
             inputs[value.name] = ids * (torch.arange(sizes[1]) < lengths[:, None])
     return inputs
+
+
+def example_targets(spec: ModelSpec, inputs: Mapping[str, Tensor], batch: int) -> dict[str, Tensor]:
+    """Zeros and ones by turns for every column that the objectives want."""
+    sizes = {"B": batch} | bound_sizes(lower(spec), inputs)
+    targets: dict[str, Tensor] = {}
+    for value in lower_objectives(spec).inputs:
+        if value.name.endswith("_target"):
+            shape = [dim if isinstance(dim, int) else sizes[str(dim)] for dim in value.shape]
+            column = torch.arange(math.prod(shape)).view(shape) % 2
+            targets[value.name.removesuffix("_target")] = column.float() if value.dtype == "f32" else column
+    return targets
 
 
 def bound_sizes(graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, int]:
