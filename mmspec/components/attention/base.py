@@ -15,6 +15,22 @@ class Attention(Component):
     role: ClassVar[str] = "attention"
     is_causal: ClassVar[bool] = False  # whether a token sees itself and earlier ones only
 
+    def of_block(self, index: int) -> Attention:
+        """The pattern of a stack's block, counted from zero: windows are shifted in every second, random ones drawn anew."""
+        return self
+
+    def within(self, layout: Layout) -> Layout:
+        """Where tokens that see each other stand: in the whole layout, or in each of the groups that `gather` makes."""
+        return layout
+
+    def gather(self, g: Scope, x: Value, layout: Layout) -> Value:
+        """Tokens in groups that see nothing of each other, as samples of their own.   [B, N, D] -> [B * groups, n, D]"""
+        return x
+
+    def scatter(self, g: Scope, y: Value, layout: Layout) -> Value:
+        """Back from groups to where the tokens stood.   [B * groups, n, D] -> [B, N, D]"""
+        return y
+
     def context(self, g: Scope, x: Value, layout: Layout) -> Value:
         """What keys and values of self-attention are made of: the tokens themselves, or fewer.   [B, N, D] -> [B, M, D]"""
         return x

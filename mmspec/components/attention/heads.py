@@ -53,20 +53,23 @@ def attend(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared: V
     own = x is context
 
     def body(g: Scope, x: Value, context: Value, *shared: Value) -> Value:
-        seen = how.pattern.context(g, x, how.layout) if own else context
+        pattern, layout, mask = how.pattern if own else Full(), how.layout, x.mask
+        if own:
+            x, layout = pattern.gather(g, x, layout), pattern.within(layout)
+        seen = pattern.context(g, x, layout) if own else context
         query = g.split(g.linear("query", x, how.heads * width, how.bias), how.heads).named("query")
         key_bias = how.bias if how.key_bias is None else how.key_bias
         key = g.split(g.linear("key", seen, kv_heads * width, key_bias), kv_heads).named("key")
         value = g.split(g.linear("value", seen, kv_heads * width, how.bias), kv_heads).named("value")
         bias = None
         if own:
-            query = how.position.turned(g, query, shared, how.layout).named("query")
-            key = how.position.turned(g, key, shared, how.layout).named("key")
-            bias = how.position.bias(g, x, seen, shared, how.layout, how.heads)
-        pattern = how.pattern if own else Full()
+            query = how.position.turned(g, query, shared, layout).named("query")
+            key = how.position.turned(g, key, shared, layout).named("key")
+            bias = how.position.bias(g, x, seen, shared, layout, how.heads)
         mixed = g.emit("merge_heads", pattern.mix(g, query, key, value, how.layout, seen.mask, bias, how.scale))
-        mixed.mask = x.mask
-        return g.linear("output", mixed, x.width, how.bias if how.output_bias is None else how.output_bias)
+        mixed.mask = mask
+        y = g.linear("output", mixed, x.width, how.bias if how.output_bias is None else how.output_bias)
+        return pattern.scatter(g, y, how.layout) if own else y
 
     kind = ("Masked" if context.mask is not None else "") + ("SelfAttention" if own else "CrossAttention")
     arguments = {"width": x.width, "context_width": context.width, "heads": how.heads}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -19,6 +20,11 @@ from mmspec.ir import Init, Scope, ShapeError, Value
 from mmspec.ir.functions import part
 from mmspec.ir.scope import Body
 from mmspec.spec import Component
+
+
+def in_proportion(rate: float, depth: int) -> tuple[float, ...]:
+    """Stochastic depth of each of `depth` blocks: from never to `rate` (arXiv:1603.09382, eq. 4)."""
+    return tuple(round(rate * index / max(1, depth - 1), 6) for index in range(depth))
 
 
 class TransformerStack(Component):
@@ -73,10 +79,17 @@ class TransformerStack(Component):
     )
 
     def tokens(
-        self, g: Scope, embedded: Value, layout: Layout, registers: int = 0, context: tuple[Value, ...] = ()
+        self,
+        g: Scope,
+        embedded: Value,
+        layout: Layout,
+        registers: int = 0,
+        context: tuple[Value, ...] = (),
+        skipped: Sequence[float] = (),
     ) -> Value:
         """Embedded tokens with their positions through the stack, with a context in view where there is one; `registers`, which
-        have no position, stand between the class tokens and the rest.   [B, N, D] -> [B, N + registers, D]"""
+        have no position, stand between the class tokens and the rest; `skipped` says how often each block is skipped where the
+        stack is part of a deeper one.   [B, N, D] -> [B, N + registers, D]"""
         x = self.position.add(g, embedded, layout).named("x")
         if registers:
             rest = g.prepend("registers", registers, part(x, layout.prefix) if layout.prefix else x)
@@ -85,21 +98,22 @@ class TransformerStack(Component):
         if self.embedding_norm:
             x = self.normed(g, "embedding_norm", x).named("x")
         x = g.dropout("dropout", x, self.dropout).named("x")
-        x = self.through_blocks(g, x, layout, *context)
+        x = self.through_blocks(g, x, layout, *context, skipped=skipped)
         return self.normed(g, "norm", x) if self.final_norm else x
 
-    def through_blocks(self, g: Scope, x: Value, layout: Layout, *context: Value) -> Value:
+    def through_blocks(
+        self, g: Scope, x: Value, layout: Layout, *context: Value, skipped: Sequence[float] = ()
+    ) -> Value:
         """The blocks alone; with a context, each looks at it between its own attention and its feed-forward."""
         how = self.attention_heads(layout)
-        head_width = how.width_of_head(x.width)
-        shared = self.position.shared(g, x, layout, self.heads, head_width, self.attention.is_causal)
-        made: dict[tuple[float, bool], Body] = {}
+        head_width, inside = how.width_of_head(x.width), self.attention.within(layout)
+        shared = self.position.shared(g, x, inside, self.heads, head_width, self.attention.is_causal)
+        made: dict[tuple[Attention, float, bool], Body] = {}
         bodies: list[Body] = []
-        for index in range(self.depth):
-            drop_path = round(self.drop_path * index / max(1, self.depth - 1), 6)
-            kind = (drop_path, (index + 1) % self.router_every == 0)
+        for index, rate in enumerate(skipped or in_proportion(self.drop_path, self.depth)):
+            kind = (self.attention.of_block(index), rate, (index + 1) % self.router_every == 0)
             if kind not in made:
-                made[kind] = self.block(how, len(context), *kind)
+                made[kind] = self.block(replace(how, pattern=kind[0]), len(context), *kind[1:])
             bodies.append(made[kind])
         if not self.taps:
             y: Value = g.stack("blocks", self.depth, bodies, x, *context, *shared, class_name="Block")
@@ -135,11 +149,11 @@ class TransformerStack(Component):
             x = self.sublayer(g, "1", x, attention, drop_path)
             if context:
                 x = self.sublayer(g, "_cross", x, cross_attention, drop_path)
-            return self.sublayer(g, "2", x, self.network(routed), drop_path)
+            return self.sublayer(g, "2", x, self.network(routed, how.layout), drop_path)
 
         return body
 
-    def network(self, routed: bool) -> Body:
+    def network(self, routed: bool, layout: Layout) -> Body:
         """The feed-forward, with the router where the block has experts."""
 
         def network(g: Scope, x: Value) -> Value:
