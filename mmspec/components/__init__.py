@@ -15,10 +15,17 @@ BUILT_IN = {
     "input": {
         "image": "inputs:Image",
         "text": "inputs:Text",
+        "waveform": "inputs:Waveform",
+        "spectrogram": "inputs:Spectrogram",
+        "video": "inputs:Video",
     },
     "encoder": {
         "vit": "encoders.vit:Vit",
         "text_transformer": "encoders.text_transformer:TextTransformer",
+        "log_mel": "encoders.log_mel:LogMel",
+        "audio_transformer": "encoders.audio_transformer:AudioTransformer",
+        "token_transformer": "encoders.token_transformer:TokenTransformer",
+        "video_transformer": "encoders.video_transformer:VideoTransformer",
     },
     "fusion": {
         "concat": "fusion.concat:ConcatFusion",
@@ -62,6 +69,8 @@ BUILT_IN = {
     },
     "head": {
         "classification": "heads.classification:Classification",
+        "language_model": "heads.language_model:LanguageModel",
+        "masked_language_model": "heads.masked_language_model:MaskedLanguageModel",
         "mean": "heads.mean:MeanOfHeads",
     },
     "objective": {

@@ -27,9 +27,10 @@ def merge(base: Node, over: Node) -> Node:
     """`over` laid onto `base`."""
     if not (isinstance(base, Map) and isinstance(over, Map)) or is_domain(base) or is_domain(over):
         return over
-    for identity in ("type", "use"):
-        if identity in over.entries and _word(over, identity) != _word(base, identity):
-            return over
+    if any(name in base.entries for name in ("type", "use")):  # fields alone may be of any component
+        for identity in ("type", "use"):
+            if identity in over.entries and _word(over, identity) != _word(base, identity):
+                return over
     entries, keys = dict(base.entries), dict(base.keys)
     for name, node in over.entries.items():
         if name in entries and isinstance(node, Value) and node.value is None:

@@ -50,4 +50,4 @@ class TextDecoder(TransformerStack, Decoder):
         return {"": self.tokens(g, x, SEQUENCE, context=(context,)), "embedding": table}
 
 
-_READS = "from: [target, text] names the text that is written and what it is written about; without a context, use a text_transformer"
+_READS = "from: [target, text] names what is written and what is looked at; a text_transformer needs no context"
