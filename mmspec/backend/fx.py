@@ -65,7 +65,7 @@ def graph_module(graph: Graph) -> fx.GraphModule:
         if name in taken:  # a stream of the user's that is called as one of the component's own values
             name = next(other for i in count(2) if (other := f"{name}{i}") not in taken)
         taken.add(name)
-        optional = {"default_value": None} if value.dtype == "bool" and graph.whole else {}
+        optional = {"default_value": None} if value.optional and graph.whole else {}
         values[id(value)] = fx.Proxy(fxg.placeholder(name, **optional), tracer)
     for op in graph.ops:
         _add_module(root, op)
@@ -108,11 +108,13 @@ def _add_module(root: nn.Module, op: Op) -> None:
 def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
     """The module around copies of a body; written once for modules and for source."""
     a = op.attributes
+    unusual: dict[str, Any]
     if op.kind == "repeat":
         return nn.ModuleList(copies)
     if op.kind == "experts":
-        return runtime.Experts(copies, k=a["k"], balance=a["balance"])
-    unusual: dict[str, Any] = {}
+        unusual = {name: a[name] for name in ("normalise", "capacity") if name in a}
+        return runtime.Experts(copies, k=a["k"], balance=a["balance"], **unusual)
+    unusual = {}
     if a["carried"] != 1:
         unusual["carried"] = a["carried"]
     if a["head_inputs"] != (0,):

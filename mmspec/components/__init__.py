@@ -14,6 +14,7 @@ from mmspec.spec import load as load_spec
 BUILT_IN = {
     "input": {
         "image": "inputs:Image",
+        "noise": "inputs:Noise",
         "text": "inputs:Text",
         "waveform": "inputs:Waveform",
         "spectrogram": "inputs:Spectrogram",
@@ -36,10 +37,12 @@ BUILT_IN = {
     },
     "decoder": {
         "text_decoder": "decoders.text_decoder:TextDecoder",
+        "masked_autoencoder": "decoders.masked_autoencoder:MaskedAutoencoder",
     },
     "router": {
         "dense": "routers.dense:Dense",
         "top_k": "routers.top_k:TopK",
+        "switch": "routers.switch:Switch",
     },
     "halting": {
         "none": "halting.never:Never",
@@ -72,9 +75,11 @@ BUILT_IN = {
         "language_model": "heads.language_model:LanguageModel",
         "masked_language_model": "heads.masked_language_model:MaskedLanguageModel",
         "mean": "heads.mean:MeanOfHeads",
+        "pixels": "heads.pixels:Pixels",
     },
     "objective": {
         "cross_entropy": "objectives.cross_entropy:CrossEntropy",
+        "masked_patches": "objectives.masked_patches:MaskedPatches",
     },
 }
 

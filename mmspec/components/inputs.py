@@ -53,3 +53,18 @@ class Text(Input):
         begun = {} if self.start is None else {"begun": True}
         ids.mask = g.emit("token_mask", ids, given, pad=self.pad, **begun).named(f"{name}_present")
         return ids
+
+
+class Noise(Input):
+    """A number for each token, which decides by chance what a model leaves to chance. Where a caller gives none, it is drawn.
+
+    Shapes   f32[B, length]
+
+        noise: {type: noise, length: 196}
+    """
+
+    type: Literal["noise"] = "noise"
+    length: PositiveInt = Field(description="numbers for each sample")
+
+    def emit(self, g: Scope, name: str) -> Value:
+        return g.input(name, (symbol("B"), self.length), optional=True)

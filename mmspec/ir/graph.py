@@ -66,6 +66,8 @@ class Value:
     mask: Value | None = field(default=None, repr=False)
     function: Graph | None = field(default=None, repr=False)  # what a value of dtype "function" applies
     bound: int = 0  # ids of an i64 value are below it
+    optional: bool = False  # an input that a caller may leave out
+    rate: int = 0  # samples of a sound per second
 
     @property
     def width(self) -> int:

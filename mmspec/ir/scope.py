@@ -68,8 +68,12 @@ class Scope:
 
     # values and operations ------------------------------------------------------------------------------------------
 
-    def input(self, name: str, shape: Shape, dtype: str = "f32", bound: int = 0, rate: int = 0) -> Value:
-        value = Value(name, shape, dtype, self, bound=bound, rate=rate)
+    def input(
+        self, name: str, shape: Shape, dtype: str = "f32", bound: int = 0, rate: int = 0, optional: bool = False
+    ) -> Value:
+        """What a caller hands in; masks may be left out, and what is `optional`."""
+        optional = optional or dtype == "bool"
+        value = Value(name, shape, dtype, self, bound=bound, rate=rate, optional=optional)
         self.inputs.append(value)
         return value
 
@@ -228,7 +232,7 @@ class Scope:
         outputs |= inner.exits
         graph = inner.close(outputs, doc, arguments)
 
-        outer = {port: Value(port, v.shape, v.dtype, self) for port, v in outputs.items()}
+        outer = {port: Value(port, v.shape, v.dtype, self, bound=v.bound) for port, v in outputs.items()}
         for port, value in given.items():
             if value.mask is not None:
                 mask = inner._outer.get(id(value.mask)) or outer[f"{port}_mask"]
@@ -371,9 +375,12 @@ class Scope:
         *,
         k: int,
         balance: float,
+        normalise: bool = True,
+        capacity: int | None = None,
         arguments: Mapping[str, Any] | None = None,
     ) -> Value:
-        """Copies of `body` (tokens [T, D] -> [T, D]); each token goes to the `k` that its logits [B, N, count] favour."""
+        """Copies of `body` (tokens [T, D] -> [T, D]); each token goes to the `k` that its logits [B, N, count] favour, as far as
+        they have the capacity, and weighs their answers by its probabilities, normalised to a sum of 1 or not."""
         inner = Scope("Expert", self, path=f"{self.path}{name}.*.")
         rows = product(x.shape[:-1]) * k
         result = body(inner, inner.input("x", (rows, x.width)))
@@ -382,7 +389,10 @@ class Scope:
         y = Value(name, (*x.shape[:-1], result.width), x.dtype, self, x.mask)
         loss = Value("balance", (), "f32", self)
         inputs = (x, logits) if x.mask is None else (x, logits, x.mask)
-        self._append("experts", name, inputs, (y, loss), {"count": count, "k": k, "balance": balance}, bodies=(graph,))
+        attributes: dict[str, Any] = {"count": count, "k": k, "balance": balance}
+        attributes |= {} if normalise else {"normalise": False}
+        attributes |= {} if capacity is None else {"capacity": capacity}
+        self._append("experts", name, inputs, (y, loss), attributes, bodies=(graph,))
         if balance:
             self.balance.append(loss)
         return y
@@ -401,8 +411,8 @@ class Scope:
         """The outer value inside this scope; the same one for the same value."""
         inner = self._received.get(id(outer))
         if inner is None:
-            known = (outer.function, outer.bound, outer.rate)
-            inner = Value(name or outer.name, outer.shape, outer.dtype, self, None, *known)
+            known: dict[str, Any] = {"function": outer.function, "bound": outer.bound, "rate": outer.rate}
+            inner = Value(name or outer.name, outer.shape, outer.dtype, self, None, **known)
             self._received[id(outer)] = inner
             self._outer[id(inner)] = outer
             self.inputs.append(inner)

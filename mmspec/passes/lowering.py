@@ -60,7 +60,7 @@ class _Lowering:
         outputs, training = self.outputs()
         return Graph(
             self.root.name,
-            tuple(sorted(self.root.inputs, key=lambda value: value.dtype == "bool")),  # what may be left out comes last
+            tuple(sorted(self.root.inputs, key=lambda value: value.optional)),  # what may be left out comes last
             tuple(self.root.ops),
             outputs,
             doc=self.spec.name,

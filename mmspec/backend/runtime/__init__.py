@@ -10,6 +10,7 @@ from mmspec.backend.runtime.functions import (
     cross_entropy,
     distance_bias,
     grid,
+    masked_error,
     masked_first,
     masked_last,
     masked_max,
@@ -20,6 +21,7 @@ from mmspec.backend.runtime.functions import (
     token_mask,
 )
 from mmspec.backend.runtime.outputs import Outputs
+from mmspec.backend.runtime.selection import random_order, restore
 from mmspec.backend.runtime.stages import Stages
 from mmspec.backend.runtime.tables import (
     distance_buckets,
@@ -33,6 +35,6 @@ from mmspec.backend.runtime.tables import (
 
 __all__ = [
     "DropPath", "Experts", "Outputs", "Stages", "attention", "cross_entropy", "distance_bias", "distance_buckets", "grid",
-    "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax", "relative_bias", "rotary_angles", "rotary_cos",
+    "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax", "random_order", "relative_bias", "restore", "rotary_angles", "rotary_cos",
     "rotary_sin", "rotate", "sinusoidal", "sinusoidal_grid", "token_mask", "window_index",
 ]  # fmt: skip

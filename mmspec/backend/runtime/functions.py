@@ -122,3 +122,12 @@ def cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
     """The mean of -log softmax(logits)[target] over samples and exits.   [..., B, C], i64[B] -> []"""
     target = target.expand(logits.shape[:-1])
     return F.cross_entropy(logits.flatten(0, -2), target.flatten(), label_smoothing=smoothing)
+
+
+def masked_error(predicted: Tensor, target: Tensor, masked: Tensor, normalise: bool) -> Tensor:
+    """Mean squared error of each patch, the mean over those that are masked (arXiv:2111.06377, sec. 3).
+    [B, N, P], [B, N, P], bool[B, N] -> []"""
+    if normalise:
+        target = (target - target.mean(dim=-1, keepdim=True)) / (target.var(dim=-1, keepdim=True) + 1e-6).sqrt()
+    weight = masked.to(predicted.dtype)
+    return ((predicted - target).square().mean(dim=-1) * weight).sum() / weight.sum()

@@ -99,7 +99,7 @@ class Writer:
         said, shapes = ["self"], []
         for value in self.graph.inputs:
             name = self._assign(value, value.name)
-            optional = self.root and value.dtype == "bool"
+            optional = self.root and value.optional
             kind = "nn.Module" if value.dtype == "function" else "Tensor | None" if optional else "Tensor"
             said.append(f"{name}: {kind}" + (" = None" if optional else ""))
             if value.dtype != "function":

@@ -26,6 +26,7 @@ class Position(Component):
     stack (`shared`) and then turns queries and keys (`turned`) or biases their scores (`bias`)."""
 
     role: ClassVar[str] = "position"
+    inside: ClassVar[bool] = False  # attention, rather than at the embedding
 
     def add(self, g: Scope, x: Value, layout: Layout) -> Value:
         """x with its positions, at the embedding.   [B, N, D] -> [B, N, D]"""

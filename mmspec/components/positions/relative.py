@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -24,6 +24,7 @@ class RelativeBias(Position):
     """
 
     type: Literal["relative_bias"] = "relative_bias"
+    inside: ClassVar[bool] = True
 
     def bias(
         self, g: Scope, queries: Value, keys: Value, shared: tuple[Value, ...], layout: Layout, heads: int
@@ -49,6 +50,7 @@ class RelativeBuckets(Position):
     """
 
     type: Literal["relative_buckets"] = "relative_buckets"
+    inside: ClassVar[bool] = True
     buckets: PositiveInt = Field(32, ge=4, description="how many; where both directions are seen, half for each")
     largest: PositiveInt = Field(128, description="distances from here on share the last bucket")
 
@@ -84,6 +86,7 @@ class Rotary(Position):
     """
 
     type: Literal["rotary"] = "rotary"
+    inside: ClassVar[bool] = True
     base: PositiveFloat = Field(10000.0, description="angles fall from 1 to about 1 / base per place")
     order: Literal["halves", "interleaved"] = Field("halves", description="a pair is (i, i + d/2), or two neighbours")
 

@@ -9,6 +9,7 @@ from mmspec.ir.primitives import (  # noqa: F401  (each registers its own)
     losses,
     norms,
     pointwise,
+    selection,
     tokens,
 )
 from mmspec.ir.primitives.base import PRIMITIVES, Primitive, ShapeError, shape_text

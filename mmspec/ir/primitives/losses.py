@@ -6,7 +6,7 @@ from typing import Any
 
 from mmspec.ir.dims import Shape
 from mmspec.ir.graph import Op, Value
-from mmspec.ir.primitives.base import Primitive, primitive
+from mmspec.ir.primitives.base import Primitive, ShapeError, primitive, shape_text
 
 
 @primitive
@@ -34,3 +34,19 @@ class EarlierExits(Primitive):
 
     def run(self, torch: Any, module: Any, op: Op, exits: Any) -> Any:
         return exits[:-1]
+
+
+@primitive
+class MaskedError(Primitive):
+    """Mean squared error of each vector, the mean over those that are masked; `normalise`s what it is compared with.
+    [B, N, P], [B, N, P], bool[B, N] -> f32[]"""
+
+    kind = "masked_error"
+
+    def infer(self, predicted: Value, target: Value, masked: Value, *, normalise: bool) -> tuple[Shape, str]:
+        if predicted.shape != target.shape:
+            raise ShapeError(f"{shape_text(predicted.shape)} cannot be compared with {shape_text(target.shape)}")
+        return (), "f32"
+
+    def run(self, torch: Any, module: Any, op: Op, predicted: Any, target: Any, masked: Any) -> Any:
+        return torch.runtime.masked_error(predicted, target, masked, op.attributes["normalise"])
