@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from mmspec.ir import Scope, Value, symbol
 from mmspec.spec import Input
@@ -53,6 +53,61 @@ class Text(Input):
         begun = {} if self.start is None else {"begun": True}
         ids.mask = g.emit("token_mask", ids, given, pad=self.pad, **begun).named(f"{name}_present")
         return ids
+
+
+class Waveform(Input):
+    """A sound as samples around zero, of one channel. Shorter ones are filled up with silence: no mask says where a sound ends.
+
+    Shapes   f32[B, rate * seconds]
+
+        sound: {type: waveform, rate: 16000, seconds: 10}
+    """
+
+    type: Literal["waveform"] = "waveform"
+    rate: PositiveInt = Field(16000, description="samples per second")
+    seconds: PositiveFloat = Field(10.0, description="how long a sound is")
+
+    @property
+    def samples(self) -> int:
+        return max(1, round(self.rate * self.seconds))
+
+    def emit(self, g: Scope, name: str) -> Value:
+        return g.input(name, (symbol("B"), self.samples), rate=self.rate)
+
+
+class Spectrogram(Input):
+    """A sound as the power of its frequencies over time, made before the model sees it: a picture of `mels` rows, low ones first,
+    and `frames` columns. Shorter sounds are filled up, with what the published front end fills up with.
+
+    Shapes   f32[B, channels, mels, frames]
+
+        sound: {type: spectrogram, mels: 128, frames: 1024}
+    """
+
+    type: Literal["spectrogram"] = "spectrogram"
+    mels: PositiveInt = Field(80, description="bands of frequencies")
+    frames: PositiveInt = Field(3000, description="moments, usually of 10 milliseconds")
+    channels: PositiveInt = Field(1, description="2 for stereo")
+
+    def emit(self, g: Scope, name: str) -> Value:
+        return g.input(name, (symbol("B"), self.channels, self.mels, self.frames))
+
+
+class Video(Input):
+    """A clip of pictures.
+
+    Shapes   f32[B, frames, channels, size, size]
+
+        clip: {type: video, frames: 8, size: 224}
+    """
+
+    type: Literal["video"] = "video"
+    frames: PositiveInt = Field(8, description="pictures")
+    size: PositiveInt = Field(224, description="side of each in pixels")
+    channels: PositiveInt = Field(3, description="3 for colour, 1 for grey")
+
+    def emit(self, g: Scope, name: str) -> Value:
+        return g.input(name, (symbol("B"), self.frames, self.channels, self.size, self.size))
 
 
 class Noise(Input):

@@ -45,6 +45,7 @@ class Parameter:
     init: Init
     trainable: bool = True
     buffer: str = ""  # its dtype, where it is kept with the weights and not trained: statistics of a batch norm
+    grid: tuple[int, ...] | None = None  # of a table of places: how many first rows stand nowhere, the sides of the rest
 
     @property
     def size(self) -> int:

@@ -132,6 +132,7 @@ class Scope:
         groups: int = 1,
         bias: bool = True,
         init: Init = XAVIER,
+        **unusual: Any,
     ) -> Value:
         """Over all axes after the channels; a number means the same along each.   [B, C, S, ...] -> [B, width, S', ...]"""
         axes = len(x.shape) - 2
@@ -139,7 +140,7 @@ class Scope:
             key: (size,) * axes if isinstance(size, int) else size
             for key, size in (("kernel", kernel), ("stride", stride), ("padding", padding))
         }
-        return self.emit("convolution", x, name=name, width=width, **sizes, groups=groups, bias=bias, init=init)
+        return self.emit("convolution", x, name=name, width=width, **sizes, groups=groups, bias=bias, init=init, **unusual)
 
     def embedding(self, name: str, ids: Value, rows: int, width: int, init: Init = SMALL) -> Value:
         """A trained vector for each id.   i64[B, N] -> [B, N, width]"""
@@ -149,9 +150,18 @@ class Scope:
         """`layer` or `rms` norm over channels."""
         return self.emit(f"{kind}_norm", x, name=name, eps=eps)
 
-    def parameter(self, name: str, *shape: int, init: Init = SMALL, trainable: bool = True) -> Value:
-        """A bare tensor with a name; one that is not trainable is still kept with the weights."""
-        unusual = {} if trainable else {"trainable": False}
+    def parameter(
+        self,
+        name: str,
+        *shape: int,
+        init: Init = SMALL,
+        trainable: bool = True,
+        grid: tuple[int, ...] | None = None,
+    ) -> Value:
+        """A bare tensor with a name; one that is not trainable is still kept with the weights. The rows of a table of places are
+        `grid`: (how many first rows stand nowhere, the sides of the grid that the rest stands on)."""
+        unusual: dict[str, Any] = {} if trainable else {"trainable": False}
+        unusual |= {} if grid is None else {"grid": grid}
         return self.emit("parameter", name=name, shape=shape, init=init, **unusual)
 
     def constant(self, name: str, table: str, *arguments: Any, shape: Shape, dtype: str = "f32") -> Value:

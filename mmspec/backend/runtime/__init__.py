@@ -22,19 +22,25 @@ from mmspec.backend.runtime.functions import (
 )
 from mmspec.backend.runtime.outputs import Outputs
 from mmspec.backend.runtime.selection import random_order, restore
+from mmspec.backend.runtime.sound import log_power, power_spectrum
 from mmspec.backend.runtime.stages import Stages
+from mmspec.backend.runtime.standardized import StandardizedConv2d
 from mmspec.backend.runtime.tables import (
     distance_buckets,
+    fourier_waves,
+    mel_filters,
     rotary_angles,
     rotary_cos,
     rotary_sin,
+    shift_mask,
     sinusoidal,
     sinusoidal_grid,
     window_index,
 )
 
 __all__ = [
-    "DropPath", "Experts", "Outputs", "Stages", "attention", "cross_entropy", "distance_bias", "distance_buckets", "grid",
-    "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax", "random_order", "relative_bias", "restore", "rotary_angles", "rotary_cos",
-    "rotary_sin", "rotate", "sinusoidal", "sinusoidal_grid", "token_mask", "window_index",
+    "DropPath", "Experts", "Outputs", "Stages", "StandardizedConv2d", "attention", "cross_entropy", "distance_bias", "distance_buckets",
+    "fourier_waves", "grid", "log_power", "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax",
+    "mel_filters", "power_spectrum", "random_order", "relative_bias", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "shift_mask", "sinusoidal",
+    "sinusoidal_grid", "token_mask", "window_index",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Tables that follow from sizes alone: positions, and what lies between two places."""
+"""Tables that follow from sizes alone: positions, what lies between two places, waves and bands of a spectrum."""
 
 import math
 
@@ -55,6 +55,17 @@ def window_index(rows: int, columns: int) -> Tensor:
     return down * (2 * columns - 1) + across
 
 
+def shift_mask(rows: int, columns: int, window: int, shift: int) -> Tensor:
+    """-100 between places of a window that stood at opposite ends of the map before it was rolled by `shift`, else 0
+    (Swin, arXiv:2103.14030, sec. 3.2).   [windows, 1, window^2, window^2]"""
+    down, across = (
+        (torch.arange(side) >= side - window).long() + (torch.arange(side) >= side - shift) for side in (rows, columns)
+    )
+    regions = (3 * down[:, None] + across).unflatten(0, (-1, window)).unflatten(2, (-1, window))
+    regions = regions.transpose(1, 2).reshape(-1, 1, window * window)
+    return (regions[..., None] != regions[:, :, None]).float() * -100.0
+
+
 def distance_buckets(length: int, buckets: int, largest: int, both_ways: bool) -> Tensor:
     """The bucket of each distance from -(length - 1) to length - 1, key minus query: near ones each their own, further ones in
     logarithmic steps up to `largest` (T5, arXiv:1910.10683, sec. 2.1).   i64[2 length - 1]"""
@@ -66,3 +77,46 @@ def distance_buckets(length: int, buckets: int, largest: int, both_ways: bool) -
     scaled = torch.log(steps.clamp(min=1).float() / exact) / math.log(largest / exact) * (count - exact)
     far = (exact + scaled.long()).clamp(max=count - 1)
     return start + torch.where(steps < exact, steps, far)
+
+
+def fourier_waves(window: int, size: int, periodic: bool, centred: bool, emphasis: float) -> Tensor:
+    """The rows with which a frame is multiplied for its discrete Fourier transform over `size` samples, seen through a Hann window:
+    cosines of the frequencies 0 .. size / 2, then sines. What is linear and comes before is part of them: a frame's own mean is
+    taken off where `centred`, and each sample loses `emphasis` times the one before.   [2 (size / 2 + 1), window]"""
+    prepared = torch.eye(window, dtype=torch.float64)
+    if centred:
+        prepared = prepared - 1 / window
+    if emphasis:
+        earlier = torch.cat([prepared[:1], prepared[:-1]])
+        prepared = prepared - emphasis * earlier
+    prepared = prepared * torch.hann_window(window, periodic=periodic, dtype=torch.float64)[:, None]
+    places, frequencies = torch.arange(window, dtype=torch.float64), torch.arange(size // 2 + 1, dtype=torch.float64)
+    angles = frequencies[:, None] * places * (2 * torch.pi / size)
+    return (torch.cat([angles.cos(), -angles.sin()]) @ prepared).float()
+
+
+def mel_filters(mels: int, size: int, rate: int, low: float, high: float, form: str) -> Tensor:
+    """Triangles that sum the frequencies 0 .. size / 2 of a Fourier transform into bands, equally wide in mels; each rises from the
+    middle of the band before to its own and falls to that of the next.   [mels, size / 2 + 1]
+
+    slaney   mels are linear in hertz up to 1000 Hz and logarithmic above, triangles in hertz, of equal area
+    htk      1127 ln(1 + hertz / 700), triangles in hertz, of equal height
+    kaldi    the same with triangles in mels
+    """
+    edges = torch.tensor([low, high], dtype=torch.float64)
+    if form == "slaney":
+        step = 27 / torch.log(torch.tensor(6.4, dtype=torch.float64))
+        ends = torch.where(edges < 1000, edges * 3 / 200, 15 + torch.log(edges.clamp(min=1000) / 1000) * step)
+    else:
+        ends = 1127 * torch.log(1 + edges / 700)
+    middles = torch.linspace(0, 1, mels + 2, dtype=torch.float64) * (ends[1] - ends[0]) + ends[0]
+    places = torch.linspace(0, rate / 2, size // 2 + 1, dtype=torch.float64)
+    if form == "slaney":
+        middles = torch.where(middles < 15, middles * 200 / 3, 1000 * torch.exp((middles - 15) / step))
+    elif form == "htk":
+        middles = 700 * (torch.exp(middles / 1127) - 1)
+    else:
+        places = 1127 * torch.log(1 + places / 700)
+    before, own, after = middles[:-2, None], middles[1:-1, None], middles[2:, None]
+    filters = torch.minimum((places - before) / (own - before), (after - places) / (after - own)).clamp(min=0)
+    return (filters * (2 / (after - before)) if form == "slaney" else filters).float()

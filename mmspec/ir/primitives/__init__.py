@@ -7,9 +7,11 @@ from mmspec.ir.primitives import (  # noqa: F401  (each registers its own)
     layers,
     layout,
     losses,
+    maps,
     norms,
     pointwise,
     selection,
+    sound,
     tokens,
 )
 from mmspec.ir.primitives.base import PRIMITIVES, Primitive, ShapeError, shape_text
