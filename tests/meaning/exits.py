@@ -88,3 +88,13 @@ def between(confidences: list[float], share: float) -> float:
         for i in range(low, min(high, len(ordered) - 2) + 1)
     ]
     return max(gaps)[1]
+
+
+def splitting(samples: list[Journey], *shares: float) -> list[float]:
+    """A threshold for each exit but the last, at which about its share of the samples that have come so far leave."""
+    thresholds: list[float] = []
+    for block, share in enumerate(shares or (0.4,) * (len(samples[0]) - 1)):
+        confidences = [journey[block].confidence for journey in samples]
+        thresholds.append(between(confidences, share) if len(samples) > 1 else (1 + confidences[0]) / 2)
+        samples = [journey for journey in samples if journey[block].confidence <= thresholds[-1]]
+    return thresholds

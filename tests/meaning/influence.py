@@ -22,6 +22,20 @@ def run(model: nn.Module, inputs: dict[str, Tensor], *modules: str) -> tuple[dic
     return outputs, leaves
 
 
+def entering(model: nn.Module, inputs: dict[str, Tensor], module: str) -> tuple[dict[str, Tensor], Tensor]:
+    """The outputs, and what a module was given first as a leaf."""
+    leaves: list[Tensor] = []
+
+    def cut(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        leaves.append(args[0].detach().requires_grad_())
+        return (*leaves, *args[1:])
+
+    handle = model.get_submodule(module).register_forward_pre_hook(cut)
+    outputs = model(**inputs)
+    handle.remove()
+    return outputs, leaves[0]
+
+
 def influence(out: Tensor, leaf: Tensor) -> Tensor:
     """Whether any channel of token m of the leaf moves any channel of token n of `out`.   bool[B, N, M]"""
     rows = []

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from exits import FORMULAS, Journey, between, exit_of, journeys
+from exits import FORMULAS, Journey, between, exit_of, journeys, splitting
 from reference import Weights, classification, top_k
 from tiny_models import HEAD, assert_agree, built, example, spec
 from torch import Tensor, nn
@@ -52,7 +52,7 @@ def test_every_batch_size_gives_what_each_sample_gives_alone(fusion: str, stream
     model, inputs = halting(fusion, streams), example(streams, BATCH)
     samples = journeys(model, fusion, model(**inputs), inputs)
     first, second = ([journey[block].confidence for journey in samples] for block in range(2))
-    mixed = (between(first, 0.3), between([c for c in second if c < max(second)], 0.4))
+    mixed = tuple(splitting(samples, 0.3, 0.4))
     for thresholds in (
         mixed,
         mixed[::-1],
@@ -71,7 +71,7 @@ def test_every_batch_size_gives_what_each_sample_gives_alone(fusion: str, stream
 def test_exits_and_experts_together() -> None:
     model, inputs = halting(options=", router: {type: top_k, experts: 3, k: 2}"), example(batch=BATCH)
     samples = journeys(model, GATED, model(**inputs), inputs, top_k(2))
-    set_thresholds(model, *(between([journey[block].confidence for journey in samples], 0.4) for block in range(2)))
+    set_thresholds(model, *splitting(samples))
     assert_as_alone(model(**inputs), samples, model.joint.blocks.thresholds)
 
 
@@ -95,7 +95,7 @@ def test_another_head_reads_the_tokens_that_each_sample_left_with() -> None:
     model = halting(heads={"label": HEAD, "other": "{type: classification, classes: 3, pool: max}"})
     inputs = example(batch=BATCH)
     samples = journeys(model, GATED, model(**inputs), inputs)
-    set_thresholds(model, *(between([journey[block].confidence for journey in samples], 0.4) for block in range(2)))
+    set_thresholds(model, *splitting(samples))
     found = model(**inputs)
     left = torch.stack([journey[e].tokens["joint"] for journey, e in zip(samples, found["label.exit"], strict=True)])
     assert len(found["label.exit"].unique()) > 1
@@ -106,7 +106,7 @@ def test_another_head_reads_the_tokens_that_each_sample_left_with() -> None:
 def test_the_order_of_a_batch_does_not_matter(fusion: str) -> None:
     model, inputs = halting(fusion), example(batch=BATCH)
     samples = journeys(model, fusion, model(**inputs), inputs)
-    set_thresholds(model, *(between([journey[block].confidence for journey in samples], 0.4) for block in range(2)))
+    set_thresholds(model, *splitting(samples))
     found = model(**inputs)
     order = torch.tensor([5, 2, 7, 0, 1, 6, 4, 3])
     shuffled = model(**{name: value[order] for name, value in inputs.items()})
@@ -123,7 +123,7 @@ def test_later_blocks_do_not_touch_a_sample_that_has_left(fusion: str) -> None:
     """Blocks that make NaN of all they see."""
     model, inputs = halting(fusion), example(batch=BATCH)
     samples = journeys(model, fusion, model(**inputs), inputs)
-    set_thresholds(model, *(between([journey[block].confidence for journey in samples], 0.4) for block in range(2)))
+    set_thresholds(model, *splitting(samples))
     before = model(**inputs)
     for block in (2, 1):
         for parameter in model.joint.blocks[block].parameters():
@@ -160,7 +160,7 @@ def rows_seen(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[list[int], i
 def test_each_block_computes_the_samples_that_are_still_there(fusion: str) -> None:
     model, inputs = halting(fusion, ("text", "image")), example(("text", "image"), BATCH)
     samples = journeys(model, fusion, model(**inputs), inputs)
-    set_thresholds(model, *(between([journey[block].confidence for journey in samples], 0.4) for block in range(2)))
+    set_thresholds(model, *splitting(samples))
     exits = model(**inputs)["label.exit"]
     assert rows_seen(model, inputs)[0] == [int((exits >= block).sum()) for block in range(DEPTH)]
 
@@ -186,7 +186,7 @@ def test_a_forced_exit_skips_the_blocks_behind_it(exit: int) -> None:
 def test_in_training_every_sample_goes_all_the_way_and_the_head_is_asked_after_every_block(fusion: str) -> None:
     model, inputs = halting(fusion), example()
     samples = journeys(model, fusion, model(**inputs), inputs)
-    set_thresholds(model, *(between([journey[block].confidence for journey in samples], 0.5) for block in range(2)))
+    set_thresholds(model, *splitting(samples))
     exits = model(**inputs)["label.exit"]
     found = model.train()(**inputs)
     for block in range(DEPTH):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from influence import influence, itself, run, whom
+from influence import entering, influence, itself, whom
 from reference import Mix, Weights, feed_forward, text_transformer, top_k, vit
 from tiny_models import HEAD, assert_agree, built, example, masks, spec
 from torch import Tensor
@@ -114,8 +114,8 @@ def test_words_are_a_set_without_positions_and_a_sequence_with_them(position: st
 
 def test_every_patch_sees_every_patch_and_every_word_the_words_that_are_there() -> None:
     inputs = example()
-    outputs, leaves = run(built(encoders()), inputs, "text.embedding")
-    words = influence(outputs["text"], leaves["text.embedding"])
+    outputs, embedded = entering(built(encoders()), inputs, "text.blocks.0")
+    words = influence(outputs["text"], embedded)
     assert words.equal(whom(masks(inputs)["text"], 6) | itself(4, 6))
 
     pixels = inputs["image"].requires_grad_()
