@@ -26,7 +26,8 @@ class Vit(TransformerStack, Encoder):
     random order, by ascending noise if there is an input of noise (`from: [image, noise]`). Then `image.order` is the number of
     each patch of the grid among the tokens, those behind the last being masked, and `image.masked` says which are.
 
-    Shapes   f32[B, C, H, W] -> f32[B, N, width]; ports f32[B, width], f32[B, patches, width], i64[B, rows, columns], bool[B, patches]
+    Shapes   f32[B, C, H, W] -> f32[B, N, width]; ports f32[B, width], f32[B, patches, width], i64[B, rows, columns],
+             bool[B, patches]
     Raises   ShapeError: patches do not tile the image; heads do not divide the width; the input is no image; masking where
              positions or attention need the whole grid
     Source   An Image Is Worth 16x16 Words, arXiv:2010.11929; DeiT, arXiv:2012.12877; registers arXiv:2309.16588; masking
@@ -80,7 +81,7 @@ class Vit(TransformerStack, Encoder):
         """The class tokens and those patches that are not masked, and where they have gone."""
         if self.position.inside or not isinstance(self.attention, Full):
             field = "position" if self.position.inside else "attention"
-            message = f"{field}: {getattr(self, field).type} needs the whole grid, and some patches are masked"  # type: ignore[attr-defined]
+            message = f"{field}: {getattr(self, field).type} needs the whole grid, and some patches are masked"
             raise ShapeError(message, field, hint="position: learned and attention: full do not")
         rows, columns = layout.grid or ()
         patches = part(x, layout.prefix) if layout.prefix else x
