@@ -82,7 +82,10 @@ def _routing(name: str, outer: str | None, rows: dict[str, Tensor], seen: Watche
     def hook(experts: Experts, args: tuple[Tensor, ...]) -> None:
         here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
         chances, order = args[1].float().softmax(dim=-1).sort(dim=-1, descending=True)  # [B, N, experts]
-        seen.chosen[name] += order[..., : experts.k].flatten().bincount(minlength=len(experts))
+        choice = order[..., : experts.k].flatten(0, -2)
+        if experts.capacity is not None:
+            choice = experts.admitted(choice, order.shape[-2], experts.capacity)
+        seen.chosen[name] += choice.flatten().bincount(minlength=len(experts))[: len(experts)]
         if experts.k < len(experts):
             lead = (chances[..., experts.k - 1] - chances[..., experts.k]).flatten(1).amin(dim=1)
             seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
