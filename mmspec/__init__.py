@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mmspec.study.search import search as search
     from mmspec.training import predict as predict
     from mmspec.training import train as train
+    from mmspec.weights import load_weights as load_weights
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ _HOMES = {
     "build": "mmspec.backend",
     "export": "mmspec.deploy",
     "load": "mmspec.components",
+    "load_weights": "mmspec.weights",
     "lower": "mmspec.passes",
     "predict": "mmspec.training",
     "profile": "mmspec.cost",

@@ -30,6 +30,7 @@ def build(spec: ModelSpec, weights: str | Path | None = None) -> fx.GraphModule:
     weights are another model's.
     """
     module = build_graph(lower(spec))
+    module.meta["spec"] = spec  # who loads published weights asks which node is what
     if weights is not None:
         load_state(module, weights)
     return module

@@ -28,7 +28,8 @@ class Learned(Position):
     type: Literal["learned"] = "learned"
 
     def add(self, g: Scope, x: Value, layout: Layout) -> Value:
-        table = g.parameter("position", g.limit(x.tokens), x.width)
+        grid = (layout.prefix, *layout.grid) if layout.grid else None
+        table = g.parameter("position", g.limit(x.tokens), x.width, grid=grid)
         if not isinstance(x.tokens, int):
             table = g.emit("first_rows", table, x)
         return x + table
@@ -114,7 +115,10 @@ class Sinusoidal2d(Position):
             raise ShapeError(f"sinusoidal_2d positions need a width that 4 divides, not {x.width}", "width")
         waves = (rows, columns, x.width, self.base, layout.prefix, self.combine == "add")
         init = Init("sinusoidal_grid", arguments=waves)
-        return x + g.parameter("position", layout.prefix + rows * columns, x.width, init=init, trainable=False)
+        grid = (layout.prefix, rows, columns)
+        return x + g.parameter(
+            "position", layout.prefix + rows * columns, x.width, init=init, trainable=False, grid=grid
+        )
 
 
 def sides_of(layout: Layout, name: str) -> tuple[int, int]:

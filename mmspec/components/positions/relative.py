@@ -33,7 +33,8 @@ class RelativeBias(Position):
             raise ShapeError("relative_bias has no place for class tokens", "position", hint="position: learned has")
         rows, columns = sides_of(layout, "relative_bias")
         places = rows * columns
-        table = g.parameter("relative_bias", (2 * rows - 1) * (2 * columns - 1), heads)
+        offsets = (2 * rows - 1, 2 * columns - 1)
+        table = g.parameter("relative_bias", offsets[0] * offsets[1], heads, grid=(0, *offsets))
         index = g.constant("relative_index", "window_index", rows, columns, shape=(places, places), dtype="i64")
         return g.emit("relative_bias", table, index).named("bias")
 

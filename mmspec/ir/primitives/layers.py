@@ -76,8 +76,15 @@ class Table(Primitive):
             raise ShapeError(f"a table of shape {shape} has no entries")
         return shape, "f32"
 
-    def parameters(self, *, shape: tuple[int, ...], init: Init, trainable: bool = True) -> tuple[Parameter, ...]:
-        return (Parameter("", shape, init, trainable),)
+    def parameters(
+        self,
+        *,
+        shape: tuple[int, ...],
+        init: Init,
+        trainable: bool = True,
+        grid: tuple[int, ...] | None = None,
+    ) -> tuple[Parameter, ...]:
+        return (Parameter("", shape, init, trainable, grid=grid),)
 
     def make(self, torch: Any, op: Op) -> Any:
         table = torch.empty(*op.attributes["shape"])
@@ -132,3 +139,16 @@ class DropPath(Primitive):
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return module(*inputs)
+
+
+@primitive
+class Limited(Primitive):
+    """A parameter that is at most `upper`: cut back in training, before it is read.   [...] -> [...]"""
+
+    kind = "limited"
+
+    def make(self, torch: Any, op: Op) -> Any:
+        return torch.runtime.Limited(op.attributes["upper"])
+
+    def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
+        return module(x)

@@ -1,0 +1,128 @@
+"""Weights of a checkpoint into a module: complete, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mmspec.errors import UserError
+from mmspec.ir import parameters
+from mmspec.passes import lower
+from mmspec.spec import ModelSpec
+from mmspec.weights import complaint
+from mmspec.weights.binding import bind
+from mmspec.weights.checkpoint import Checkpoint, open_checkpoint
+from mmspec.weights.layout import OURS, Layout, layouts
+from mmspec.weights.plan import Ours, Plan, Shape, covered, plan
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was loaded: how many tensors of ours, by which layout, and what a person should know of it."""
+
+    layout: str
+    tensors: int
+    notes: tuple[str, ...]
+
+
+def load_weights(
+    module: nn.Module,
+    path: str | Path,
+    layout: str = "transformers",
+    spec: ModelSpec | None = None,
+    *,
+    node: str = "",
+    nodes: Mapping[str, str] | None = None,
+    ignore: Sequence[str] = (),
+    grid: Sequence[int] | None = None,
+    pickled: bool = False,
+) -> Loaded:
+    """Load a checkpoint into a built model, whole or not at all.
+
+    path     a safetensors file, the index of its shards, a folder with either, or `org/name` on the Hub
+    layout   whose names it has: "transformers" (the family is found by them), "transformers/vit", "mmspec" (ours), or a layout
+             file of your own
+    spec     the model's; by default the one that `build` made it from
+    node     load this node alone; what the checkpoint has for others is left out
+    nodes    which nodes a layout's words mean where several would do: {"image": "left"}
+    ignore   names of theirs to leave out: ["classifier.*"]
+    grid     rows and columns of their table of positions, where that is no square
+    pickled  read a pickled file too, with torch.load(weights_only=True)
+
+    Raises   UserError: the file is torn, pickled or not there; every tensor that is missing, unused or of another shape.
+    """
+    spec = spec or getattr(module, "meta", {}).get("spec")
+    if spec is None:
+        raise UserError("whose weights are these? Give load_weights the spec that the module was built from: `spec=`")
+    if node and node not in {each.name for each in spec.nodes}:
+        raise UserError(f"{spec.name} has no node {node!r}; it has {', '.join(each.name for each in spec.nodes)}")
+    checkpoint = open_checkpoint(path, pickled)
+    state = module.state_dict()
+    ours = _ours(spec, {name: tuple(tensor.shape) for name, tensor in state.items()}, node)
+    if layout == OURS:
+        made, chosen = _by_our_names(checkpoint, ours, ignore, node), OURS
+    else:
+        found = _recognised(layout, checkpoint)
+        bound = bind(found, spec, nodes or {}, node)
+        made, chosen = plan(found, bound, checkpoint.shapes, ours, ignore, node, grid), found.name
+    if made.missing or made.unused or made.misfits:
+        raise UserError(complaint.text(made, checkpoint, ours, chosen, spec.name, node))
+    return Loaded(chosen, len(ours), _filled(made, checkpoint, state))
+
+
+def _ours(spec: ModelSpec, shapes: Mapping[str, Shape], node: str) -> dict[str, Ours]:
+    grids = {placed.path: placed.parameter.grid for placed in parameters(lower(spec))}
+    return {
+        name: Ours(shape, grids.get(name)) for name, shape in shapes.items() if not node or name.startswith(f"{node}.")
+    }
+
+
+def _recognised(said: str, checkpoint: Checkpoint) -> Layout:
+    """The layout that knows most of the names."""
+    known = layouts(said)
+    if len(known) == 1:
+        return known[0]
+    scores = {layout: covered(layout, checkpoint.shapes) for layout in known}
+    most = max(scores.values())
+    best = [layout for layout, score in scores.items() if score == most]
+    if most == 0:
+        names = list(checkpoint.shapes)
+        raise UserError(
+            f"no layout of {said} knows a name in {checkpoint.name}, which has {len(names):,} tensors: {', '.join(names[:3])}, ..."
+        )
+    if len(best) > 1:
+        raise UserError(
+            f"{checkpoint.name} may be any of {', '.join(layout.name for layout in best)}; say which as the layout"
+        )
+    return best[0]
+
+
+def _by_our_names(checkpoint: Checkpoint, ours: Mapping[str, Ours], ignore: Sequence[str], node: str) -> Plan:
+    from mmspec.weights.ours import same_names
+
+    return same_names(checkpoint.shapes, ours, ignore, node)
+
+
+def _filled(made: Plan, checkpoint: Checkpoint, state: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+    """Copy; first what could still go wrong."""
+    for one, other in made.twins:
+        if not torch.equal(checkpoint.read(one), checkpoint.read(other)):
+            raise UserError(
+                f"{checkpoint.name} has two tensors that the model ties into one, and they differ: {one} and {other}. "
+                "Give the spec a head with weights of its own"
+            )
+    kinds: set[str] = set()
+    for step in made.steps:
+        given = [checkpoint.read(name) for name in step.theirs]
+        for name, tensor in zip(step.ours, step.make(given), strict=True):
+            if tensor.dtype != state[name].dtype:
+                kinds.add(str(tensor.dtype).removeprefix("torch."))
+            state[name].copy_(tensor)
+    notes = list(made.notes)
+    notes += [f"{', '.join(sorted(kinds))} in the file is float32 in the model"] if kinds else []
+    notes += [f"left out {complaint.names(theirs)}: {reason}" for reason, theirs in made.ignored.items()]
+    return tuple(notes)

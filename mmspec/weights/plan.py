@@ -1,0 +1,303 @@
+"""What of theirs becomes what of ours, decided from names and shapes before a tensor is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from mmspec.weights import operations, tables
+from mmspec.weights.binding import Bound
+from mmspec.weights.layout import Layout, TensorRule
+from mmspec.weights.operations import Misfit
+from mmspec.weights.templates import fill, match
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A tensor of the model that is to be filled. `grid`: how many first rows stand nowhere, and the sides of the rest."""
+
+    shape: Shape
+    grid: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Tensors of theirs to tensors of ours. `make` works on shapes too."""
+
+    theirs: tuple[str, ...]
+    ours: tuple[str, ...]
+    make: Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
+
+@dataclass
+class Plan:
+    """`twins` must hold the same numbers; `missing`, `unused` and `misfits` are what is wrong; `left_out` is what was asked for."""
+
+    steps: list[Step] = field(default_factory=list)
+    twins: list[tuple[str, str]] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)  # ours: why
+    unused: dict[str, str] = field(default_factory=dict)  # theirs: why
+    misfits: dict[str, str] = field(default_factory=dict)  # ours: why
+    ignored: dict[str, list[str]] = field(default_factory=dict)  # reason: theirs
+    notes: list[str] = field(default_factory=list)
+
+
+def covered(layout: Layout, names: Iterable[str]) -> int:
+    """How many of these names the layout knows."""
+    reader = _Names(layout)
+    return sum(reader.known(name) is not None for name in names)
+
+
+def plan(
+    layout: Layout,
+    bound: Bound,
+    theirs: Mapping[str, Shape],
+    ours: Mapping[str, Ours],
+    ignore: Sequence[str] = (),
+    only: str = "",
+    grid: Sequence[int] | None = None,
+) -> Plan:
+    """Lead every tensor of theirs to ours, or say why not. With `only`, what the layout has for other nodes is left out."""
+    return _Planner(layout, bound, theirs, ours, only, grid).run(ignore)
+
+
+class _Names:
+    """Their names as the layout writes them: without a prefix, and as they are called now."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        file = layout.file
+        parts = [part for rule in file.join.values() for part in rule.of]
+        self.templates = (*layout.rules, *parts, *file.ignore)
+
+    def known(self, name: str) -> tuple[str, str, dict[str, str]] | None:
+        """The name, the template that it follows and the values of its places."""
+        for bare in self.spellings(name):
+            for template in self.templates:
+                values = match(template, bare)
+                if values is not None:
+                    return bare, template, values
+        return None
+
+    def spellings(self, name: str) -> Iterable[str]:
+        bare = [name, *(name.removeprefix(prefix) for prefix in self.layout.file.prefix if name.startswith(prefix))]
+        yield from bare
+        for spelling in bare:
+            for old, new in self.layout.file.older.items():
+                spelling = spelling.replace(old, new)
+            yield spelling
+
+
+class _Planner:
+    def __init__(
+        self,
+        layout: Layout,
+        bound: Bound,
+        theirs: Mapping[str, Shape],
+        ours: Mapping[str, Ours],
+        only: str,
+        grid: Sequence[int] | None,
+    ) -> None:
+        self.layout, self.bound, self.theirs, self.ours, self.only, self.grid = layout, bound, theirs, ours, only, grid
+        self.plan = Plan()
+        self.files: dict[str, str] = {}  # the name in the file, by the bare name
+        self.filled: dict[str, str] = {}  # theirs, by ours
+        self.joins: dict[str, dict[int, str]] = {}
+
+    def run(self, ignore: Sequence[str]) -> Plan:
+        reader = _Names(self.layout)
+        found: list[tuple[str, str, dict[str, str]]] = []
+        for name in self.theirs:
+            if any(fnmatchcase(name, pattern) for pattern in ignore):
+                self.plan.ignored.setdefault("as asked", []).append(name)
+                continue
+            known = reader.known(name)
+            if known is None:
+                self.plan.unused[name] = ""
+            elif known[0] in self.files:
+                self.plan.unused[name] = f"the same as {self.files[known[0]]}"
+            else:
+                self.files[known[0]] = name
+                found.append(known)
+        for bare, template, values in found:
+            self.tensor(bare, template, values)
+        self.join()
+        self.complete()
+        return self.plan
+
+    def tensor(self, bare: str, template: str, values: dict[str, str]) -> None:
+        file = self.layout.file
+        if template in file.ignore:
+            self.plan.ignored.setdefault(file.ignore[template], []).append(self.files[bare])
+        elif template in self.layout.rules:
+            self.rule(bare, self.layout.rules[template], values)
+        for ours, rule in file.join.items():
+            if template in rule.of and (name := self.target(fill(ours, values), bare)) is not None:
+                self.joins.setdefault(f"{ours}\n{name}", {})[rule.of.index(template)] = bare
+
+    def target(self, ours: str, bare: str) -> str | None:
+        """The model's name, or None and the reason noted."""
+        theirs = self.files[bare]
+        name = self.bound.name(ours)
+        if name is None:
+            word = ours.partition(".")[0]
+            if self.only:
+                self.left_out(theirs)
+            else:
+                self.plan.unused[theirs] = f"it belongs to {word}: {self.bound.missing[word]}, which the spec has not"
+        elif name not in self.ours and self.only and not name.startswith(f"{self.only}."):
+            self.left_out(theirs)
+        elif name not in self.ours:
+            self.plan.unused[theirs] = f"the model has no {name}"
+        else:
+            return name
+        return None
+
+    def left_out(self, theirs: str) -> None:
+        self.plan.ignored.setdefault(f"not of {self.only}", []).append(theirs)
+
+    def rule(self, bare: str, rule: TensorRule, values: dict[str, str]) -> None:
+        theirs = self.files[bare]
+        count = self.theirs[theirs][0] if rule.unstack and self.theirs[theirs] else 1
+        rows = [{**values, rule.unstack: str(i)} for i in range(count)] if rule.unstack else [values]
+        wanted = [fill(ours, row) for row in rows for ours in rule.to]
+        if rule.equals:
+            twin = fill(rule.equals, values)
+            named = [self.bound.name(ours) for ours in wanted]
+            if not any(name in self.ours for name in named):
+                self.twin(bare, twin)
+                return
+        names = [self.target(ours, bare) for ours in wanted]
+        if wanted and all(names):
+            self.step(bare, rule, [name for name in names if name is not None])
+
+    def twin(self, bare: str, twin: str) -> None:
+        """One of two names of a tensor: the other one is loaded, or, where the file has only this, this one in its place."""
+        if twin in self.files:
+            self.plan.twins.append((self.files[bare], self.files[twin]))
+            return
+        reader = _Names(self.layout)
+        known = reader.known(twin)
+        assert known is not None, f"{self.layout.name}: {twin} is no tensor of the layout"
+        self.files[twin] = self.files[bare]
+        self.tensor(*known)
+
+    def step(self, bare: str, rule: TensorRule, names: list[str]) -> None:
+        theirs = self.files[bare]
+        shapes = [self.ours[name] for name in names]
+        parts = len(rule.to)
+
+        def make(given: Sequence[Tensor]) -> Sequence[Tensor]:
+            rows = given[0].unbind(0) if rule.unstack else given
+            made: list[Tensor] = []
+            for i, row in enumerate(rows):
+                x = operations.rearrange(row, rule.rearrange)
+                if parts > 1:
+                    sizes = [_size(shapes[i * parts + k].shape, rule.axis) for k in range(parts)]
+                    made += operations.split(x, sizes, rule.axis)
+                else:
+                    made.append(self.resized(x, rule, shapes[i]))
+            return made
+
+        self.add(Step((theirs,), tuple(names), make), names)
+        if rule.resize and not self.plan.misfits.keys() & set(names):
+            before = operations.rearrange(torch.empty(self.theirs[theirs], device="meta"), rule.rearrange)
+            if self.adapts(before, shapes[0]):
+                self.resizing(theirs, names[0])
+
+    def adapts(self, x: Tensor, ours: Ours) -> bool:
+        """Whether a table of places has other places than ours."""
+        return x.shape[0] != ours.shape[0] or (
+            self.grid is not None and ours.grid is not None and tuple(self.grid) != ours.grid[1:]
+        )
+
+    def resized(self, x: Tensor, rule: TensorRule, ours: Ours) -> Tensor:
+        if not rule.resize or not self.adapts(x, ours):
+            return x
+        if rule.resize == "rows":
+            return tables.rows(x, ours.shape[0])
+        if ours.grid is None:
+            return x
+        first, *sides = ours.grid
+        return tables.grid(x, first, sides, self.grid)
+
+    def join(self) -> None:
+        for key, parts in self.joins.items():
+            ours, name = key.split("\n")
+            rule = self.layout.file.join[ours]
+            if len(parts) < len(rule.of):
+                absent = [part for i, part in enumerate(rule.of) if i not in parts]
+                self.plan.missing[name] = f"it is joined with {', '.join(absent)}, which the file has not"
+                continue
+            files = tuple(self.files[parts[i]] for i in range(len(rule.of)))
+            self.add(Step(files, (name,), lambda given, axis=rule.axis: [operations.join(given, axis)]), [name])  # type: ignore[misc]
+
+    def add(self, step: Step, names: Sequence[str]) -> None:
+        """A step that fits by its shapes."""
+        theirs = ", ".join(step.theirs)
+        again = [name for name in names if name in self.filled]
+        if again:
+            self.plan.unused[step.theirs[0]] = f"{again[0]} comes from {self.filled[again[0]]} already"
+            return
+        self.filled |= dict.fromkeys(names, theirs)
+        try:
+            made = step.make([torch.empty(self.theirs[name], device="meta") for name in step.theirs])
+        except Misfit as error:
+            shapes = ", ".join(str(list(self.theirs[name])) for name in step.theirs)
+            for name in names:
+                self.plan.misfits[name] = f"{list(self.ours[name].shape)} from {theirs} {shapes}: {error}"
+            return
+        for name, x in zip(names, made, strict=True):
+            if tuple(x.shape) != self.ours[name].shape:
+                self.plan.misfits[name] = f"{list(self.ours[name].shape)}, and {theirs} gives {list(x.shape)}"
+        self.plan.steps.append(step)
+
+    def resizing(self, theirs: str, ours: str) -> None:
+        """Say that a table of places is not loaded as it is."""
+        size = self.ours[ours]
+        if size.grid is not None:
+            sides = " x ".join(map(str, size.grid[1:]))
+            self.plan.notes.append(f"{ours} is interpolated from {theirs}, which has another grid than {sides}")
+        else:
+            self.plan.notes.append(f"{ours} has the first {size.shape[0]} rows of {theirs}, which has more")
+
+    def complete(self) -> None:
+        """What of ours has nothing yet: from the other name of a tied tensor, by its own formula, or missing."""
+        for name in self.ours.keys() - self.filled.keys():
+            twin = self.other_name(name)
+            if twin is not None and twin in self.files:
+                self.plan.notes.append(f"{name} is a copy of {self.files[twin]}: the checkpoint ties them")
+                self.add(Step((self.files[twin],), (name,), lambda given: given), [name])
+            elif any(
+                match(own, name) is not None for each in self.layout.file.computed if (own := self.bound.name(each))
+            ):
+                continue
+            elif name not in self.plan.missing:
+                self.plan.missing[name] = self.expected_from(name)
+
+    def other_name(self, name: str) -> str | None:
+        for rule in self.layout.rules.values():
+            if rule.equals and len(rule.to) == 1 and (own := self.bound.name(rule.to[0])) is not None:
+                values = match(own, name)
+                if values is not None:
+                    return fill(rule.equals, values)
+        return None
+
+    def expected_from(self, name: str) -> str:
+        for theirs, rule in self.layout.rules.items():
+            for ours in rule.to:
+                own = self.bound.name(ours)
+                values = match(own, name) if own is not None else None
+                if values is not None:
+                    return f"from {fill(theirs, values)}"
+        return f"the layout {self.layout.name} has nothing for it"
+
+
+def _size(shape: Shape, axis: int) -> int:
+    return shape[axis] if axis < len(shape) else 1
