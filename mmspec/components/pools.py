@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field, PositiveInt
+
 from mmspec.ir import Scope, ShapeError, Value
-from mmspec.ir.functions import pool, softmax, sum_tokens
+from mmspec.ir.functions import part, pool, softmax, sum_tokens
 from mmspec.spec import Pool
 
 
@@ -36,12 +38,16 @@ class MaxPool(TokenPool):
 
 
 class FirstToken(TokenPool):
-    """The first token that is present; zeros where none is."""
+    """The first token that is present; zeros where none is. With `count`, the mean of so many tokens in front, such as a class and
+    a distillation token."""
 
     type: Literal["first"] = "first"
+    count: PositiveInt = Field(1, description="how many tokens in front")
 
     def emit(self, g: Scope, x: Value) -> Value:
-        return pool(x, "first")
+        if isinstance(x.tokens, int) and self.count > x.tokens:
+            raise ShapeError(f"{x.name} has {x.tokens} tokens, not {self.count}", "pool.count")
+        return pool(x, "first") if self.count == 1 else pool(part(x, 0, self.count), "mean")
 
 
 class LastToken(TokenPool):

@@ -20,7 +20,7 @@ class TokenTransformer(TransformerStack, Encoder):
     After an encoder of frames by themselves this is the second half of a factorised encoder.
 
     Shapes   f32[B, N, D] -> f32[B, N, width]; with a class token the port f32[B, width]
-    Raises   ShapeError: the input is no row of tokens; heads do not divide the width
+    Raises   ShapeError: the input is no row of tokens; heads do not divide the width; a class token that would see nothing
     Source   ViViT, arXiv:2103.15691, sec. 3.3, model 2 (with a class token)
 
         clip: {type: token_transformer, from: frames, width: 128, depth: 2, heads: 4}
@@ -33,6 +33,9 @@ class TokenTransformer(TransformerStack, Encoder):
         if len(tokens.shape) != 3 or tokens.dtype != "f32":
             raise ShapeError(f"a token_transformer reads tokens, and {tokens.name} is none", "from")
         x = tokens if tokens.width == self.width else g.linear("projection", tokens, self.width)
+        if self.class_token and self.attention.is_causal:
+            message = "a class token in front sees no other where attention is causal"
+            raise ShapeError(message, "class_token", hint="pool: last reads the token that has seen all")
         if not self.class_token:
             return self.tokens(g, x, Layout())
         y = self.tokens(g, g.prepend("class_token", 1, x), Layout(prefix=1))

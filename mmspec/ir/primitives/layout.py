@@ -16,11 +16,12 @@ class Rearrange(Primitive):
     """Axes split, moved and joined, in the words of einops (https://einops.rocks).
 
     "b (h p) (w q) c -> (b h w) (p q) c", sizes {h: 8, w: 8} cuts a map into windows; a split axis may leave out one size.
+    What is `strided` stays where it lies in memory: a map made of tokens, for convolutions, which like channels last.
     """
 
     kind = "rearrange"
 
-    def infer(self, x: Value, *, pattern: str, sizes: tuple[tuple[str, int], ...]) -> tuple[Shape, str]:
+    def infer(self, x: Value, *, pattern: str, sizes: tuple[tuple[str, int], ...], **_: bool) -> tuple[Shape, str]:
         before, after = parsed(pattern)
         if len(before) != len(x.shape):
             raise ShapeError(f"{pattern!r} does not fit {shape_text(x.shape)}")
@@ -40,6 +41,8 @@ class Rearrange(Primitive):
 
     def is_view(self, op: Op) -> bool:
         before, after = parsed(op.attributes["pattern"])
+        if "strided" in op.attributes:
+            return True
         return [name for names in before for name in names] == [name for names in after for name in names]
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
@@ -149,3 +152,19 @@ class Expand(Primitive):
 
     def run(self, torch: Any, module: Any, op: Op, x: Any, like: Any) -> Any:
         return x.expand(like.shape[0], *(-1 for _ in op.inputs[0].shape))
+
+
+@primitive
+class Copies(Primitive):
+    """Each sample `count` times in a row.   [B, ...] -> [B * count, ...]"""
+
+    kind = "copies"
+
+    def infer(self, x: Value, *, count: int) -> tuple[Shape, str]:
+        return (x.shape[0] * count, *x.shape[1:]), x.dtype
+
+    def mask(self, *_: Value, **__: Any) -> None:
+        return None
+
+    def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
+        return x.unsqueeze(1).expand(-1, op.attributes["count"], *(-1 for _ in op.inputs[0].shape[1:])).flatten(0, 1)
