@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,7 +33,10 @@ from mmspec.backend import build, build_objectives, source
 from mmspec.backend.runtime import Experts, Stages
 from mmspec.components import CATALOGUE
 from mmspec.cost import Sizes, profile
+from mmspec.data.masking import hidings
+from mmspec.deploy.cases import planted
 from mmspec.ir import Graph, parameters
+from mmspec.ir.placeholders import placeholders
 from mmspec.passes import lower, lower_objectives
 from mmspec.spec import Catalogue, Component, ModelSpec, read
 
@@ -48,9 +52,55 @@ SMALL = {
     "vocab_size": 20,
     "length": 6,
     "target": "answer",
+    "text": "text",
+    "mask_id": 3,
+    "placeholder": 7,
 }
 FOR_ROWS = ("relative_buckets",)  # positions that tokens on a grid cannot have
+COMPARING = ("contrastive", "info_nce", "sigmoid")  # what judges a batch against itself
+DECODED = {"text_decoder": ["inputs.text", "joint"]}  # what a decoder reads that does not only go on from a fusion
 FOR_GRIDS: tuple[str, ...] = ()  # attention patterns that tokens in a row cannot have
+MASKED = {"image": {"masked": 0.5, "position": "sinusoidal_2d", "class_token": True}, "text": None}
+REST = {"type": "masked_autoencoder", "from": ["image", "image.order"], "width": 8, "depth": 1, "heads": 2}
+PIXELS = {"type": "pixels", "from": ["rest", "inputs.image", "image.order"]}
+ALONE: Data = {"inputs": {"text": None}, "encoders": MASKED, "fusion": None, "decoders": {"rest": REST}}
+TOKENS = [{"type": "next_token", "text": "text", "head": "label"}, {"type": "cross_entropy", "target": "other", "head": "other"}]
+SETTINGS: dict[str, Data] = {  # by role and type, where the usual spec will not do: what differs, None for what is not there
+    "decoder.text_decoder": {
+        "inputs": {"target": {"type": "text", "vocab_size": 20, "length": 5, "start": 0}},
+        "decoders": {"answer": {"written": True, "from": ["target", "joint"]}},
+        "heads": {"label": {"from": "answer"}},
+    },
+    "head.language_model": {"heads": {"label": {"written": True, "from": "text"}}, "objectives": TOKENS},
+    "head.masked_language_model": {"heads": {"label": {"written": True, "from": "text"}}, "objectives": TOKENS},
+    "objective.next_token": {
+        "heads": {"label": {"type": "language_model", "vocab_size": 20, "from": "text"}},
+        "objectives": [{"written": True, "head": "label"}, TOKENS[1]],
+    },
+    "objective.masked_token": {
+        "heads": {"label": {"type": "masked_language_model", "vocab_size": 20, "from": "text"}},
+        "objectives": [{"written": True, "head": "label"}, TOKENS[1]],
+    },
+    "encoder.conv_stem": {
+        "encoders": {"stem": {"written": True, "from": "inputs.image"}, "image": {"from": "stem", "patch_size": 1}}
+    },
+    "decoder.masked_autoencoder": {
+        **ALONE,
+        "decoders": {"rest": {"written": True, "from": ["image", "image.order"]}},
+        "heads": {"label": {"from": "rest"}, "other": {"from": "rest"}},
+    },
+    "head.mean": {"heads": {"label": {"written": True, "from": ["other", "third"]}, "third": {"type": "classification", "classes": 3, "from": "joint"}}},
+    "head.pixels": {
+        **ALONE,
+        "heads": {"label": {"written": True, "from": ["rest", "inputs.image", "image.order"]}, "other": None},
+        "objectives": [{"type": "masked_patches", "head": "label"}],
+    },
+    "objective.masked_patches": {
+        **ALONE,
+        "heads": {"label": PIXELS, "other": PIXELS},
+        "objectives": [{"written": True, "head": "label"}, {"type": "masked_patches", "head": "other"}],
+    },
+}
 DEAD_BIASES = ("key.bias",)  # a constant that softmax takes out again: its gradient is zero in exact arithmetic
 
 
@@ -90,9 +140,10 @@ def check_spec(spec: ModelSpec, batch: int = 3, gradients: bool = True) -> None:
 
 def check_parameters(graph: Graph, model: nn.Module) -> None:
     expected = {placed.path: tuple(placed.parameter.shape) for placed in parameters(graph)}
-    found = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    kept = {name: buffer for name, buffer in model.named_buffers() if name in model.state_dict()}  # running statistics
+    found = {name: tuple(tensor.shape) for name, tensor in (*model.named_parameters(), *kept.items())}
     assert found == expected, f"parameters differ: {set(found.items()) ^ set(expected.items())}"
-    frozen = {placed.path for placed in parameters(graph) if not placed.parameter.trainable}
+    frozen = {p.path for p in parameters(graph) if not p.parameter.trainable and not p.parameter.buffer}
     assert frozen == {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
 
 
@@ -156,7 +207,7 @@ def check_source(graph: Graph, model: nn.Module, inputs: Mapping[str, Tensor]) -
             assert torch.equal(value, theirs[name]), f"the stand-alone source computes another {name}"
 
 
-def check_gradients(spec: ModelSpec, model: nn.Module, inputs: Mapping[str, Tensor], draws: int = 5) -> None:
+def check_gradients(spec: ModelSpec, model: nn.Module, inputs: Mapping[str, Tensor], draws: int = 20) -> None:
     """Every parameter receives a gradient, for some draw of the weights: a router may leave an expert without tokens."""
     objectives = build_objectives(spec)
     batch = next(iter(inputs.values())).shape[0]
@@ -171,6 +222,8 @@ def check_gradients(spec: ModelSpec, model: nn.Module, inputs: Mapping[str, Tens
                 f"the gradient of {name} is not finite"
             )
         waiting = {name: p for name, p in waiting.items() if p.grad is None or not p.grad.any()}
+        if not waiting:
+            return
     assert not waiting, f"no gradient reaches {', '.join(waiting)}"
 
 
@@ -182,7 +235,9 @@ def check_fields(
     needs: Mapping[str, Mapping[str, Any]],
 ) -> None:
     plain = meaning(_read(surround(component, given), catalogue))
-    for key in sorted(set(component.keys()) - {"type", "from"}):
+    for key in sorted(set(component.keys()) - {"type", "from", "text"}):  # the last two say what is read
+        if key == "frozen" and not trained(_read(surround(component, given), catalogue), component):
+            continue
         value = alternatives[key] if key in alternatives else another(component, key, given, catalogue)
         others = {**given, **needs.get(key, {})}
         before = meaning(_read(surround(component, others), catalogue)) if key in needs else plain
@@ -190,10 +245,17 @@ def check_fields(
         assert after != before, f"{key}: {value!r} changes nothing"
 
 
+def trained(spec: ModelSpec, component: type[Component]) -> bool:
+    """Whether the nodes of a component have parameters at all."""
+    names = [node.name for node in spec.nodes if type(node.component) is component]
+    return any(placed.path.partition(".")[0] in names for placed in parameters(lower(spec)))
+
+
 def meaning(spec: ModelSpec) -> tuple[Any, ...]:
     """Everything that a spec says: its graph, its parameters, its losses, but not the words it was said in."""
     graph = lower(spec)
-    return structure(graph), structure(lower_objectives(spec)), dict(graph.limits), graph.outputs.keys()
+    said = structure(graph), structure(lower_objectives(spec)), dict(graph.limits), graph.outputs.keys()
+    return *said, hidings(spec)  # the one thing that an objective asks of the data beside its columns
 
 
 def structure(graph: Graph) -> Any:
@@ -225,6 +287,8 @@ def another(component: type[Component], key: str, given: Mapping[str, Any], cata
         return next(kind for kind in catalogue.types(current.role) if kind not in (current.type, "none"))  # type: ignore[attr-defined]
     if key == "head":
         return "other"
+    if current is None and get_origin(kinds[0]) is Literal:
+        return get_args(kinds[0])[0]
     if current is None and kinds[0] in (int, float, bool):
         return {int: 24, float: 0.5, bool: False}[kinds[0]]
     raise AssertionError(f"say in `alternatives` what else {key} of {component.__name__} may be")
@@ -253,12 +317,32 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
         "objectives": [{"type": "cross_entropy", "head": name, "target": name} for name in ("label", "other")],
     }
     role = component.role
-    if role == "input":
+    if (setting := SETTINGS.get(f"{role}.{written['type']}")) is not None:
+        return _merged(data, setting, written)
+    if written["type"] in COMPARING:
+        for name in ("image", "text"):
+            data["heads"][f"{name}_embedding"] = {"type": "projection", "from": name, "width": 8}
+        for name in ("label", "other"):
+            data["heads"][name] = {"type": "contrastive", "from": ["image_embedding", "text_embedding"]}
+        data["objectives"] = [{"type": "info_nce", "head": name} for name in ("label", "other")]
+        place, at = (data["heads"], "label") if role == "head" else (data["objectives"], 0)
+        place[at] = {"head": "label", **written} if role == "objective" else {**data["heads"]["label"], **written}
+        del data["fusion"]
+    elif role == "input":
         data["inputs"]["image" if "size" in fields else "text"] = written
+    elif written["type"] == "mlp":
+        data["encoders"]["projector"] = {**written, "from": "text"}
+        data["fusion"]["joint"]["from"] = ["image", "projector"]
     elif role == "encoder":
         data["encoders"]["image" if "patch_size" in fields else "text"] = written
+    elif written["type"] == "insert":
+        data["fusion"]["joint"] = {**written, "from": ["text", "image", "inputs.text"]}
     elif role == "fusion":
         data["fusion"]["joint"] = {**written, "from": ["image", "text"]}
+    elif role == "decoder":
+        data["decoders"] = {"decoded": {**written, "from": DECODED.get(written["type"], "joint")}}
+        for head in data["heads"].values():
+            head["from"] = "decoded"
     elif role in ("router", "halting"):
         data["fusion"]["joint"][role] = {**({"head": "label"} if "head" in set(component.keys()) else {}), **written}
     elif role in ("attention", "position"):  # a text has masks, an image is a grid
@@ -281,6 +365,19 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
     return data
 
 
+def _merged(usual: Any, setting: Any, written: Data) -> Any:
+    """The usual spec with what a setting says instead, and the component in its place."""
+    if isinstance(setting, list):
+        return [_merged({}, each, written) for each in setting]
+    if not isinstance(setting, dict):
+        return setting
+    if "written" in setting:
+        return {**{key: value for key, value in setting.items() if key != "written"}, **written}
+    before = usual if isinstance(usual, dict) and "type" not in setting else {}
+    merged = before | {key: _merged(before.get(key), value, written) for key, value in setting.items()}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
 def example(graph: Graph, batch: int) -> dict[str, Tensor]:
     """Inputs for a whole model's graph: normal pixels, ids of texts that end at different places."""
     generator = torch.Generator().manual_seed(0)
@@ -295,7 +392,7 @@ def example(graph: Graph, batch: int) -> dict[str, Tensor]:
             ids = torch.randint(1, value.bound, sizes, generator=generator)
             lengths = 1 + (torch.arange(batch) * 2) % sizes[1]
             inputs[value.name] = ids * (torch.arange(sizes[1]) < lengths[:, None])
-    return inputs
+    return inputs | {place.input: planted(inputs[place.input], place, generator) for place in placeholders(graph)}
 
 
 def example_targets(spec: ModelSpec, inputs: Mapping[str, Tensor], batch: int) -> dict[str, Tensor]:
@@ -324,8 +421,9 @@ def bound_sizes(graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, int]:
 
 def counted_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
     """What torch's own counter says, with attention written out so that it sees its products."""
+    fixed = {name: parameter.detach() for name, parameter in model.named_parameters()}  # the counter trips over expanded ones
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model(**inputs)
+        functional_call(model, fixed, kwargs=dict(inputs))
     return int(counter.get_total_flops())
 
 

@@ -6,6 +6,7 @@ import inspect
 import keyword
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -100,9 +101,12 @@ def _add_module(root: nn.Module, op: Op) -> None:
     elif op.kind in ("repeat", "stages", "experts"):
         made = container(torch.nn, runtime, op, [graph_module(body) for body in copies(op)])
     else:
-        made = PRIMITIVES[op.kind].make(torch, op)
+        made = PRIMITIVES[op.kind].make(_MAKING, op)
     if made is not None:
         setattr(root, op.name, made)
+
+
+_MAKING = SimpleNamespace(nn=torch.nn, empty=torch.empty, runtime=runtime)  # what modules and parameters are made with
 
 
 def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from mmspec.ir import Scope, Value, symbol
-from mmspec.spec import Input
+from mmspec.spec import FieldError, Input
 
 
 class Image(Input):
@@ -27,10 +27,11 @@ class Image(Input):
 
 
 class Text(Input):
-    """A text as token ids. Its mask says which are present: `<name>_mask`, or every id that is not `pad` (a text begins with its
-    `start`, whatever its id).
+    """A text as token ids. Its mask says which are present: `<name>_mask`; or, where texts have an `end`, all up to the first of
+    it; or every id that is not `pad` (a text begins with its `start`, whatever its id).
 
     Shapes   i64[B, N], mask bool[B, N], N up to `length`
+    Raises   FieldError: the end is no id of the vocabulary
 
         text: {type: text, vocab_size: 257, length: 32}
     """
@@ -42,6 +43,15 @@ class Text(Input):
     start: NonNegativeInt | None = Field(
         None, description="the id that every text begins with, as a decoder's does; T5 begins with the id of padding"
     )
+    end: NonNegativeInt | None = Field(
+        None, description="the id that every text ends with; what follows is absent, whatever its id, as in CLIP"
+    )
+
+    @model_validator(mode="after")
+    def _the_end_is_an_id(self) -> Self:
+        if self.end is not None and self.end >= self.vocab_size:
+            raise FieldError("end", f"ids are below {self.vocab_size}, and the end is {self.end}")
+        return self
 
     def emit(self, g: Scope, name: str) -> Value:
         assert g.program is not None
@@ -50,8 +60,10 @@ class Text(Input):
         shape = (symbol("B"), symbol(size))
         ids = g.input(name, shape, "i64", bound=self.vocab_size)
         given = g.input(f"{name}_mask", shape, "bool")
-        begun = {} if self.start is None else {"begun": True}
-        ids.mask = g.emit("token_mask", ids, given, pad=self.pad, **begun).named(f"{name}_present")
+        unusual: dict[str, Any] = {} if self.start is None else {"begun": True}
+        if self.end is not None:
+            unusual["end"] = self.end
+        ids.mask = g.emit("token_mask", ids, given, pad=self.pad, **unusual).named(f"{name}_present")
         return ids
 
 

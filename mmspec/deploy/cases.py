@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmspec.deploy.contract import Contract, Port
 from mmspec.deploy.watching import stacks_of, watching
 from mmspec.ir import Graph, parameters
+from mmspec.ir.placeholders import Placeholder
 
 MIXED_BATCH = 16  # samples among which the exits are to be mixed
 
@@ -67,7 +68,10 @@ def _tensor(port: Port, shape: list[int], generator: torch.Generator, absent: bo
     if port.dtype == "float32":
         return torch.randn(shape, generator=generator)
     if port.dtype == "int64":  # absent tokens have ids as well: nothing but the mask may decide
-        return torch.randint(port.bound, shape, generator=generator)
+        ids = torch.randint(port.bound, shape, generator=generator)
+        for place in port.places:
+            ids = planted(ids, place, generator)
+        return ids
     if absent:
         return torch.zeros(shape, dtype=torch.bool)
     batch, length = shape
@@ -77,6 +81,13 @@ def _tensor(port: Port, shape: list[int], generator: torch.Generator, absent: bo
         mask[1] = torch.rand(length, generator=generator) < 0.5  # with holes
         mask[2] = False
     return mask
+
+
+def planted(ids: Tensor, place: Placeholder, generator: torch.Generator) -> Tensor:
+    """The ids with as many places as are asked for in every row, anywhere, and no others.   i64[B, N] -> i64[B, N]"""
+    others = ids.masked_fill(ids.eq(place.id), place.id - 1 if place.id else 1)
+    order = torch.rand(ids.shape, generator=generator).argsort(dim=1)
+    return others.scatter(1, order[:, : place.count], place.id)
 
 
 def mixed_thresholds(module: nn.Module, case: Case, margin: float) -> dict[str, Tensor] | None:

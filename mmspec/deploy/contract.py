@@ -8,6 +8,7 @@ from typing import Any
 
 from mmspec.deploy.target import Size, Target
 from mmspec.ir import Dim, Graph, Value
+from mmspec.ir.placeholders import Placeholder, placeholders
 from mmspec.spec import ModelSpec
 
 DTYPES = {"f32": "float32", "i64": "int64", "bool": "bool"}
@@ -22,6 +23,7 @@ class Port:
     dims: tuple[int | str, ...]
     meaning: str
     bound: int = 0  # ids are below it
+    places: tuple[Placeholder, ...] = ()  # ids that every sample has so many of
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class Contract:
 
     def to_dict(self, tolerance: float) -> dict[str, Any]:
         def told(port: Port) -> dict[str, Any]:
-            bound = {"below": port.bound} if port.bound else {}
+            bound: dict[str, Any] = {"below": port.bound} if port.bound else {}
+            if port.places:
+                bound["places"] = [{"id": place.id, "count": place.count} for place in port.places]
             return {"dtype": port.dtype, "dims": list(port.dims), "meaning": port.meaning, **bound}
 
         return {
@@ -69,21 +73,23 @@ def contract_of(spec: ModelSpec, graph: Graph, target: Target) -> Contract:
             if not isinstance(dim, int) and str(dim) not in names:
                 names[str(dim)] = f"{value.name}_length"
     sizes = {"B": target.shapes.batch} | dict.fromkeys(graph.limits, target.shapes.length)
-    dims = {name: _range(sizes[symbol], graph.limits.get(symbol)) for symbol, name in names.items()}
+    places = tuple(placeholders(graph))
+    least = {f"{name}_length": sum(p.count for p in places if p.input == name) for name in {p.input for p in places}}
+    dims = {name: _range(sizes[symbol], graph.limits.get(symbol), least.get(name, 0)) for symbol, name in names.items()}
     fixed = {name: size.low for name, size in dims.items() if size.low == size.high}
 
     def port(value: Value, name: str, meaning: str) -> Port:
         shape = tuple(_dim(dim, names, fixed) for dim in value.shape)
-        return Port(name, DTYPES[value.dtype], shape, meaning, value.bound)
+        return Port(name, DTYPES[value.dtype], shape, meaning, value.bound, tuple(p for p in places if p.input == name))
 
     inputs = tuple(port(value, value.name, _input(spec, value.name)) for value in graph.inputs)
     outputs = tuple(port(value, name, _output(spec, name)) for name, value in graph.outputs.items())
     return Contract(inputs, outputs, {name: size for name, size in dims.items() if name not in fixed})
 
 
-def _range(size: Size, limit: int | None) -> Range:
+def _range(size: Size, limit: int | None, least: int = 0) -> Range:
     high = min(bound for bound in (size.max, limit) if bound is not None)
-    low = min(size.min, high)
+    low = min(max(size.min, least), high)
     # torch takes 1 for a constant, and may take the limit itself for one
     return Range(low, high, max(low, min(size.example, high - 1), min(2, high)))
 

@@ -3,7 +3,9 @@
 import pytest
 
 from mmspec.components import CATALOGUE
+from mmspec.components.encoders.conv_stem import ConvStem
 from mmspec.components.halting.confidence import Confidence
+from mmspec.components.inputs import Noise
 from mmspec.components.pools import NoPool
 from mmspec.spec import Component, read
 from mmspec.testing import check_component, check_spec
@@ -19,23 +21,40 @@ ALTERNATIVES = {
     "experts": 5,
     "k": 1,
     "target": "reply",
+    "never": [4],
     "kv_heads": 1,
     "patch_stride": 2,
+    "groups": 2,
+    "phrases": [1, 4],
+    "masked_patches.masked": "encoders.image.masked",
+    "conv_stem.kernel": 5,
+    "conv_stem.widths": [8, 12],
+    "conv_stem.strides": [2, 1],
     "router_every": 2,
+    "attention": "linear",
+    "taps": [1],
+    "end": 5,
 }
 # what else must be said for a field to say anything
-NEEDS = {"router_every": {"router": "top_k"}}
-IMPOSSIBLE = {NoPool: "it is an error on tokens, which the diagnostics' tests show"}
+NEEDS = {"router_every": {"router": "top_k"}, "norm_eps": {"norm": "layer"}}
+FIELDS = {Confidence: {"head": "label"}, ConvStem: {"widths": [8, 8], "strides": [1, 2]}}
+IMPOSSIBLE = {
+    NoPool: "it is an error on tokens, which the diagnostics' tests show",
+    Noise: "it has as many numbers as an image has patches: test_masking",
+}
 
 
 @pytest.mark.parametrize(
     "component", [c for c in CATALOGUE if c not in IMPOSSIBLE], ids=lambda c: f"{c.role}-{c.__name__}"
 )
 def test_a_component_keeps_the_contract(component: type[Component]) -> None:
-    fields = {"head": "label"} if component is Confidence else {}
+    fields = FIELDS.get(component, {})
     known = set(component.keys())
+    kind = component.model_fields["type"].default
     alternatives = {key: value for key, value in ALTERNATIVES.items() if key in known}
-    check_component(component, fields, alternatives, {key: value for key, value in NEEDS.items() if key in known})
+    alternatives |= {key: ALTERNATIVES[f"{kind}.{key}"] for key in known if f"{kind}.{key}" in ALTERNATIVES}
+    needs = {key: others for key, others in NEEDS.items() if key in known and others.keys() <= known}
+    check_component(component, fields, alternatives, needs)
 
 
 def test_streams_that_bear_one_name_are_told_apart() -> None:

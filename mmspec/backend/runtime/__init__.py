@@ -3,6 +3,7 @@
 They import torch only: a stand-alone `model.py` carries copies of those it uses.
 """
 
+from mmspec.backend.runtime.contrast import info_nce, pairwise_sigmoid
 from mmspec.backend.runtime.drop_path import DropPath
 from mmspec.backend.runtime.experts import Experts
 from mmspec.backend.runtime.functions import (
@@ -10,6 +11,7 @@ from mmspec.backend.runtime.functions import (
     cross_entropy,
     distance_bias,
     grid,
+    insert_tokens,
     masked_error,
     masked_first,
     masked_last,
@@ -18,17 +20,44 @@ from mmspec.backend.runtime.functions import (
     masked_softmax,
     relative_bias,
     rotate,
+    token_cross_entropy,
     token_mask,
 )
+from mmspec.backend.runtime.limited import Limited
 from mmspec.backend.runtime.outputs import Outputs
+from mmspec.backend.runtime.patterns import (
+    block_attention,
+    for_heads,
+    front_attention,
+    gathered_attention,
+    group_attention,
+    grouped,
+    lengthened,
+    linear_attention,
+    local_attention,
+    present_up_to,
+    steps_of,
+    ungrouped,
+    visible_attention,
+    with_neighbours,
+)
 from mmspec.backend.runtime.selection import random_order, restore
 from mmspec.backend.runtime.sound import log_power, power_spectrum
+from mmspec.backend.runtime.sparsity import (
+    entmax,
+    entmax_attention,
+    random_attention,
+    top_k_attention,
+    visible_pairs,
+)
 from mmspec.backend.runtime.stages import Stages
 from mmspec.backend.runtime.standardized import StandardizedConv2d
 from mmspec.backend.runtime.tables import (
     distance_buckets,
     fourier_waves,
     mel_filters,
+    random_blocks,
+    random_tokens,
     rotary_angles,
     rotary_cos,
     rotary_sin,
@@ -39,8 +68,9 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "DropPath", "Experts", "Outputs", "Stages", "StandardizedConv2d", "attention", "cross_entropy", "distance_bias", "distance_buckets",
-    "fourier_waves", "grid", "log_power", "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax",
-    "mel_filters", "power_spectrum", "random_order", "relative_bias", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "shift_mask", "sinusoidal",
-    "sinusoidal_grid", "token_mask", "window_index",
+    "block_attention", "for_heads", "front_attention", "gathered_attention", "group_attention", "grouped", "lengthened", "linear_attention", "local_attention", "present_up_to", "steps_of", "ungrouped", "visible_attention", "with_neighbours", "entmax", "entmax_attention", "random_attention", "top_k_attention", "visible_pairs", "random_blocks", "random_tokens",
+    "DropPath", "Experts", "Limited", "Outputs", "Stages", "StandardizedConv2d", "attention", "cross_entropy", "distance_bias", "distance_buckets",
+    "fourier_waves", "grid", "info_nce", "insert_tokens", "log_power", "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax",
+    "mel_filters", "pairwise_sigmoid", "power_spectrum", "random_order", "relative_bias", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "shift_mask", "sinusoidal",
+    "sinusoidal_grid", "token_cross_entropy", "token_mask", "window_index",
 ]  # fmt: skip

@@ -5,11 +5,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def token_mask(ids: Tensor, given: Tensor | None, pad: int | None, begun: bool = False) -> Tensor:
-    """The mask that was given, or every id that is not padding; the first is not where texts have `begun` with a start of their
-    own.   i64[B, N] -> bool[B, N]"""
+def token_mask(
+    ids: Tensor, given: Tensor | None, pad: int | None, begun: bool = False, end: int | None = None
+) -> Tensor:
+    """The mask that was given; or all up to the first `end`; or every id that is not padding, and the first where texts have
+    `begun` with a start of their own.   i64[B, N] -> bool[B, N]"""
     if given is not None:
         return given
+    if end is not None:
+        ended = ids.eq(end).to(torch.int64)
+        return ended.cumsum(dim=1).eq(ended)
     if pad is None:
         return torch.ones_like(ids, dtype=torch.bool)
     present = ids.ne(pad)
@@ -116,6 +121,31 @@ def grid(rows: Tensor, columns: Tensor) -> Tensor:
     height, width = rows.shape[0], columns.shape[0]
     pairs = rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)
     return torch.cat(pairs, dim=-1).flatten(0, 1)
+
+
+def insert_tokens(x: Tensor, tokens: Tensor, ids: Tensor, placeholder: int) -> Tensor:
+    """The k-th of the tokens at the k-th place of its sample whose id is the placeholder.
+    [B, N, D], [B, M, D], i64[B, N] -> [B, N, D].   Raises ValueError: another number of places than of tokens"""
+    places = ids.eq(placeholder)
+    if not torch.compiler.is_exporting():
+        counts = places.sum(dim=1)
+        if not bool((counts == tokens.shape[1]).all()):
+            found = int(counts[counts != tokens.shape[1]][0])
+            raise ValueError(f"a text keeps {found} places (id {placeholder}) for {tokens.shape[1]} tokens")
+    order = (places.cumsum(dim=1) - 1).clamp(0, tokens.shape[1] - 1)
+    placed = tokens.gather(1, order[:, :, None].expand(-1, -1, tokens.shape[2]))
+    return torch.where(places[:, :, None], placed, x)
+
+
+def token_cross_entropy(logits: Tensor, target: Tensor, mask: Tensor | None, smoothing: float) -> Tensor:
+    """The mean of -log softmax(logits)[target] over tokens that are present and whose target is not negative; 0 where none is.
+    [B, N, V], i64[B, N], bool[B, N] -> []"""
+    asked = target >= 0 if mask is None else mask & (target >= 0)
+    target = target.masked_fill(~asked, -1).flatten()
+    losses = F.cross_entropy(
+        logits.flatten(0, 1), target, ignore_index=-1, label_smoothing=smoothing, reduction="none"
+    )
+    return losses.sum() / asked.sum().clamp(min=1)
 
 
 def cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:

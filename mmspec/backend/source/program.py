@@ -11,16 +11,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from textwrap import dedent
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from mmspec.backend import runtime
-from mmspec.backend.runtime import drop_path, experts, stages
+from mmspec.backend.runtime import drop_path, experts, limited, stages
 from mmspec.backend.source.expressions import Torch
 from mmspec.backend.source.scopes import WIDTH, Line, Scope, Writer
 from mmspec.ir import Graph
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
-RUNTIME_MODULES = {"DropPath": drop_path, "Experts": experts, "Stages": stages}
+RUNTIME_MODULES = {"DropPath": drop_path, "Experts": experts, "Limited": limited, "Stages": stages}
 
 
 @dataclass
@@ -213,8 +213,16 @@ def _needed(used: Iterable[str]) -> set[str]:
         if name not in found:
             found.add(name)
             code = getattr(getattr(runtime, name), "__code__", None)
-            left += [other for other in (code.co_names if code else ()) if other in runtime.__all__]
+            left += [other for other in (_names(code) if code else ()) if other in runtime.__all__]
     return found
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names that a function reads, and those in its generators and nested functions."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names(inner)
 
 
 def _without_imports(module: ModuleType) -> str:

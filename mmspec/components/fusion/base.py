@@ -44,14 +44,7 @@ class TokenFusion(Fusion):
                 name, number = f"{value.name}_{number}", number + 1
             names.add(name)
             value.named(name)
-        return tuple(self._adapt(g, value, width) for value in values)
-
-    def _adapt(self, g: Scope, value: Value, width: int) -> Value:
-        if value.width == width:
-            return value
-        name = f"adapt_{value.name}"
-        g.note(f"{g.path}{name}: a projection from {value.width} to {width} channels was inserted")
-        return g.linear(name, value, width).named(value.name)
+        return tuple(adapted(g, value, width) for value in values)
 
     def stack(
         self, g: Scope, body: Body, carried: Any, *shared: Value, class_name: str, readout: Body | None = None
@@ -92,3 +85,12 @@ class AttentiveFusion(TokenFusion):
         """An attention sublayer with its residual and norm:  norm(x + Attention(x, context))"""
         seen = self.look(g, name, x, context)
         return g.norm(f"{name}_norm", x + g.dropout(f"{name}_dropout", seen, self.dropout)).named("x")
+
+
+def adapted(g: Scope, value: Value, width: int) -> Value:
+    """Tokens at that width: projected, and said so, where they have another."""
+    if value.width == width:
+        return value
+    name = f"adapt_{value.name}"
+    g.note(f"{g.path}{name}: a projection from {value.width} to {width} channels was inserted")
+    return g.linear(name, value, width).named(value.name)

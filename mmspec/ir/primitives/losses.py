@@ -23,6 +23,23 @@ class CrossEntropy(Primitive):
 
 
 @primitive
+class TokenCrossEntropy(Primitive):
+    """-log softmax(logits)[target], the mean over tokens that are asked for: present, and the target not negative; 0 where none is.
+    f32[B, N, V], i64[B, N], perhaps bool[B, N] -> f32[]"""
+
+    kind = "token_cross_entropy"
+
+    def infer(self, logits: Value, target: Value, mask: Value | None = None, *, smoothing: float) -> tuple[Shape, str]:
+        return (), "f32"
+
+    def mask(self, *_: Value, **__: Any) -> None:
+        return None
+
+    def run(self, torch: Any, module: Any, op: Op, logits: Any, target: Any, mask: Any = None) -> Any:
+        return torch.runtime.token_cross_entropy(logits, target, mask, op.attributes["smoothing"])
+
+
+@primitive
 class EarlierExits(Primitive):
     """All exits but the last.   f32[E, B, C] -> f32[E - 1, B, C]"""
 
@@ -50,3 +67,26 @@ class MaskedError(Primitive):
 
     def run(self, torch: Any, module: Any, op: Op, predicted: Any, target: Any, masked: Any) -> Any:
         return torch.runtime.masked_error(predicted, target, masked, op.attributes["normalise"])
+
+
+@primitive
+class InfoNce(Primitive):
+    """Cross-entropy of the diagonal of a square, by rows and by columns.   f32[B, B], perhaps i64[B] -> f32[]"""
+
+    kind = "info_nce"
+
+    def infer(self, logits: Value, ids: Value | None = None) -> tuple[Shape, str]:
+        return (), "f32"
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return torch.runtime.info_nce(*inputs)
+
+
+@primitive
+class PairwiseSigmoid(InfoNce):
+    """A yes on the diagonal of a square, a no everywhere else.   f32[B, B], perhaps i64[B] -> f32[]"""
+
+    kind = "pairwise_sigmoid"
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return torch.runtime.pairwise_sigmoid(*inputs)

@@ -100,16 +100,16 @@ class Pool(Primitive):
 
 @primitive
 class TokenMask(Primitive):
-    """Which tokens are present: the caller's mask, or every id that is not padding, and the first where texts have `begun` with a
-    start of their own.   i64[B, N], bool[B, N] -> bool[B, N]"""
+    """Which tokens are present: the caller's mask; or all up to the first `end`; or every id that is not padding, and the first
+    where texts have `begun` with a start of their own.   i64[B, N], bool[B, N] -> bool[B, N]"""
 
     kind = "token_mask"
 
-    def infer(self, ids: Value, given: Value, *, pad: int | None, begun: bool = False) -> tuple[Shape, str]:
+    def infer(self, ids: Value, given: Value, *, pad: int | None, **_: Any) -> tuple[Shape, str]:
         return ids.shape, "bool"
 
     def run(self, torch: Any, module: Any, op: Op, ids: Any, given: Any) -> Any:
-        unusual = {"begun": True} if op.attributes.get("begun") else {}
+        unusual = {key: value for key, value in op.attributes.items() if key != "pad"}
         return torch.runtime.token_mask(ids, given, op.attributes["pad"], **unusual)
 
 
@@ -127,3 +127,13 @@ class AllPresent(Primitive):
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
         return torch.ones_like(x[:, :, 0], dtype=torch.bool)
+
+
+@primitive
+class InsertTokens(Primitive):
+    """Tokens at the places of a text whose id is the placeholder, in order.   [B, N, D], [B, M, D], i64[B, N] -> [B, N, D]"""
+
+    kind = "insert_tokens"
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return torch.runtime.insert_tokens(*inputs, op.attributes["placeholder"])

@@ -1,0 +1,37 @@
+"""A transformer over tokens that are there already."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mmspec.components.attention.base import Attention
+from mmspec.components.attention.dense import Causal
+from mmspec.components.blocks.transformer import TransformerStack
+from mmspec.components.fusion.base import adapted
+from mmspec.components.positions.base import SEQUENCE
+from mmspec.ir import Scope, ShapeError, Value
+from mmspec.spec import Decoder
+
+
+class TransformerDecoder(TransformerStack, Decoder):
+    """Tokens of any node through transformer blocks: what a language model does after its embedding. Tokens of another width are
+    projected first. With a second source, each block looks at that, too, between its attention and its feed-forward.
+
+    Shapes   f32[B, N, D] and perhaps f32[B, M, E] -> f32[B, N, width]
+    Raises   ShapeError: a source is no tokens; heads do not divide the width
+    Source   Attention Is All You Need, arXiv:1706.03762; LLaMA, arXiv:2302.13971, with rms norms, rotary positions and SwiGLU
+
+        language: {type: transformer, from: joint, width: 128, depth: 2, heads: 4}
+    """
+
+    type: Literal["transformer"] = "transformer"
+    attention: Attention = Field(default_factory=Causal, description="which tokens see which")
+
+    def emit(self, g: Scope, x: Value, context: Value | None = None) -> Value:
+        given = [x] if context is None else [x, context]
+        for value in given:
+            if len(value.shape) != 3 or value.dtype != "f32":
+                raise ShapeError(f"a transformer reads tokens, and {value.name} is none", "from")
+        return self.tokens(g, adapted(g, x, self.width), SEQUENCE, context=tuple(given[1:]))
