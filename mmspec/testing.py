@@ -64,8 +64,13 @@ MASKED = {"image": {"masked": 0.5, "position": "sinusoidal_2d", "class_token": T
 REST = {"type": "masked_autoencoder", "from": ["image", "image.order"], "width": 8, "depth": 1, "heads": 2}
 PIXELS = {"type": "pixels", "from": ["rest", "inputs.image", "image.order"]}
 ALONE: Data = {"inputs": {"text": None}, "encoders": MASKED, "fusion": None, "decoders": {"rest": REST}}
-TOKENS = [{"type": "next_token", "text": "text", "head": "label"}, {"type": "cross_entropy", "target": "other", "head": "other"}]
-SETTINGS: dict[str, Data] = {  # by role and type, where the usual spec will not do: what differs, None for what is not there
+TOKENS = [
+    {"type": "next_token", "text": "text", "head": "label"},
+    {"type": "cross_entropy", "target": "other", "head": "other"},
+]
+SETTINGS: dict[
+    str, Data
+] = {  # by role and type, where the usual spec will not do: what differs, None for what is not there
     "decoder.text_decoder": {
         "inputs": {"target": {"type": "text", "vocab_size": 20, "length": 5, "start": 0}},
         "decoders": {"answer": {"written": True, "from": ["target", "joint"]}},
@@ -74,12 +79,28 @@ SETTINGS: dict[str, Data] = {  # by role and type, where the usual spec will not
     "head.language_model": {"heads": {"label": {"written": True, "from": "text"}}, "objectives": TOKENS},
     "head.masked_language_model": {"heads": {"label": {"written": True, "from": "text"}}, "objectives": TOKENS},
     "objective.next_token": {
-        "heads": {"label": {"type": "language_model", "vocab_size": 20, "from": "text"}},
-        "objectives": [{"written": True, "head": "label"}, TOKENS[1]],
+        "heads": {
+            **{name: {"type": "language_model", "vocab_size": 20, "from": "text"} for name in ("label", "other")},
+            "rest": {"type": "classification", "classes": 3, "from": "joint"},
+        },
+        "objectives": [
+            {"written": True, "head": "label"},
+            {"type": "next_token", "text": "text", "head": "other"},
+            {"type": "cross_entropy", "target": "rest", "head": "rest"},
+        ],
     },
     "objective.masked_token": {
-        "heads": {"label": {"type": "masked_language_model", "vocab_size": 20, "from": "text"}},
-        "objectives": [{"written": True, "head": "label"}, TOKENS[1]],
+        "heads": {
+            **{
+                name: {"type": "masked_language_model", "vocab_size": 20, "from": "text"} for name in ("label", "other")
+            },
+            "rest": {"type": "classification", "classes": 3, "from": "joint"},
+        },
+        "objectives": [
+            {"written": True, "head": "label"},
+            {"type": "next_token", "text": "text", "head": "other"},
+            {"type": "cross_entropy", "target": "rest", "head": "rest"},
+        ],
     },
     "encoder.conv_stem": {
         "encoders": {"stem": {"written": True, "from": "inputs.image"}, "image": {"from": "stem", "patch_size": 1}}
@@ -89,7 +110,12 @@ SETTINGS: dict[str, Data] = {  # by role and type, where the usual spec will not
         "decoders": {"rest": {"written": True, "from": ["image", "image.order"]}},
         "heads": {"label": {"from": "rest"}, "other": {"from": "rest"}},
     },
-    "head.mean": {"heads": {"label": {"written": True, "from": ["other", "third"]}, "third": {"type": "classification", "classes": 3, "from": "joint"}}},
+    "head.mean": {
+        "heads": {
+            "label": {"written": True, "from": ["other", "third"]},
+            "third": {"type": "classification", "classes": 3, "from": "joint"},
+        }
+    },
     "head.pixels": {
         **ALONE,
         "heads": {"label": {"written": True, "from": ["rest", "inputs.image", "image.order"]}, "other": None},
@@ -421,7 +447,9 @@ def bound_sizes(graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, int]:
 
 def counted_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
     """What torch's own counter says, with attention written out so that it sees its products."""
-    fixed = {name: parameter.detach() for name, parameter in model.named_parameters()}  # the counter trips over expanded ones
+    fixed = {
+        name: parameter.detach() for name, parameter in model.named_parameters()
+    }  # the counter trips over expanded ones
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         functional_call(model, fixed, kwargs=dict(inputs))
     return int(counter.get_total_flops())

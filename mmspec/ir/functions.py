@@ -31,12 +31,29 @@ def rearrange(x: Value, pattern: str, **sizes: int) -> Value:
     return x.scope.emit("rearrange", x, pattern=pattern, sizes=tuple(sizes.items()))
 
 
+def as_tokens(x: Value) -> Value:
+    """The places of a map in a row.   [B, D, H, W] -> [B, H * W, D]"""
+    return rearrange(x, "b d h w -> b (h w) d")
+
+
+def as_map(x: Value, rows: int, columns: int) -> Value:
+    """Tokens as a map, where they lie: channels are last in memory.   [B, H * W, D] -> [B, D, H, W]"""
+    sizes = (("h", rows), ("w", columns))
+    return x.scope.emit("rearrange", x, pattern="b (h w) d -> b d h w", sizes=sizes, strided=True)
+
+
 def part(x: Value, start: int, stop: int | None = None, axis: int = 1) -> Value:
     """From `start` to before `stop` along an axis; of tokens by default, with their mask."""
     taken = x.scope.emit("slice", x, axis=axis, start=start, stop=stop)
     if axis == 1 and x.mask is not None:
         taken.mask = x.scope.emit("slice", x.mask, axis=1, start=start, stop=stop)
     return taken
+
+
+def only_present(x: Value) -> Value:
+    """Tokens with a mask, zeros where they are absent."""
+    assert x.mask is not None
+    return x.scope.emit("only_present", x, x.mask)
 
 
 def softmax(x: Value, axis: int = -1, mask: Value | None = None) -> Value:

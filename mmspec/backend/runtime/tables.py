@@ -120,3 +120,28 @@ def mel_filters(mels: int, size: int, rate: int, low: float, high: float, form: 
     before, own, after = middles[:-2, None], middles[1:-1, None], middles[2:, None]
     filters = torch.minimum((places - before) / (own - before), (after - places) / (after - own)).clamp(min=0)
     return (filters * (2 / (after - before)) if form == "slaney" else filters).float()
+
+
+def random_blocks(heads: int, blocks: int, count: int, ends: int, reach: int, seed: int | None) -> Tensor:
+    """For each head and each block but the `ends` first and last ones, `count` others that it does not see anyway (BigBird,
+    arXiv:2007.14062, sec. 2): neither of the ends, nor within `reach`. Without a seed every one is the first block, which is what
+    transformers' BigBird draws at inference.   i64[heads, blocks - 2 ends, count]"""
+    rows = range(ends, blocks - ends)
+    if seed is None:
+        return torch.zeros(heads, len(rows), count, dtype=torch.int64)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for row in list(rows) * heads:
+        others = torch.tensor([block for block in rows if abs(block - row) > reach])
+        drawn.append(others[torch.randperm(len(others), generator=generator)[:count]])
+    return torch.stack(drawn).unflatten(0, (heads, -1))
+
+
+def random_tokens(heads: int, length: int, count: int, seed: int) -> Tensor:
+    """For each head and each token, `count` other tokens.   i64[heads, length, count]"""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for _ in range(heads):
+        lots = torch.rand(length, length, generator=generator).fill_diagonal_(-1)
+        drawn.append(lots.topk(count, dim=1).indices)
+    return torch.stack(drawn)

@@ -9,6 +9,7 @@ from mmspec.ir.primitives import (  # noqa: F401  (each registers its own)
     losses,
     maps,
     norms,
+    patterns,
     pointwise,
     selection,
     sound,

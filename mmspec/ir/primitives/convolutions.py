@@ -15,7 +15,9 @@ Sizes = tuple[int, ...]
 @primitive
 class Convolution(Primitive):
     """A convolution over all axes after the channels.
-    [B, C, S_1, ...] -> [B, width, (S_1 + 2 padding_1 - kernel_1) / stride_1 + 1, ...]"""
+    [B, C, S_1, ...] -> [B, width, (S_1 + 2 padding_1 - kernel_1) / stride_1 + 1, ...]
+
+    With `standardize`, an epsilon, each filter is brought to mean 0 and variance 1 before it is applied (arXiv:1903.10520)."""
 
     kind = "convolution"
 
@@ -26,9 +28,12 @@ class Convolution(Primitive):
         assert isinstance(channels, int) and len(kernel) == len(x.shape) - 2
         if channels % groups or width % groups:
             raise ShapeError(f"{groups} groups do not divide {channels} and {width} channels")
-        sizes: list[int] = []
+        sizes: list[Dim] = []
         for size, k, s, p in zip(x.shape[2:], kernel, stride, padding, strict=True):
-            assert isinstance(size, int), "the sizes of a map are fixed"
+            if not isinstance(size, int):
+                assert s == 1, "how often a stride fits is known of fixed sizes only"
+                sizes.append(size + (2 * p - k + 1))
+                continue
             if size + 2 * p < k:
                 raise ShapeError(f"a kernel of {k} is larger than the map {shape_text(x.shape)}")
             sizes.append((size + 2 * p - k) // s + 1)
@@ -61,6 +66,8 @@ class Convolution(Primitive):
         if not a["bias"]:
             unusual["bias"] = False
         layer = getattr(torch.nn, f"Conv{len(a['kernel'])}d")
+        if "standardize" in a:
+            layer, unusual["eps"] = torch.runtime.StandardizedConv2d, a["standardize"]
         sizes = {"kernel_size": _said(a["kernel"]), "stride": _said(a["stride"])}
         return layer(op.inputs[0].shape[1], a["width"], **sizes, **unusual)
 
