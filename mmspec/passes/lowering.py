@@ -152,7 +152,9 @@ class _Lowering:
         training |= {f"{name}.balance": value for name, value in self.balance.items()}
         for index, objective in enumerate(map(_any, self.spec.objectives)):
             for field, name in objective.reads().items():
-                training[name] = self.asked(name, f"objectives.{index}.{field}")
+                value = training[name] = self.asked(name, f"objectives.{index}.{field}")
+                if value.mask is not None:
+                    training[f"{name}.mask"] = value.mask
         training = {name: value for name, value in training.items() if name not in outputs}
         return outputs | training, list(training)
 
@@ -220,19 +222,21 @@ class _Seen:
 
     def output(self, name: str) -> Value:
         name = self.reads.get(name, name)
-        value = self.model.outputs[name]
-        return self._input(name, value.shape, value.dtype)
+        value = self._input(name, self.model.outputs[name])
+        if value.mask is None and f"{name}.mask" in self.model.outputs:
+            value.mask = self._input(f"{name}.mask", self.model.outputs[f"{name}.mask"])
+        return value
 
     def target(self, column: str, shape: Shape, dtype: str = "i64") -> Value:
-        return self._input(f"{column}_target", shape, dtype)
+        return self._input(f"{column}_target", Value(column, shape, dtype, self.g))
 
     def exits(self, head: str) -> tuple[Value | None, float]:
         name = f"{head}.exits"
         return (self.output(name), self.weight_of(head)) if name in self.model.outputs else (None, 0.0)
 
-    def _input(self, name: str, shape: Shape, dtype: str) -> Value:
+    def _input(self, name: str, like: Value) -> Value:
         known = {value.name: value for value in self.g.inputs}
-        return known.get(name) or self.g.input(name, shape, dtype)
+        return known.get(name) or self.g.input(name, like.shape, like.dtype, like.bound)
 
 
 def _any(component: Component) -> Any:

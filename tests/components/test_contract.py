@@ -36,7 +36,7 @@ ALTERNATIVES = {
     "end": 5,
 }
 # what else must be said for a field to say anything
-NEEDS = {"router_every": {"router": "top_k"}, "norm_eps": {"norm": "layer"}}
+NEEDS = {"router_every": {"router": "top_k"}, "norm_eps": {"norm": "layer"}, "conv_stem.norm_eps": {}}
 FIELDS = {Confidence: {"head": "label"}, ConvStem: {"widths": [8, 8], "strides": [1, 2]}}
 IMPOSSIBLE = {
     NoPool: "it is an error on tokens, which the diagnostics' tests show",
@@ -54,6 +54,7 @@ def test_a_component_keeps_the_contract(component: type[Component]) -> None:
     alternatives = {key: value for key, value in ALTERNATIVES.items() if key in known}
     alternatives |= {key: ALTERNATIVES[f"{kind}.{key}"] for key in known if f"{kind}.{key}" in ALTERNATIVES}
     needs = {key: others for key, others in NEEDS.items() if key in known and others.keys() <= known}
+    needs |= {key: NEEDS[f"{kind}.{key}"] for key in known if f"{kind}.{key}" in NEEDS}
     check_component(component, fields, alternatives, needs)
 
 

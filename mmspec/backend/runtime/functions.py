@@ -142,9 +142,7 @@ def token_cross_entropy(logits: Tensor, target: Tensor, mask: Tensor | None, smo
     [B, N, V], i64[B, N], bool[B, N] -> []"""
     asked = target >= 0 if mask is None else mask & (target >= 0)
     target = target.masked_fill(~asked, -1).flatten()
-    losses = F.cross_entropy(
-        logits.flatten(0, 1), target, ignore_index=-1, label_smoothing=smoothing, reduction="none"
-    )
+    losses = F.cross_entropy(logits.flatten(0, 1), target, ignore_index=-1, label_smoothing=smoothing, reduction="none")
     return losses.sum() / asked.sum().clamp(min=1)
 
 
