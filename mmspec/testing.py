@@ -344,7 +344,8 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
     }
     role = component.role
     if (setting := SETTINGS.get(f"{role}.{written['type']}")) is not None:
-        return _merged(data, setting, written)
+        around: Data = _merged(data, setting, written)
+        return around
     if written["type"] in COMPARING:
         for name in ("image", "text"):
             data["heads"][f"{name}_embedding"] = {"type": "projection", "from": name, "width": 8}

@@ -25,6 +25,8 @@ class MeanOfHeads(Head):
         total = answers
         for other in others:
             if other.shape != answers.shape or other.dtype != answers.dtype:
-                raise ShapeError(f"{answers.name} and {other.name} do not answer alike: there is no mean of them", "from")
+                raise ShapeError(
+                    f"{answers.name} and {other.name} do not answer alike: there is no mean of them", "from"
+                )
             total = total + other
         return total * (1 / (1 + len(others))) if others else total

@@ -62,6 +62,16 @@ class Multiply(Binary):
 
 
 @primitive
+class Maximum(Binary):
+    """The larger of two values, entry by entry."""
+
+    kind = "maximum"
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return torch.maximum(*inputs)
+
+
+@primitive
 class Sigmoid(Primitive):
     kind = "sigmoid"
 

@@ -71,6 +71,16 @@ class Restore(Primitive):
 
 
 @primitive
+class OnlyPresent(Primitive):
+    """Zeros for tokens that are absent.   [B, N, D], bool[B, N] -> [B, N, D]"""
+
+    kind = "only_present"
+
+    def run(self, torch: Any, module: Any, op: Op, x: Any, mask: Any) -> Any:
+        return x * mask.unsqueeze(-1)
+
+
+@primitive
 class AtLeast(Primitive):
     """Which entries are not below a number.   [...] -> bool[...]"""
 
