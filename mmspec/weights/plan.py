@@ -145,48 +145,49 @@ class _Planner:
         """The model's name, or None and the reason noted."""
         theirs = self.files[bare]
         name = self.bound.name(ours)
-        if name is None:
-            word = ours.partition(".")[0]
-            if self.only:
-                self.left_out(theirs)
-            else:
-                self.plan.unused[theirs] = f"it belongs to {word}: {self.bound.missing[word]}, which the spec has not"
-        elif name not in self.ours and self.only and not name.startswith(f"{self.only}."):
-            self.left_out(theirs)
-        elif name not in self.ours:
-            self.plan.unused[theirs] = f"the model has no {name}"
-        else:
+        if name in self.ours:
             return name
+        if self.elsewhere(ours):
+            self.plan.ignored.setdefault(f"not of {self.only}", []).append(theirs)
+        elif name is None:
+            word = ours.partition(".")[0]
+            self.plan.unused[theirs] = f"it belongs to {word}: {self.bound.missing[word]}, which the spec has not"
+        else:
+            self.plan.unused[theirs] = f"the model has no {name}"
         return None
 
-    def left_out(self, theirs: str) -> None:
-        self.plan.ignored.setdefault(f"not of {self.only}", []).append(theirs)
+    def elsewhere(self, ours: str) -> bool:
+        """Whether a name is another node's than the only one that is asked for."""
+        name = self.bound.name(ours)
+        return bool(self.only) and (name is None or not name.startswith(f"{self.only}."))
 
     def rule(self, bare: str, rule: TensorRule, values: dict[str, str]) -> None:
         theirs = self.files[bare]
         count = self.theirs[theirs][0] if rule.unstack and self.theirs[theirs] else 1
         rows = [{**values, rule.unstack: str(i)} for i in range(count)] if rule.unstack else [values]
         wanted = [fill(ours, row) for row in rows for ours in rule.to]
-        if rule.equals:
-            twin = fill(rule.equals, values)
-            named = [self.bound.name(ours) for ours in wanted]
-            if not any(name in self.ours for name in named):
-                self.twin(bare, twin)
-                return
+        if rule.equals and not self.has_place(wanted) and not any(map(self.elsewhere, wanted)):
+            self.twin(bare, fill(rule.equals, values))
+            return
         names = [self.target(ours, bare) for ours in wanted]
-        if wanted and all(names):
+        if all(names):
             self.step(bare, rule, [name for name in names if name is not None])
+
+    def has_place(self, wanted: Sequence[str]) -> bool:
+        return bool(wanted) and all(self.bound.name(ours) in self.ours for ours in wanted)
 
     def twin(self, bare: str, twin: str) -> None:
         """One of two names of a tensor: the other one is loaded, or, where the file has only this, this one in its place."""
-        if twin in self.files:
+        known = _Names(self.layout).known(twin)
+        assert known is not None and known[1] in self.layout.rules, f"{self.layout.name}: {twin} has no rule"
+        other = [fill(ours, known[2]) for ours in self.layout.rules[known[1]].to]
+        if not self.has_place(other):
+            self.plan.unused[self.files[bare]] = f"it is {twin} again, and the model has neither"
+        elif twin in self.files:
             self.plan.twins.append((self.files[bare], self.files[twin]))
-            return
-        reader = _Names(self.layout)
-        known = reader.known(twin)
-        assert known is not None, f"{self.layout.name}: {twin} is no tensor of the layout"
-        self.files[twin] = self.files[bare]
-        self.tensor(*known)
+        else:
+            self.files[twin] = self.files[bare]
+            self.tensor(*known)
 
     def step(self, bare: str, rule: TensorRule, names: list[str]) -> None:
         theirs = self.files[bare]

@@ -42,12 +42,15 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers.utils import logging
 
 import mmspec
 from mmspec.components import CATALOGUE
 from mmspec.ir.graph import Graph
 from mmspec.spec import ModelSpec, read
 from mmspec.testing import bound_sizes, counted_flops
+
+logging.disable_progress_bar()
 
 
 def agree(
