@@ -1,7 +1,8 @@
 """Sizes: an integer, or a polynomial in the sizes that are known only when the model runs.
 
 `B` is the batch, `N` the length of a text. A walk over a graph that computes with sizes gives numbers when the symbols are
-bound and a formula when they are not.
+bound and a formula when they are not. How many blocks cover a length is no polynomial: such a number, ceil(N/64), is a symbol of
+its own that knows what it is bound to once N is.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Polynomial:
         for monomial, coefficient in self.terms.items():
             term: Dim = coefficient
             for name, power in monomial:
-                factor: Dim = sizes[name] if name in sizes else symbol(name)
+                factor: Dim = name.bind(sizes) if isinstance(name, Blocks) else sizes.get(name, symbol(name))
                 for _ in range(power):
                     term = term * factor
             total = total + term
@@ -75,9 +76,34 @@ class Polynomial:
     __repr__ = __str__
 
 
+class Blocks(str):
+    """The name of a number of blocks: those of `size` that cover `dim`, and no fewer than `least`."""
+
+    dim: Polynomial
+    size: int
+    least: int
+
+    def __new__(cls, dim: Polynomial, size: int, least: int) -> Blocks:
+        inner = f"({dim})" if len(dim.terms) > 1 else str(dim)
+        text = f"ceil({inner}/{size})"
+        self = super().__new__(cls, f"max({text}, {least})" if least else text)
+        self.dim, self.size, self.least = dim, size, least
+        return self
+
+    def bind(self, sizes: Mapping[str, int]) -> Dim:
+        return blocks(self.dim.bind(sizes), self.size, self.least)
+
+
 @cache
 def symbol(name: str) -> Polynomial:
     return Polynomial({((name, 1),): 1})
+
+
+def blocks(dim: Dim, size: int, least: int = 0) -> Dim:
+    """How many blocks of `size` cover a size, at least `least`: ceil(dim / size)."""
+    if isinstance(dim, int):
+        return max(least, -(-dim // size))
+    return dim if size == 1 and not least else symbol(Blocks(dim, size, least))
 
 
 def bind(dim: Dim, sizes: Mapping[str, int]) -> Dim:

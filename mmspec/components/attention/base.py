@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mmspec.components.positions.base import Layout
 from mmspec.ir import Scope, Value
@@ -13,7 +13,11 @@ class Attention(Component):
     """Which tokens see which."""
 
     role: ClassVar[str] = "attention"
-    is_causal: ClassVar[bool] = False  # whether a token sees itself and earlier ones only
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether a token sees itself and earlier ones only."""
+        return False
 
     def of_block(self, index: int) -> Attention:
         """The pattern of a stack's block, counted from zero: windows are shifted in every second, random ones drawn anew."""
@@ -48,3 +52,11 @@ class Attention(Component):
     ) -> Value:
         """[B, h, N, d], [B, g, M, d], [B, g, M, d], mask bool[B, M], bias [h, N, M] -> [B, h, N, d]"""
         raise NotImplementedError
+
+
+def mixed(
+    g: Scope, kind: str, query: Value, key: Value, value: Value, given: dict[str, Value | None], **said: Any
+) -> Value:
+    """One of the primitives of `mmspec.ir.primitives.patterns`; what is None in `given` is left out."""
+    there = {name: value for name, value in given.items() if value is not None}
+    return g.emit(kind, query, key, value, *there.values(), given=tuple(there), **said)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from mmspec.components.attention.base import Attention
 from mmspec.components.positions.base import Layout
@@ -42,4 +42,7 @@ class Causal(Full):
     """
 
     type: Literal["causal"] = "causal"  # type: ignore[assignment]
-    is_causal: ClassVar[bool] = True
+
+    @property
+    def is_causal(self) -> bool:
+        return True

@@ -1,0 +1,119 @@
+"""Attention in the shape of its pattern.
+
+Each takes queries, keys and values over heads and then what `given` names: mask bool[B, N], bias [h, N, N], or a table of its own.
+Rows are padded inside to whole blocks, so that any length will do, and the price counts what is padded, as torch does.
+Absent keys get no weight; a query that sees nothing gets zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmspec.ir.dims import Dim, Shape, blocks, product
+from mmspec.ir.graph import Op, Value
+from mmspec.ir.primitives.base import Primitive, ShapeOf, primitive
+
+
+class Pattern(Primitive):
+    """[B, h, N, d], [B, g, N, d], [B, g, N, e] -> [B, h, N, e]"""
+
+    def infer(self, query: Value, key: Value, value: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
+        return (*query.shape[:-1], value.shape[-1]), query.dtype
+
+    def flops(self, op: Op, shape: ShapeOf) -> Dim:
+        """Both products, over the pairs of query and key for which they are computed."""
+        batch, heads, length, width = shape(op.inputs[0])
+        pairs = self.pairs(length, op)
+        return 2 * batch * heads * pairs * (width + shape(op.inputs[2])[3])
+
+    def pairs(self, length: Dim, op: Op) -> Dim:
+        return length * length
+
+    def run(self, torch: Any, module: Any, op: Op, query: Any, key: Any, value: Any, *rest: Any) -> Any:
+        named = dict(zip(op.attributes["given"], rest, strict=True))
+        said = {k: v for k, v in op.attributes.items() if k != "given" and v not in (None, False, ())}
+        return getattr(torch.runtime, self.kind)(query, key, value, **named, **said)
+
+
+@primitive
+class LocalAttention(Pattern):
+    """A token sees every `dilation`-th token on either side, `size` of them (before it only where `causal`); the `first` tokens see
+    all and are seen by all (Longformer, arXiv:2004.05150)."""
+
+    kind = "local_attention"
+
+    def pairs(self, length: Dim, op: Op) -> Dim:
+        a = op.attributes
+        size, first = int(a["size"]), int(a["first"])
+        span = size * int(a["dilation"])
+        queries = blocks(length, span) * span
+        return first * (first + queries) + queries * (first + (2 if a["causal"] else 3) * size)
+
+
+@primitive
+class GroupAttention(Pattern):
+    """A token sees those of its group: a window of `size` along each axis of a grid of `sides`, or where `strided` the tokens that
+    are a multiple of `size` away along each axis; without `sides`, of a row. The `first` tokens see all and are seen by all."""
+
+    kind = "group_attention"
+
+    def pairs(self, length: Dim, op: Op) -> Dim:
+        a = op.attributes
+        size, first = int(a["size"]), int(a["first"])
+        sides: tuple[Dim, ...] = a["sides"] or (blocks(length, size) * size,)
+        tokens = product(sides)
+        across = tuple(blocks(side, size) for side in a["sides"]) or (blocks(length, size),)
+        inside = product(across) if a["strided"] else size ** len(sides)
+        return first * (first + tokens) + tokens * (first + inside)
+
+
+@primitive
+class BlockAttention(Pattern):
+    """A row in blocks of `size`. The `ends` first and last blocks see all and are seen by all; each other block sees itself,
+    `reach` blocks on either side and those `drawn` for it, i64[h, blocks - 2 ends, random] (BigBird, arXiv:2007.14062)."""
+
+    kind = "block_attention"
+
+    def pairs(self, length: Dim, op: Op) -> Dim:
+        a = op.attributes
+        size, ends, reach = int(a["size"]), int(a["ends"]), int(a["reach"])
+        random = op.inputs[3].width if "drawn" in a["given"] else 0
+        count = blocks(length, size, 2 * (ends + reach) + 1)
+        at_an_end = sum(row + reach + 1 + ends + random for row in range(ends, ends + reach))
+        between = (count - 2 * (ends + reach)) * (2 * ends + 2 * reach + 1 + random)
+        return (2 * ends * count + 2 * at_an_end + between) * (size * size)
+
+
+@primitive
+class LinearAttention(Pattern):
+    """phi(q) (sum phi(k) v^T) / (phi(q) sum phi(k)), phi(x) = elu(x) + 1 (arXiv:2006.16236); causal sums in chunks."""
+
+    kind = "linear_attention"
+
+    def flops(self, op: Op, shape: ShapeOf) -> Dim:
+        batch, heads, length, width = shape(op.inputs[0])
+        values, chunk = shape(op.inputs[2])[3], int(op.attributes["chunk"] or 0)
+        if not chunk:
+            return 4 * batch * heads * length * width * values
+        return 2 * batch * heads * blocks(length, chunk) * chunk * (2 * width * values + chunk * (width + values))
+
+
+@primitive
+class RandomAttention(Pattern):
+    """A token sees itself and those `drawn` for it, i64[h, L, keys]. All scores are computed."""
+
+    kind = "random_attention"
+
+
+@primitive
+class TopKAttention(Pattern):
+    """Softmax over the `k` largest scores of each query (arXiv:1912.11637). All scores are computed."""
+
+    kind = "top_k_attention"
+
+
+@primitive
+class EntmaxAttention(Pattern):
+    """alpha-entmax in the place of softmax, with a trained `alpha` [h] (arXiv:1909.00015). All scores are computed."""
+
+    kind = "entmax_attention"
