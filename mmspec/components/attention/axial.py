@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Literal
 
@@ -36,7 +35,7 @@ class Axial(Attention):
     pattern: Attention = Field(default_factory=Full, description="which of a group see which")
 
     @property
-    def is_causal(self) -> bool:  # type: ignore[override]
+    def is_causal(self) -> bool:
         return self.pattern.is_causal
 
     def of_block(self, index: int) -> Attention:
@@ -57,20 +56,21 @@ class Axial(Attention):
         return Layout(sides if len(sides) > 1 else None, layout.prefix)
 
     def gather(self, g: Scope, x: Value, layout: Layout) -> Value:
-        groups, together, apart = self._moves(layout)
-        grouped = apart(part(x, layout.prefix) if layout.prefix else x)
+        row, groups, sides = self._names(layout)
+        grouped = rearrange(part(x, layout.prefix) if layout.prefix else x, f"{row} -> {groups}", **sides)
         if layout.prefix:
-            front = g.emit("copies", part(x, 0, layout.prefix), count=groups)
+            front = g.emit("copies", part(x, 0, layout.prefix), count=self._count(layout))
             grouped = g.row(front, grouped)
         return self.pattern.gather(g, grouped, self.group(layout))
 
     def scatter(self, g: Scope, y: Value, layout: Layout) -> Value:
-        groups, together, apart = self._moves(layout)
+        row, groups, sides = self._names(layout)
         y = self.pattern.scatter(g, y, self.group(layout))
+        together = rearrange(part(y, layout.prefix) if layout.prefix else y, f"{groups} -> {row}", **sides)
         if not layout.prefix:
-            return together(y)
-        fronts = rearrange(part(y, 0, layout.prefix), "(b g) n d -> b g n d", g=groups)
-        return g.row(pool(fronts, "mean"), together(part(y, layout.prefix)))
+            return together
+        fronts = rearrange(part(y, 0, layout.prefix), "(b g) n d -> b g n d", g=self._count(layout))
+        return g.row(pool(fronts, "mean"), together)
 
     def context(self, g: Scope, x: Value, layout: Layout) -> Value:
         return self.pattern.context(g, x, layout)
@@ -88,17 +88,15 @@ class Axial(Attention):
     ) -> Value:
         return self.pattern.mix(g, query, key, value, self.group(layout), mask, bias, scale)
 
-    def _moves(self, layout: Layout) -> tuple[int, Callable[[Value], Value], Callable[[Value], Value]]:
-        """How many groups there are, how they come together to a row of tokens, and how that falls apart into them."""
+    def _names(self, layout: Layout) -> tuple[str, str, dict[str, int]]:
+        """The tokens in a row and in groups, in the words of `rearrange`.   Raises ShapeError"""
         self.group(layout)
-        assert layout.grid is not None
-        names = [f"x{axis}" for axis in range(len(layout.grid))]
-        sizes = dict(zip(names, layout.grid, strict=True))
-        others = [name for axis, name in enumerate(names) if axis not in self.axes]
-        along = [name for axis, name in enumerate(names) if axis in self.axes]
-        row, groups = f"b ({' '.join(names)}) d", f"(b {' '.join(others)}) ({' '.join(along)}) d"
-        return (
-            prod(sizes[name] for name in others),
-            lambda y: rearrange(y, f"{groups} -> {row}", **sizes),
-            lambda x: rearrange(x, f"{row} -> {groups}", **sizes),
-        )
+        names = [f"x{axis}" for axis in range(len(layout.grid or ()))]
+        along = " ".join(name for axis, name in enumerate(names) if axis in self.axes)
+        others = " ".join(name for axis, name in enumerate(names) if axis not in self.axes)
+        sides = dict(zip(names, layout.grid or (), strict=True))
+        return f"b ({' '.join(names)}) d", f"(b {others}) ({along}) d", sides
+
+    def _count(self, layout: Layout) -> int:
+        """How many groups there are."""
+        return prod(side for axis, side in enumerate(layout.grid or ()) if axis not in self.axes)

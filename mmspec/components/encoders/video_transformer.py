@@ -33,7 +33,8 @@ class VideoTransformer(TransformerStack, Encoder):
 
     The class token belongs to no time: it takes no part in attention over time, and in every frame's attention over space; the mean
     of what it has become there goes on. Positions in the frame are `position`'s, moments are `time_position`'s; where that is none,
-    joint attention has one of `position` for every token. A factorised encoder is a `separate` one and a `token_transformer` after it.
+    joint attention has one of `position` for every token. A factorised encoder is a `separate` one with a `token_transformer` after
+    it.
 
     Shapes   f32[B, T, C, H, W] -> f32[B, N, width], frame by frame; ports f32[B, width] (a row of them where frames are separate)
              and f32[B, T' * patches, width]
