@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveFloat, field_validator
 
 from mmspec.components.blocks.transformer import in_proportion
 from mmspec.components.stages.base import Downsample, Stage
 from mmspec.components.stages.downsample import Patches
 from mmspec.ir import Scope, ShapeError, Value
-from mmspec.ir.functions import as_tokens
+from mmspec.ir.functions import as_tokens, part, rearrange
 from mmspec.spec import Encoder
 
 
@@ -33,6 +33,8 @@ class Pyramid(Encoder):
     type: Literal["pyramid"] = "pyramid"
     stem: Downsample = Field(default_factory=Patches, description="what makes the first map of the image")
     stages: tuple[Stage, ...] = Field(description="what follows, in order")
+    final_norm: bool = Field(False, description="a layer norm of the tokens after the last stage; the maps go without")
+    norm_eps: PositiveFloat = Field(1e-5, description="epsilon of that norm")
     drop_path: float = Field(
         0.0,
         ge=0,
@@ -61,9 +63,12 @@ class Pyramid(Encoder):
             made = self.stage(g, i, stage, x, skipped)
             x = made[""].named(f"stage{i + 1}")
             ports[f"stage{i + 1}"] = x
-        if "tokens" not in made:
-            return {"": as_tokens(x), **ports}
-        return {"": made["tokens"], "class": made["class"], **ports}
+        tokens = made.get("tokens") or as_tokens(x)
+        if self.final_norm:
+            tokens = g.norm("norm", tokens, self.norm_eps)
+        if "tokens" in made:
+            ports["class"] = rearrange(part(tokens, 0, 1), "b n d -> b (n d)").named("class")
+        return {"": tokens, **ports}
 
     def stage(self, g: Scope, index: int, stage: Stage, x: Value, skipped: tuple[float, ...]) -> Mapping[str, Value]:
         def body(g: Scope, x: Value) -> Value | Mapping[str, Value]:

@@ -14,14 +14,14 @@ from mmspec.components.positions.base import Layout, Position
 from mmspec.components.routers.dense import Dense
 from mmspec.components.stages.base import Stage, sides
 from mmspec.ir import Scope, ShapeError, Value
-from mmspec.ir.functions import as_map, as_tokens, part, rearrange
+from mmspec.ir.functions import as_map, as_tokens, part
 from mmspec.ir.scope import Body
 
 
 class TransformerStage(TransformerStack, Stage):
     """Places of a map as tokens of transformer blocks, in windows, with fewer keys, or each seeing all.
 
-    Shapes   f32[B, C, H, W] -> f32[B, width, H', W']; with a class token f32[B, 1 + H' W', width] and f32[B, width] too
+    Shapes   f32[B, C, H, W] -> f32[B, width, H', W']; with a class token f32[B, 1 + H' W', width] too
     Raises   ShapeError: the map it is handed has other channels than `width`; heads do not divide the width
     Source   Swin, arXiv:2103.14030, with `attention: shifted_window`; PVT, arXiv:2102.12122, with `attention: spatial_reduction`
 
@@ -48,8 +48,7 @@ class TransformerStage(TransformerStack, Stage):
         x = self.tokens(g, x, Layout(places, count), skipped=skipped)
         if not self.class_token:
             return as_map(x, *places)
-        first = rearrange(part(x, 0, 1), "b n d -> b (n d)")
-        return {"": as_map(part(x, 1), *places), "tokens": x.named("tokens"), "class": first.named("class")}
+        return {"": as_map(part(x, 1), *places), "tokens": x.named("tokens")}
 
     def network(self, routed: bool, layout: Layout) -> Body:
         if self.depthwise is None:
