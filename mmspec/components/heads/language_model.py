@@ -40,7 +40,7 @@ class LanguageModel(Head):
             return g.linear("output", x, self.vocab_size, self.bias)
         if self.vocab_size is not None:
             raise ShapeError(
-                f"the vocabulary is that of {table.name}; it is not said again", "vocab_size", hint=WEIGHTS
+                "the vocabulary is that of the table of embeddings; it is not said again", "vocab_size", hint=WEIGHTS
             )
         return compare(g, x, table, self.bias)
 
@@ -54,7 +54,7 @@ def read_tokens(x: Value, head: str) -> None:
 def compare(g: Scope, x: Value, table: Value, bias: bool) -> Value:
     """Each token with every row of a table, which may have a bias.   [B, N, D], [V, D] -> [B, N, V].   Raises ShapeError"""
     if len(table.shape) != 2 or table.width != x.width or not isinstance(rows := table.shape[0], int):
-        message = f"tokens of {x.width} channels cannot be compared with {table.name} of shape {list(table.shape)}"
+        message = f"tokens of {x.width} channels cannot be compared with a table of shape {list(table.shape)}"
         raise ShapeError(message, "from", hint=WEIGHTS)
     biases = (g.parameter("bias", rows, init=Init("zeros")),) if bias else ()
     return g.emit("project", x, table, *biases)
