@@ -73,6 +73,7 @@ BUILT_IN = {
     "attention": {
         "full": "attention.dense:Full",
         "causal": "attention.dense:Causal",
+        "prefix": "attention.prefix:Prefix",
         "window": "attention.window:Window",
         "dilated": "attention.dilated:Dilated",
         "global": "attention.global_tokens:GlobalTokens",
@@ -112,6 +113,7 @@ BUILT_IN = {
         "language_model": "heads.language_model:LanguageModel",
         "masked_language_model": "heads.masked_language_model:MaskedLanguageModel",
         "mean": "heads.mean:MeanOfHeads",
+        "dino": "heads.dino:Dino",
         "pixels": "heads.pixels:Pixels",
     },
     "objective": {
@@ -121,6 +123,7 @@ BUILT_IN = {
         "info_nce": "objectives.contrast:InfoNce",
         "sigmoid": "objectives.contrast:PairwiseSigmoid",
         "masked_patches": "objectives.masked_patches:MaskedPatches",
+        "dino": "objectives.dino:DinoLoss",
     },
 }
 

@@ -204,6 +204,7 @@ class Scope:
         bias: Value | None = None,
         causal: bool = False,
         scale: float | None = None,
+        prefix: int = 0,
     ) -> Value:
         """softmax(q k^T scale + bias) v over heads (see the primitive `attention`).
         [B, h, N, d], [B, g, M, d], [B, g, M, e], mask bool[B, M], bias [h, N, M] -> [B, h, N, e]"""
@@ -213,6 +214,7 @@ class Scope:
             "biased": bias is not None,
             "causal": causal,
             "scale": scale,
+            **({"prefix": prefix} if prefix else {}),
         }
         return self.emit("attention", query, key, value, *given, **said)
 

@@ -29,8 +29,10 @@ def attention(
     bias: Tensor | None = None,
     causal: bool = False,
     scale: float | None = None,
+    prefix: int = 0,
 ) -> Tensor:
-    """softmax(q k^T * scale + bias) v over the keys that are present and, where causal, not later; zeros where none is.
+    """softmax(q k^T * scale + bias) v over the keys that are present and, where causal, not later; zeros where none is. The first
+    `prefix` keys are never later.
 
     Shapes   [B, h, N, d], [B, g, M, d], [B, g, M, e], mask bool[B, M], bias [h, N, M] or [W, h, N, M] -> [B, h, N, e]
     """
@@ -40,9 +42,9 @@ def attention(
     if bias is not None and bias.dim() == 4:  # windows of all samples lie in the batch, sample by sample
         bias = bias.repeat(query.shape[0] // bias.shape[0], 1, 1, 1)
     allowed = None if mask is None else mask[:, None, None, :]
-    if causal and not (allowed is None and bias is None and not torch.compiler.is_exporting()):
+    if causal and (prefix or allowed is not None or bias is not None or torch.compiler.is_exporting()):
         places = torch.arange(key.shape[2], device=key.device)
-        past = places <= places[: query.shape[2], None]
+        past = places <= places[: query.shape[2], None].clamp(min=prefix - 1)
         allowed = past if allowed is None else allowed & past
     if not torch.compiler.is_exporting():
         if bias is not None:
@@ -150,6 +152,15 @@ def cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
     """The mean of -log softmax(logits)[target] over samples and exits.   [..., B, C], i64[B] -> []"""
     target = target.expand(logits.shape[:-1])
     return F.cross_entropy(logits.flatten(0, -2), target.flatten(), label_smoothing=smoothing)
+
+
+def self_distillation(said: Tensor, taught: Tensor, student: float, teacher: float) -> Tensor:
+    """The mean over samples and pairs of different views of -softmax(taught / teacher) log softmax(said / student)
+    (arXiv:2104.14294, eq. 3).   [B, S, K], [B, T, K] -> []"""
+    target = (taught.detach() / teacher).softmax(dim=-1)
+    losses = -target @ (said / student).log_softmax(dim=-1).transpose(1, 2)  # [B, T, S]
+    others = 1 - torch.eye(taught.shape[1], said.shape[1], dtype=losses.dtype, device=losses.device)
+    return (losses * others).sum() / (others.sum() * losses.shape[0])
 
 
 def masked_error(predicted: Tensor, target: Tensor, masked: Tensor, normalise: bool) -> Tensor:

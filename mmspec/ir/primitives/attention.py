@@ -47,8 +47,8 @@ class Attention(Primitive):
 
     Fewer key than query heads are shared: key head j serves the queries j h/g to (j + 1) h/g - 1 (arXiv:2305.13245). What follows
     the first three inputs is named by `masked` (bool[B, M]: which keys are present) and `biased` (f32[h, N, M], added to the
-    scores; f32[W, h, N, M] where the batch is W windows of each sample). `causal`: a query sees keys up to its own place.
-    `scale` replaces 1 / sqrt(d).
+    scores; f32[W, h, N, M] where the batch is W windows of each sample). `causal`: a query sees keys up to its own place,
+    and the first `prefix` ones. `scale` replaces 1 / sqrt(d).
     """
 
     kind = "attention"
@@ -70,7 +70,9 @@ class Attention(Primitive):
             unusual["causal"] = True
         if a["scale"] is not None:
             unusual["scale"] = a["scale"]
-        if op.inputs[0].shape[1] == op.inputs[1].shape[1] and not rest:
+        if a.get("prefix"):
+            unusual["prefix"] = a["prefix"]
+        elif op.inputs[0].shape[1] == op.inputs[1].shape[1] and not rest:
             if a["causal"]:
                 unusual["is_causal"] = unusual.pop("causal")
             return torch.nn.functional.scaled_dot_product_attention(query, key, value, **unusual)
