@@ -14,7 +14,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmspec.backend.build import build as build
     from mmspec.components import load as load
     from mmspec.cost.profile import profile as profile
     from mmspec.deploy.package import export as export
@@ -22,12 +21,13 @@ if TYPE_CHECKING:
     from mmspec.study.search import search as search
     from mmspec.training import predict as predict
     from mmspec.training import train as train
-    from mmspec.weights import load_weights as load_weights
+    from mmspec.weights.build import build as build
+    from mmspec.weights.load import load_weights as load_weights
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "build": "mmspec.backend",
+    "build": "mmspec.weights",
     "export": "mmspec.deploy",
     "load": "mmspec.components",
     "load_weights": "mmspec.weights",

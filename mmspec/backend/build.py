@@ -10,12 +10,14 @@ import torch
 from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
+from mmspec.backend.averages import follow
 from mmspec.backend.fx import graph_module
 from mmspec.backend.runtime import tables
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Init, parameter_count, parameters
 from mmspec.ir.graph import constants
 from mmspec.passes import lower, lower_objectives
+from mmspec.passes.averages import averages
 from mmspec.spec import ModelSpec
 
 FLOAT_BYTES = 4
@@ -25,11 +27,11 @@ DTYPES = {"f32": torch.float32, "i64": torch.int64}
 def build(spec: ModelSpec, weights: str | Path | None = None) -> fx.GraphModule:
     """The torch module that a spec means, freshly initialised (torch's global seed decides), or with saved weights.
 
-    `model(image=..., text=ids, text_mask=None)` returns a dict by head. In training it has in addition what the objectives
-    need. `weights` is a safetensors file with our names.   Raises SpecError; UserError: it does not fit into memory, or the
-    weights are another model's.
+    `weights` is a safetensors file with our names; what the spec itself asks for is not looked at (`mmspec.weights.build` does).
+    Raises SpecError; UserError: it does not fit into memory, or the weights are another model's.
     """
     module = build_graph(lower(spec))
+    follow(module, averages(spec), keep=0.0)  # averages begin where they follow
     module.meta["spec"] = spec  # who loads published weights asks which node is what
     if weights is not None:
         load_state(module, weights)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from mmspec.errors import UserError
 from mmspec.files import replace_folder
 from mmspec.passes import lower, lower_serving
 from mmspec.spec import ModelSpec
+from mmspec.spec.weights import WHOLE, Weights
 
 FILES = ("spec.yaml", "model.py", "model.safetensors", "profile.json", "diagram.svg")
 
@@ -48,7 +50,7 @@ def write_folder(
     graph = lower(spec)
     price = profile(spec, graph=graph, exit_rates=exit_rates)
     with replace_folder(out) as folder:
-        (folder / "spec.yaml").write_text(spec.to_yaml())
+        (folder / "spec.yaml").write_text(_with_own_weights(spec).to_yaml())
         (folder / "model.py").write_text(source(graph, header(spec.name, graph.name)))
         state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
         save_file(
@@ -59,6 +61,12 @@ def write_folder(
         if extra is not None:
             extra(folder)
     return price.to_dict()
+
+
+def _with_own_weights(spec: ModelSpec) -> ModelSpec:
+    """What began with published weights has its own now: those beside the spec."""
+    closed = spec.require_closed()
+    return replace(closed, weights={WHOLE: Weights(file="model.safetensors")}) if closed.weights else closed
 
 
 def read_folder(path: str | Path) -> tuple[ModelSpec, nn.Module]:

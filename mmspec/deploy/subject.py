@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmspec.backend import build, build_graph, read_folder
+from mmspec.backend import build_graph, read_folder
 from mmspec.components import load
 from mmspec.errors import UserError
 from mmspec.ir import Graph
 from mmspec.spec import ModelSpec
+from mmspec.weights import build
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,10 @@ def subject_of(given: ModelSpec | str | Path, seed: int = 0) -> Subject:
     spec = (given if isinstance(given, ModelSpec) else load(given)).require_closed()
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        return Subject(spec, build(spec).state_dict(), f"freshly initialised, untrained (seed {seed})")
+        module = build(spec)
+    fresh = f"freshly initialised, untrained (seed {seed})"
+    files = [loaded.file for loaded in module.meta["loaded"]]
+    return Subject(spec, module.state_dict(), f"of {', '.join(files)}" if files else fresh)
 
 
 def _from_folder(folder: Path) -> Subject:

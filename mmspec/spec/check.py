@@ -19,7 +19,9 @@ from mmspec.spec.roles import NODE_SECTIONS, SECTIONS, Node
 from mmspec.spec.selection import Chosen, data, find
 from mmspec.spec.source import Position
 from mmspec.spec.tree import List, Map, Path, Value
+from mmspec.spec.weights import WHOLE, Weights, entries
 
+WEIGHTS = "weights: {image: {file: vit.safetensors, layout: transformers}}"
 SECTION_LIMIT = 256  # components, and what one of them reads
 
 Sections = dict[str, dict[str, Component]]  # objectives by their number
@@ -47,6 +49,7 @@ class Checked:
     sections: Sections = field(default_factory=dict)
     objectives: tuple[Component, ...] = ()
     outputs: tuple[str, ...] = ()
+    weights: dict[str, Weights] = field(default_factory=dict)
     nodes: tuple[WiredNode, ...] = ()
 
 
@@ -86,6 +89,7 @@ class _Check:
             self.report(("name",), message)
         self.names()
         checked.outputs = self.outputs()
+        checked.weights = self.weights()
         if sound:  # else it would complain of what is missing for another reason
             self.wire(checked)
         return checked
@@ -198,6 +202,32 @@ class _Check:
             elif item in value[:i]:
                 self.report(("outputs", i), f"{item!r} is asked for twice")
         return tuple(item if isinstance(item, str) else "" for item in value)
+
+    def weights(self) -> dict[str, Weights]:
+        node = self.root.entries.get("weights")
+        if node is None:
+            return {}
+        value = data(node, "weights", self.chosen)
+        if not isinstance(value, (str, Mapping)):
+            self.report(
+                ("weights",), f"expected a file or a mapping from nodes to files, found {in_words(value)}", WEIGHTS
+            )
+            return {}
+        found: dict[str, Weights] = {}
+        known = [name for section in NODE_SECTIONS for name in self.items_of(section)]
+        for name, said in entries(value).items():
+            place: Path = ("weights", name) if name != WHOLE else ("weights",)
+            if name != WHOLE and name not in known:
+                self.report(place, f"there is no node {name!r}{did_you_mean(name, known)}", WEIGHTS, at_key=True)
+            elif not isinstance(said, Mapping):
+                self.report(place, f"expected a file or a mapping, found {in_words(said)}", WEIGHTS)
+            else:
+                try:
+                    found[name] = Weights.model_validate(said)
+                except ValidationError as error:
+                    for wrong in complaints(error, Weights, "weights", said):
+                        self.report((*place, *wrong.path), wrong.message, *wrong.notes, at_key=wrong.at_key)
+        return found
 
     def wire(self, checked: Checked) -> None:
         declared = [self.declared(section, item) for section in NODE_SECTIONS for item in self.raw_or_written(section)]

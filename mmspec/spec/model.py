@@ -18,6 +18,7 @@ from mmspec.spec.roles import SECTIONS
 from mmspec.spec.selection import find, key_of, open_domains
 from mmspec.spec.source import Position, Source
 from mmspec.spec.tree import Map, from_data
+from mmspec.spec.weights import WHOLE, Weights, located
 from mmspec.spec.wiring import path_of
 
 
@@ -38,6 +39,7 @@ class ModelSpec:
     heads: Mapping[str, Component]
     objectives: tuple[Component, ...]
     outputs: tuple[str, ...]
+    weights: Mapping[str, Weights]  # by node; of the whole model by ""
     domains: Mapping[str, Domain]  # the open ones, by key
     nodes: tuple[WiredNode, ...] = field(compare=False)  # producers first
     chosen: Mapping[str, Any] = field(compare=False, default_factory=dict)  # the domains that were closed by `choose`
@@ -65,6 +67,11 @@ class ModelSpec:
         """A mistake that shows only when the spec is compiled, located where its cause is written."""
         notes = ((f"expected {expected}",) if expected else ()) + ((hint,) if hint else ())
         return Diagnostic(message, self.at(path), notes, label, self.file)
+
+    def weights_at(self, node: str) -> str:
+        """The file, or the name on the Hub, of a node's weights; of the whole model's for ""."""
+        path = f"weights.{node}.file" if node else "weights.file"
+        return located(self.weights[node], self.at(path))
 
     def choose(self, values: Mapping[str, Any]) -> ModelSpec:
         """Close domains, by key, or override any value; a choice of components goes by type, or by number where types repeat.
@@ -136,7 +143,9 @@ class ModelSpec:
                 data[section] = {name: record(component) for name, component in components.items()}
         if closed.objectives:
             data["objectives"] = [record(objective) for objective in closed.objectives]
-        return data | ({"outputs": list(closed.outputs)} if closed.outputs else {})
+        data |= {"outputs": list(closed.outputs)} if closed.outputs else {}
+        said = {name: record(weights) for name, weights in closed.weights.items()}
+        return data | ({"weights": said.get(WHOLE, said)} if said else {})
 
     def to_yaml(self, origins: bool = False) -> str:
         """The resolved spec as YAML; with `origins`, each line says where its value comes from.
@@ -179,6 +188,7 @@ def assemble(
         **{section: checked.sections[section] for section in SECTIONS if section != "objectives"},
         objectives=checked.objectives,
         outputs=checked.outputs,
+        weights=checked.weights,
         domains=open_ones,
         nodes=checked.nodes,
         chosen={key: value for key, value in chosen.items() if key in everything},

@@ -25,7 +25,7 @@ from mmspec.spec.selection import step
 from mmspec.spec.source import Position, Source
 from mmspec.spec.tree import Hole, List, Map, Node, Value, child, from_data, with_child
 
-TOP = ("name", "description", *SECTIONS, "outputs")
+TOP = ("name", "description", *SECTIONS, "outputs", "weights")
 
 _STEP = re.compile(r"([^.\[\]]+)((?:\[[^\[\]]+\])*)")
 Step = tuple[str, tuple[str, ...]]  # a name, and the alternatives to take there

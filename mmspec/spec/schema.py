@@ -13,6 +13,7 @@ from mmspec.spec.catalogue import Catalogue, type_of
 from mmspec.spec.component import Component, field_names
 from mmspec.spec.describe import describe, record
 from mmspec.spec.roles import SECTIONS
+from mmspec.spec.weights import Weights
 
 Schema = dict[str, Any]
 
@@ -62,6 +63,7 @@ def json_schema(catalogue: Catalogue) -> Schema:
                 "additionalProperties": {"type": "object"},
             },
             "outputs": {**_TEXTS, "description": "what is returned beside the heads' answers: [joint, joint.image]"},
+            "weights": _weights(),
             **dict.fromkeys(sections, True),
         },
         # what extends another may leave out anything; only the reader sees the whole
@@ -69,6 +71,25 @@ def json_schema(catalogue: Catalogue) -> Schema:
         "then": {"properties": loose},
         "else": {"required": ["inputs"], "properties": sections},
         "definitions": definitions,
+    }
+
+
+def _weights() -> Schema:
+    """A file, a checkpoint for the whole model (which says its `file` outright), or either for each of some nodes."""
+    properties = {key: _value(schema, Component) for key, schema in Weights.model_json_schema()["properties"].items()}
+    checkpoint: Schema = {
+        "type": "object",
+        "required": ["file"],
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    one: Schema = {"if": {"type": "string"}, "else": checkpoint}
+    whole = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string"}}}
+    nodes = {"type": "object", "additionalProperties": one}
+    return {
+        "description": "published or saved weights to begin with: a file for the model, or one for each of some nodes",
+        "if": {"type": "string"},
+        "else": {"if": whole, "then": checkpoint, "else": nodes},
     }
 
 

@@ -77,7 +77,8 @@ def _by_hook(study: Study) -> Evaluate:
     def evaluate(spec: ModelSpec, folder: Path, seed: int, tick: Tick) -> Mapping[str, Any]:
         import torch
 
-        from mmspec.backend import build, write_folder
+        from mmspec.backend import write_folder
+        from mmspec.weights import build
 
         torch.manual_seed(seed)
         write_folder(spec, build(spec), folder)

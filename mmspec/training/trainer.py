@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from mmspec.backend import build, write_folder
+from mmspec.backend import write_folder
 from mmspec.data import Dataset, open_data
 from mmspec.errors import UserError
 from mmspec.files import MARK, check_replaceable, located
@@ -25,6 +25,7 @@ from mmspec.training.exits import exits
 from mmspec.training.loop import EVALUATION_BATCH, Progress, Run
 from mmspec.training.metrics import evaluate, warnings_of
 from mmspec.training.recipe import Recipe
+from mmspec.weights import build
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec

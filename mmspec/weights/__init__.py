@@ -36,6 +36,7 @@ Loading is complete, or an error that lists every tensor that is missing, unused
 read unless the caller says so. Flow mappings quote what holds braces: `{to: "text.blocks.{i}.norm.{p}"}`.
 """
 
+from mmspec.weights.build import build
 from mmspec.weights.load import Loaded, load_weights
 
-__all__ = ["Loaded", "load_weights"]
+__all__ = ["Loaded", "build", "load_weights"]

@@ -12,7 +12,9 @@ from mmspec.weights.plan import Ours, Plan
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
-def text(plan: Plan, checkpoint: Checkpoint, ours: Mapping[str, Ours], layout: str, model: str, node: str) -> str:
+def text(
+    plan: Plan, checkpoint: Checkpoint, ours: Mapping[str, Ours], layout: str, model: str, node: str, hint: str = ""
+) -> str:
     """One line for each tensor; what differs by its numbers alone shares one: image.blocks.0-11.norm1.weight."""
     counts = {"missing": len(plan.missing), "unused": len(plan.unused), "of another shape": len(plan.misfits)}
     found = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
@@ -20,7 +22,10 @@ def text(plan: Plan, checkpoint: Checkpoint, ours: Mapping[str, Ours], layout: s
     lines += _lines("missing", {name: f"{list(ours[name].shape)}  {why}" for name, why in plan.missing.items()})
     lines += _lines("unused", {name: f"{list(checkpoint.shapes[name])}  {why}" for name, why in plan.unused.items()})
     lines += _lines("shape", plan.misfits)
-    if plan.unused and not plan.missing and not plan.misfits:
+    lines += [f"here {word} is {meaning}; {model} has none" for word, meaning in plan.absent.items()]
+    if hint:
+        lines.append(hint)
+    elif plan.unused and not plan.missing and not plan.misfits:
         patterns = sorted({name.rpartition(".")[0] + ".*" if "." in name else name for name in plan.unused})
         lines.append(f"what the model has no use for is left out by `ignore: [{', '.join(patterns[:4])}]`")
     return "\n".join(lines)

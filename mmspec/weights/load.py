@@ -17,13 +17,15 @@ from mmspec.weights import complaint
 from mmspec.weights.binding import bind
 from mmspec.weights.checkpoint import Checkpoint, open_checkpoint
 from mmspec.weights.layout import OURS, Layout, layouts
+from mmspec.weights.ours import same_names
 from mmspec.weights.plan import Ours, Plan, Shape, covered, plan
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was loaded: how many tensors of ours, by which layout, and what a person should know of it."""
+    """What was loaded: how many tensors of ours, from where and by which layout, and what a person should know of it."""
 
+    file: str
     layout: str
     tensors: int
     notes: tuple[str, ...]
@@ -64,14 +66,14 @@ def load_weights(
     state = module.state_dict()
     ours = _ours(spec, {name: tuple(tensor.shape) for name, tensor in state.items()}, node)
     if layout == OURS:
-        made, chosen = _by_our_names(checkpoint, ours, ignore, node), OURS
+        made, chosen = same_names(checkpoint.shapes, ours, ignore, node), OURS
     else:
         found = _recognised(layout, checkpoint)
         bound = bind(found, spec, nodes or {}, node)
         made, chosen = plan(found, bound, checkpoint.shapes, ours, ignore, node, grid), found.name
     if made.missing or made.unused or made.misfits:
-        raise UserError(complaint.text(made, checkpoint, ours, chosen, spec.name, node))
-    return Loaded(chosen, len(ours), _filled(made, checkpoint, state))
+        raise UserError(complaint.text(made, checkpoint, ours, chosen, spec.name, node, _other(chosen, checkpoint)))
+    return Loaded(checkpoint.name, chosen, len(ours), _filled(made, checkpoint, state))
 
 
 def _ours(spec: ModelSpec, shapes: Mapping[str, Shape], node: str) -> dict[str, Ours]:
@@ -101,10 +103,13 @@ def _recognised(said: str, checkpoint: Checkpoint) -> Layout:
     return best[0]
 
 
-def _by_our_names(checkpoint: Checkpoint, ours: Mapping[str, Ours], ignore: Sequence[str], node: str) -> Plan:
-    from mmspec.weights.ours import same_names
-
-    return same_names(checkpoint.shapes, ours, ignore, node)
+def _other(layout: str, checkpoint: Checkpoint) -> str:
+    """Which layout was meant, perhaps, where ours was asked for."""
+    if layout == OURS:
+        for other in layouts("transformers"):
+            if covered(other, checkpoint.shapes) == len(checkpoint.shapes):
+                return f"its names are those of {other.name}: say so with the layout `transformers`"
+    return ""
 
 
 def _filled(made: Plan, checkpoint: Checkpoint, state: Mapping[str, torch.Tensor]) -> tuple[str, ...]:

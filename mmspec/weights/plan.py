@@ -44,6 +44,7 @@ class Plan:
     missing: dict[str, str] = field(default_factory=dict)  # ours: why
     unused: dict[str, str] = field(default_factory=dict)  # theirs: why
     misfits: dict[str, str] = field(default_factory=dict)  # ours: why
+    absent: dict[str, str] = field(default_factory=dict)  # words of the layout that mean no node: what they would mean
     ignored: dict[str, list[str]] = field(default_factory=dict)  # reason: theirs
     notes: list[str] = field(default_factory=list)
 
@@ -151,7 +152,8 @@ class _Planner:
             self.plan.ignored.setdefault(f"not of {self.only}", []).append(theirs)
         elif name is None:
             word = ours.partition(".")[0]
-            self.plan.unused[theirs] = f"it belongs to {word}: {self.bound.missing[word]}, which the spec has not"
+            self.plan.unused[theirs] = f"of {word}"
+            self.plan.absent[word] = self.bound.missing[word]
         else:
             self.plan.unused[theirs] = f"the model has no {name}"
         return None
@@ -297,7 +299,7 @@ class _Planner:
                 values = match(own, name) if own is not None else None
                 if values is not None:
                     return f"from {fill(theirs, values)}"
-        return f"the layout {self.layout.name} has nothing for it"
+        return "of which the layout knows nothing"
 
 
 def _size(shape: Shape, axis: int) -> int:

@@ -13,10 +13,23 @@ from mmspec.cli.options import opened, takes_spec
 @click.command
 @takes_spec
 @click.option("-o", "--out", metavar="DIR", help="build/<name> by default; replaced whole if it is one of ours")
-@click.option("--weights", metavar="FILE", help="a .safetensors of this model, instead of fresh weights")
+@click.option(
+    "--weights", metavar="FILE", help="safetensors, an index of shards, a folder or org/name: not fresh weights"
+)
+@click.option(
+    "--layout", metavar="NAME", help="whose names the weights have: mmspec (ours), transformers, transformers/vit"
+)
+@click.option("--pickled", is_flag=True, help="read a pickled file of weights too, its tensors alone")
 @click.option("--seed", default=0, show_default=True, help="of fresh weights")
 def command(
-    spec: str, out: str | None, weights: str | None, seed: int, changes: tuple[str, ...], variant: str | None
+    spec: str,
+    out: str | None,
+    weights: str | None,
+    layout: str | None,
+    pickled: bool,
+    seed: int,
+    changes: tuple[str, ...],
+    variant: str | None,
 ) -> None:
     """A torch module in a folder: resolved spec, stand-alone source, weights, price and picture."""
     from mmspec.cli.ink import Ink
@@ -25,6 +38,8 @@ def command(
     from mmspec.files import check_replaceable
     from mmspec.passes import lower
 
+    if weights is None and (layout or pickled):
+        raise click.UsageError("--layout and --pickled are said of --weights FILE")
     read = opened(spec, changes, variant).require_closed()
     graph = lower(read)
     price = profile(read, graph=graph)
@@ -35,9 +50,15 @@ def command(
 
     import torch
 
-    from mmspec.backend import build, write_folder
+    from mmspec.backend import write_folder
     from mmspec.backend.folder import FILES
+    from mmspec.weights import build
 
     torch.manual_seed(seed)
-    write_folder(read, build(read, weights=weights), folder)
+    module = build(read, weights, layout or "mmspec", pickled=pickled)
+    for loaded in module.meta["loaded"]:
+        click.echo(f"\n  loaded {loaded.tensors:,} tensors from {loaded.file}, by the layout {loaded.layout}")
+        for note in loaded.notes:
+            click.echo(f"    {note}")
+    write_folder(read, module, folder)
     click.echo(f"\n  wrote {folder}: {' '.join(FILES)}")

@@ -1,0 +1,44 @@
+"""A spec as a module with the weights it asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import fx
+
+from mmspec.backend import build as build_fresh
+from mmspec.spec import ModelSpec
+from mmspec.weights.layout import OURS
+from mmspec.weights.load import load_weights
+
+
+def build(
+    spec: ModelSpec, weights: str | Path | None = None, layout: str = OURS, *, pickled: bool = False
+) -> fx.GraphModule:
+    """The torch module that a spec means: freshly initialised (torch's global seed decides), then with the weights that the spec
+    asks for, or with `weights` in their place: a checkpoint of the whole model, by our names unless `layout` says whose.
+
+    `model(image=..., text=ids, text_mask=None)` returns a dict by head. In training it has in addition what the objectives
+    need. `model.meta["loaded"]` says what was loaded, and what a person should know of it.
+
+    Raises   SpecError; UserError: it does not fit into memory, or the weights are another model's.
+    """
+    module = build_fresh(spec)
+    if weights is not None:
+        module.meta["loaded"] = (load_weights(module, weights, layout, spec, pickled=pickled),)
+        return module
+    module.meta["loaded"] = tuple(
+        load_weights(
+            module,
+            spec.weights_at(node),
+            said.layout,
+            spec,
+            node=node,
+            nodes=said.nodes,
+            ignore=said.ignore,
+            grid=said.grid,
+            pickled=said.pickled,
+        )
+        for node, said in spec.weights.items()
+    )
+    return module
