@@ -8,7 +8,7 @@ from mmspec.components import CATALOGUE
 from mmspec.spec import SpecError, read
 
 KALDI = (
-    "mels: 128, size: 512, filters: kaldi, low: 20, reflected: false, periodic: false, centred: true, emphasis: 0.97,"
+    "mels: 128, fft: 512, filters: kaldi, low: 20, reflected: false, periodic: false, centred: true, emphasis: 0.97,"
     " logarithm: natural, floor: 1.1920929e-7, below: null, shift: -4.2677393, spread: 9.1379948"
 )
 
@@ -88,7 +88,7 @@ def test_a_tone_is_loudest_in_the_band_of_its_frequency():
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ("size: 200", "a Fourier transform over 200 samples is shorter than the window, 400"),
+        ("fft: 200", "a Fourier transform over 200 samples is shorter than the window, 400"),
         ("window: 40000", "a window of 40000 samples is longer than the sound, 16000"),
         ("high: 9000", "bands from 0 to 9000 Hz are not below half the rate, 8000 Hz"),
         ("low: 8000", "bands from 8000 to 8000 Hz are not below half the rate, 8000 Hz"),
