@@ -38,7 +38,7 @@ from mmspec.deploy.cases import planted
 from mmspec.ir import Graph, parameters
 from mmspec.ir.placeholders import placeholders
 from mmspec.passes import lower, lower_objectives
-from mmspec.spec import Catalogue, Component, ModelSpec, read
+from mmspec.spec import Catalogue, Component, ModelSpec, SpecError, read
 
 Data = dict[str, Any]
 
@@ -59,15 +59,30 @@ SMALL = {
 FOR_ROWS = ("relative_buckets",)  # positions that tokens on a grid cannot have
 COMPARING = ("contrastive", "info_nce", "sigmoid")  # what judges a batch against itself
 DECODED = {"text_decoder": ["inputs.text", "joint"]}  # what a decoder reads that does not only go on from a fusion
-FOR_GRIDS: tuple[str, ...] = ()  # attention patterns that tokens in a row cannot have
+FOR_GRIDS: tuple[str, ...] = ("axial",)  # attention patterns that tokens in a row cannot have
 MASKED = {"image": {"masked": 0.5, "position": "sinusoidal_2d", "class_token": True}, "text": None}
 REST = {"type": "masked_autoencoder", "from": ["image", "image.order"], "width": 8, "depth": 1, "heads": 2}
 PIXELS = {"type": "pixels", "from": ["rest", "inputs.image", "image.order"]}
 ALONE: Data = {"inputs": {"text": None}, "encoders": MASKED, "fusion": None, "decoders": {"rest": REST}}
+IMAGE: Data = {"encoders": {"text": None}, "fusion": None, "heads": {"label": {"from": "image"}, "other": {"from": "image"}}}
+DINO = {"type": "dino", "from": "image", "hidden": 8, "bottleneck": 8, "prototypes": 5}
 TOKENS = [
     {"type": "next_token", "text": "text", "head": "label"},
     {"type": "cross_entropy", "target": "other", "head": "other"},
 ]
+SPECTROGRAM = {"type": "spectrogram", "mels": 6, "frames": 8}
+CLIP = {"type": "video", "frames": 4, "size": 8, "channels": 1}
+LISTENING = {"type": "audio_transformer", "width": 12, "depth": 1, "heads": 2}
+CONVOLUTION = {"type": "convolution", "width": 16, "depth": 1, "kernel": 1}
+WATCHING = {"type": "video_transformer", "patch_size": 4, "width": 12, "depth": 1, "heads": 2}
+
+
+def instead(name: str, read: Data, **encoders: Data) -> Data:
+    """The usual spec with another input than the text, and what reads it."""
+    fusion = {"joint": {"from": ["image", name]}}
+    return {"inputs": {"text": None, name: read}, "encoders": {"text": None, **encoders}, "fusion": fusion}
+
+
 SETTINGS: dict[
     str, Data
 ] = {  # by role and type, where the usual spec will not do: what differs, None for what is not there
@@ -102,8 +117,41 @@ SETTINGS: dict[
             {"type": "cross_entropy", "target": "rest", "head": "rest"},
         ],
     },
+    "encoder.pyramid": {"encoders": {"image": {"written": True}}},
+    "stage": {
+        "encoders": {
+            "image": {"type": "pyramid", "stem": {"type": "patches", "size": 2}, "stages": [{"written": True}]}
+        }
+    },
+    "downsample": {
+        "encoders": {
+            "image": {
+                "type": "pyramid",
+                "stem": {"type": "patches", "size": 1},
+                "stages": [{**CONVOLUTION, "width": 8}, {**CONVOLUTION, "downsample": {"written": True}}],
+            }
+        }
+    },
+    "attention.shifted_window": {"encoders": {"image": {"patch_size": 2, "depth": 2, "attention": {"written": True}}}},
+    "attention.spatial_reduction": {"encoders": {"image": {"patch_size": 2, "attention": {"written": True}}}},
+    "input.image": {**IMAGE, "inputs": {"image": {"written": True}, "text": None}},
     "encoder.conv_stem": {
         "encoders": {"stem": {"written": True, "from": "inputs.image"}, "image": {"from": "stem", "patch_size": 1}}
+    },
+    "input.waveform": instead("sound", {"written": True}, sound=LISTENING),
+    "input.spectrogram": instead("sound", {"written": True}, sound=LISTENING),
+    "input.video": instead("clip", {"written": True}, clip=WATCHING),
+    "encoder.log_mel": instead(
+        "sound",
+        {"type": "waveform", "rate": 400, "seconds": 0.1},
+        mel={"written": True, "from": "inputs.sound"},
+        sound={**LISTENING, "from": "mel"},
+    ),
+    "encoder.audio_transformer": instead("sound", SPECTROGRAM, sound={"written": True}),
+    "encoder.video_transformer": instead("clip", CLIP, clip={"written": True}),
+    "encoder.token_transformer": {
+        "encoders": {"further": {"written": True, "from": "text"}},
+        "fusion": {"joint": {"from": ["image", "further"]}},
     },
     "decoder.masked_autoencoder": {
         **ALONE,
@@ -115,6 +163,12 @@ SETTINGS: dict[
             "label": {"written": True, "from": ["other", "third"]},
             "third": {"type": "classification", "classes": 3, "from": "joint"},
         }
+    },
+    "objective.dino": {
+        **IMAGE,
+        "inputs": {"image": {"views": 2}, "text": None},
+        "heads": {"label": DINO, "other": DINO, "taught": {**DINO, "average_of": "label"}},
+        "objectives": [{"written": True, "head": "label"}, {"type": "dino", "head": "other", "teacher": "taught"}],
     },
     "head.pixels": {
         **ALONE,
@@ -261,12 +315,12 @@ def check_fields(
     needs: Mapping[str, Mapping[str, Any]],
 ) -> None:
     plain = meaning(_read(surround(component, given), catalogue))
-    for key in sorted(set(component.keys()) - {"type", "from", "text"}):  # the last two say what is read
+    for key in sorted(set(component.keys()) - {"type", "from", "text", "average_of"}):  # the last two say what is read
         if key == "frozen" and not trained(_read(surround(component, given), catalogue), component):
             continue
         value = alternatives[key] if key in alternatives else another(component, key, given, catalogue)
         others = {**given, **needs.get(key, {})}
-        before = meaning(_read(surround(component, others), catalogue)) if key in needs else plain
+        before = meaning_or_error(_read(surround(component, others), catalogue)) if key in needs else plain
         after = meaning(_read(surround(component, {**others, key: value}), catalogue))
         assert after != before, f"{key}: {value!r} changes nothing"
 
@@ -282,6 +336,14 @@ def meaning(spec: ModelSpec) -> tuple[Any, ...]:
     graph = lower(spec)
     said = structure(graph), structure(lower_objectives(spec)), dict(graph.limits), graph.outputs.keys()
     return *said, hidings(spec)  # the one thing that an objective asks of the data beside its columns
+
+
+def meaning_or_error(spec: ModelSpec) -> tuple[Any, ...]:
+    """What a spec says, or why it says nothing: some fields make possible what is an error without them."""
+    try:
+        return meaning(spec)
+    except SpecError as error:
+        return (str(error),)
 
 
 def structure(graph: Graph) -> Any:
@@ -343,7 +405,7 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
         "objectives": [{"type": "cross_entropy", "head": name, "target": name} for name in ("label", "other")],
     }
     role = component.role
-    if (setting := SETTINGS.get(f"{role}.{written['type']}")) is not None:
+    if (setting := SETTINGS.get(f"{role}.{written['type']}", SETTINGS.get(role))) is not None:
         around: Data = _merged(data, setting, written)
         return around
     if written["type"] in COMPARING:

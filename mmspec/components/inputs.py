@@ -7,13 +7,14 @@ from typing import Any, Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from mmspec.ir import Scope, Value, symbol
+from mmspec.ir.functions import rearrange
 from mmspec.spec import FieldError, Input
 
 
 class Image(Input):
-    """A picture.
+    """A picture, or several `views` of each: from then on they lie side by side in the batch, as pictures of their own.
 
-    Shapes   f32[B, channels, size, size]
+    Shapes   f32[B, channels, size, size]; with views f32[B, views, channels, size, size], which goes on as [B views, ...]
 
         image: {type: image, size: 32, channels: 3}
     """
@@ -21,9 +22,13 @@ class Image(Input):
     type: Literal["image"] = "image"
     size: PositiveInt = Field(224, description="side in pixels")
     channels: PositiveInt = Field(3, description="3 for colour, 1 for grey")
+    views: PositiveInt = Field(1, description="pictures of one thing, to be compared")
 
     def emit(self, g: Scope, name: str) -> Value:
-        return g.input(name, (symbol("B"), self.channels, self.size, self.size))
+        sizes = (self.channels, self.size, self.size)
+        if self.views == 1:
+            return g.input(name, (symbol("B"), *sizes))
+        return rearrange(g.input(name, (symbol("B"), self.views, *sizes)), "b v c h w -> (b v) c h w").named("views")
 
 
 class Text(Input):

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmspec.ir import Graph, Program, Scope, ShapeError, Value
 from mmspec.ir.dims import Shape
+from mmspec.passes.averages import unfollowable
 from mmspec.spec import Component, Diagnostic, ModelSpec, SpecError, WiredNode
 
 
@@ -55,6 +56,7 @@ class _Lowering:
                 self.node(node, [self.values[source] for source in sources])
             else:
                 self.missing(node, sources)
+        self.problems += unfollowable(self.spec, self.root.ops)
         if self.problems:
             raise SpecError(self.problems)
         outputs, training = self.outputs()
@@ -83,7 +85,7 @@ class _Lowering:
                 *sources,
                 doc=self.describe(node),
                 arguments=arguments(component),
-                trainable=not component.frozen,
+                trainable=not component.frozen and component.average_of is None,
             )
         except _Reported:
             return

@@ -17,13 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from mmspec.backend import build_objectives
+from mmspec.backend.averages import follow
 from mmspec.data import Dataset
 from mmspec.data.batch import seed_of
 from mmspec.errors import UserError
+from mmspec.passes.averages import averages
 from mmspec.training.checkpoint import Checkpoint, all_finite
 from mmspec.training.interrupt import Interrupted, stop_between_steps
 from mmspec.training.metrics import evaluate
-from mmspec.training.optimizer import learning_rate, optimizer_for, optimizer_state, restore_optimizer
+from mmspec.training.optimizer import average_keep, learning_rate, optimizer_for, optimizer_state, restore_optimizer
 from mmspec.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class Run:
     def __post_init__(self) -> None:
         self.objectives = build_objectives(self.spec)
         self.optimizer = optimizer_for(self.module, self.recipe)
+        self.averages = averages(self.spec)
         self.step = 0
         self.losses: list[float] = []
         self.history: list[dict[str, Any]] = []
@@ -136,6 +139,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
         self.optimizer.step()
+        follow(self.module, self.averages, average_keep(recipe, step))
         self.step += 1
         self.losses.append(total)
         return total

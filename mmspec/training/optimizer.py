@@ -48,6 +48,11 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / (recipe.steps - rising)))
 
 
+def average_keep(recipe: Recipe, step: int) -> float:
+    """What averaged weights keep of themselves after a step: from `average` up to 1, as half a cosine (arXiv:2104.14294, sec. 3.1)."""
+    return 1 - (1 - recipe.average) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+
+
 def optimizer_state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """What the optimizer remembers, by `parameter/quantity`. An expert that has seen no token yet has nothing."""
     return {

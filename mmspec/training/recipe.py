@@ -44,6 +44,12 @@ class Recipe(BaseModel):
     weight_decay: NonNegativeFloat = Field(0.05, description="of matrices; biases, norms and embeddings are left alone")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: memory of the gradient")
     beta2: float = Field(0.98, ge=0, lt=1, description="AdamW: memory of its square")
+    average: float = Field(
+        0.996,
+        ge=0,
+        le=1,
+        description="what nodes that are an `average_of` others keep of themselves at first, later more",
+    )
     clip: PositiveFloat | None = Field(1.0, description="largest norm of the gradient; null leaves it alone")
     seed: NonNegativeInt = Field(0, description="of the initial weights, the order of examples, variation and dropout")
     evaluate_every: PositiveInt | None = Field(

@@ -3,10 +3,17 @@
 import pytest
 
 from mmspec.components import CATALOGUE
+from mmspec.components.attention.shifted_window import ShiftedWindow
 from mmspec.components.encoders.conv_stem import ConvStem
+from mmspec.components.encoders.log_mel import LogMel
+from mmspec.components.encoders.pyramid import Pyramid
 from mmspec.components.halting.confidence import Confidence
-from mmspec.components.inputs import Noise
+from mmspec.components.heads.dino import Dino
+from mmspec.components.inputs import Noise, Spectrogram, Video, Waveform
+from mmspec.components.objectives.dino import DinoLoss
 from mmspec.components.pools import NoPool
+from mmspec.components.stages.downsample import Patches
+from mmspec.components.stages.mobilevit import MobileVitStage
 from mmspec.spec import Component, read
 from mmspec.testing import check_component, check_spec
 
@@ -26,6 +33,7 @@ ALTERNATIVES = {
     "patch_stride": 2,
     "groups": 2,
     "phrases": [1, 4],
+    "dino.teacher": "other",
     "masked_patches.masked": "encoders.image.masked",
     "conv_stem.kernel": 5,
     "conv_stem.widths": [8, 12],
@@ -34,10 +42,56 @@ ALTERNATIVES = {
     "attention": "linear",
     "taps": [1],
     "end": 5,
+    "kernels": [5, 3],
+    "strides": [2, 2],
+    "tubelet": 2,
+    "time_attention": "causal",
+    "time_position": "none",
+    "axes": [0],
+    "scales": [1, 3],
+    "axial.pattern": "causal",
+    "downsample": {"type": "patches", "size": 2},
+    "stem": {"type": "patches", "size": 2},
+    "stages": [{"type": "convnext", "width": 8, "depth": 2}],
+    "depthwise": 3,
+    **{f"{kind}.kernel": 5 for kind in ("convnext", "convolution", "convolutions", "inverted_residual", "mobilevit")},
+    "mobilevit.patch_size": 4,
+    "mobilevit.position": "learned",
+    "transformer.position": "learned",
+    "convolutions.widths": [8, 12],
+    "convolutions.strides": [1],
+    "shift": 0,
+    "norm_groups": 4,
+    "patches.stride": 1,
+    "shifted_window.pad": True,
+    "merge.pad": True,
+    **{f"{kind}.norm": "layer" for kind in ("convolution", "convolutions", "inverted_residual", "residual")},
 }
 # what else must be said for a field to say anything
 NEEDS = {"router_every": {"router": "top_k"}, "norm_eps": {"norm": "layer"}, "conv_stem.norm_eps": {}}
-FIELDS = {Confidence: {"head": "label"}, ConvStem: {"widths": [8, 8], "strides": [1, 2]}}
+NEEDS |= {
+    "pyramid.norm_eps": {"final_norm": True},
+    "patches.norm_eps": {},
+    "norm_groups": {"norm": "group", "norm_groups": 2},
+}
+NEEDS |= {f"{kind}.padding": {"stride": 2} for kind in ("convolution", "residual", "inverted_residual")}
+NEEDS |= {"shifted_window.pad": {"window": 3}, "merge.pad": {"pad": False}}
+FIELDS = {
+    Confidence: {"head": "label"},
+    ConvStem: {"widths": [8, 8], "strides": [1, 2]},
+    Waveform: {"rate": 400, "seconds": 0.1},
+    Spectrogram: {"mels": 6, "frames": 8},
+    Video: {"frames": 2, "channels": 1},
+    LogMel: {"mels": 4, "window": 16, "hop": 8},
+    Dino: {"hidden": 8, "bottleneck": 8, "prototypes": 5},
+    DinoLoss: {"teacher": "taught"},
+}
+FIELDS |= {
+    MobileVitStage: {"patch_size": 2, "token_width": 12},
+    Patches: {"size": 2},
+    Pyramid: {"stages": [{"type": "convnext", "width": 8, "depth": 1}, {"type": "convnext", "width": 8, "depth": 1}]},
+    ShiftedWindow: {"window": 2},
+}
 IMPOSSIBLE = {
     NoPool: "it is an error on tokens, which the diagnostics' tests show",
     Noise: "it has as many numbers as an image has patches: test_masking",

@@ -4,6 +4,7 @@ They import torch only: a stand-alone `model.py` carries copies of those it uses
 """
 
 from mmspec.backend.runtime.contrast import info_nce, pairwise_sigmoid
+from mmspec.backend.runtime.centred import Centred
 from mmspec.backend.runtime.drop_path import DropPath
 from mmspec.backend.runtime.experts import Experts
 from mmspec.backend.runtime.functions import (
@@ -20,6 +21,7 @@ from mmspec.backend.runtime.functions import (
     masked_softmax,
     relative_bias,
     rotate,
+    self_distillation,
     token_cross_entropy,
     token_mask,
 )
@@ -69,8 +71,8 @@ from mmspec.backend.runtime.tables import (
 
 __all__ = [
     "block_attention", "for_heads", "front_attention", "gathered_attention", "group_attention", "grouped", "lengthened", "linear_attention", "local_attention", "present_up_to", "steps_of", "ungrouped", "visible_attention", "with_neighbours", "entmax", "entmax_attention", "random_attention", "top_k_attention", "visible_pairs", "random_blocks", "random_tokens",
-    "DropPath", "Experts", "Limited", "Outputs", "Stages", "StandardizedConv2d", "attention", "cross_entropy", "distance_bias", "distance_buckets",
+    "Centred", "DropPath", "Experts", "Limited", "Outputs", "Stages", "StandardizedConv2d", "attention", "cross_entropy", "distance_bias", "distance_buckets",
     "fourier_waves", "grid", "info_nce", "insert_tokens", "log_power", "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax",
-    "mel_filters", "pairwise_sigmoid", "power_spectrum", "random_order", "relative_bias", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "shift_mask", "sinusoidal",
+    "mel_filters", "pairwise_sigmoid", "power_spectrum", "random_order", "relative_bias", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "self_distillation", "shift_mask", "sinusoidal",
     "sinusoidal_grid", "token_cross_entropy", "token_mask", "window_index",
 ]  # fmt: skip

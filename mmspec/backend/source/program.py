@@ -14,13 +14,13 @@ from textwrap import dedent
 from types import CodeType, ModuleType
 
 from mmspec.backend import runtime
-from mmspec.backend.runtime import drop_path, experts, limited, stages
+from mmspec.backend.runtime import centred, drop_path, experts, limited, stages
 from mmspec.backend.source.expressions import Torch
 from mmspec.backend.source.scopes import WIDTH, Line, Scope, Writer
 from mmspec.ir import Graph
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
-RUNTIME_MODULES = {"DropPath": drop_path, "Experts": experts, "Limited": limited, "Stages": stages}
+RUNTIME_MODULES = {"Centred": centred, "DropPath": drop_path, "Experts": experts, "Limited": limited, "Stages": stages}
 
 
 @dataclass

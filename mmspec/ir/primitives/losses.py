@@ -90,3 +90,19 @@ class PairwiseSigmoid(InfoNce):
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return torch.runtime.pairwise_sigmoid(*inputs)
+
+
+@primitive
+class SelfDistillation(Primitive):
+    """Cross-entropy of what a student says of each view with what a teacher says of every other one (arXiv:2104.14294, eq. 3).
+    [B, S, K], [B, T, K] -> f32[]"""
+
+    kind = "self_distillation"
+
+    def infer(self, said: Value, taught: Value, *, student: float, teacher: float) -> tuple[Shape, str]:
+        if said.shape[1] == taught.shape[1] == 1:
+            raise ShapeError("there is one view, and nothing to learn of another", "head", hint="views: 2")
+        return (), "f32"
+
+    def run(self, torch: Any, module: Any, op: Op, said: Any, taught: Any) -> Any:
+        return torch.runtime.self_distillation(said, taught, op.attributes["student"], op.attributes["teacher"])

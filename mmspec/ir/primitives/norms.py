@@ -85,3 +85,17 @@ class BatchNorm(Norm):
 
     def make(self, torch: Any, op: Op) -> Any:
         return torch.nn.BatchNorm2d(op.inputs[0].shape[1], eps=op.attributes["eps"])
+
+
+@primitive
+class Centred(Norm):
+    """x less the mean of all batches so far, of which `keep` stays at each step in training (arXiv:2104.14294, eq. 4).
+    [B, D] -> [B, D]"""
+
+    kind = "centred"
+
+    def parameters(self, x: Value, *, keep: float) -> tuple[Parameter, ...]:
+        return (Parameter("mean", (self.size(x),), Init("zeros"), trainable=False, buffer="f32"),)
+
+    def make(self, torch: Any, op: Op) -> Any:
+        return torch.runtime.Centred(op.inputs[0].width, keep=op.attributes["keep"])

@@ -1,0 +1,58 @@
+"""A student learns to say of one view what its teacher says of another."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+
+from mmspec.components.objectives.base import Seen
+from mmspec.ir import Scope, ShapeError, Value, symbol
+from mmspec.ir.dims import Dim
+from mmspec.ir.functions import rearrange
+from mmspec.spec import Objective
+
+VIEWS_LIMIT = 64
+
+
+class DinoLoss(Objective):
+    """Cross-entropy of the student with the sharpened, centred teacher, the mean over all pairs of different views.
+
+        L = mean over i != j of  -sum_k softmax(t_i / T_t)_k log softmax(s_j / T_s)_k
+
+    Views of a picture lie side by side in the batch, as an input with `views` puts them. The student may see more of them than
+    the teacher, whose views come first. No gradient goes to the teacher, which is an `average_of` the student.
+
+    Shapes   f32[B S, K], f32[B T, K] -> f32[]
+    Raises   ShapeError: one view alone; heads of different sizes
+    Source   Emerging Properties in Self-Supervised Vision Transformers, arXiv:2104.14294, eq. 2 and 3
+    Differs  the temperature of the teacher stands still; the paper warms it up
+
+        objectives: [{type: dino, head: student, teacher: taught}]
+    """
+
+    type: Literal["dino"] = "dino"
+    teacher: str = Field(description="the head that teaches")
+    student_temperature: PositiveFloat = Field(0.1, description="of what the student says")
+    teacher_temperature: PositiveFloat = Field(0.04, description="of what the teacher says: lower is sharper")
+    weight: NonNegativeFloat = Field(1.0, description="weight in the sum of all objectives")
+
+    def reads(self) -> dict[str, str]:
+        return {"teacher": self.teacher}
+
+    def emit(self, g: Scope, seen: Seen) -> Value:
+        assert self.head is not None
+        student, teacher = (self.by_view(x) for x in (seen.output(self.head), seen.output("teacher")))
+        if student.width != teacher.width:
+            message = f"{self.head} says {student.width} numbers, {self.teacher} {teacher.width}"
+            raise ShapeError(message, "teacher", hint="both heads need as many prototypes")
+        temperatures = {"student": self.student_temperature, "teacher": self.teacher_temperature}
+        return g.emit("self_distillation", student, teacher, **temperatures) * self.weight
+
+    def by_view(self, x: Value) -> Value:
+        """[B V, K] -> [B, V, K]"""
+        batch: Dim = symbol("B")
+        views = next((n for n in range(1, VIEWS_LIMIT + 1) if x.shape[0] == batch * n), None)
+        if views is None or len(x.shape) != 2:
+            raise ShapeError(f"{x.name} is not one vector for each view", "head")
+        return rearrange(x, "(b v) k -> b v k", v=views)
