@@ -14,7 +14,9 @@ ENCODER = "width: 16, depth: 2, heads: 2"
 MASK_ID, RULE = 10, 7  # of the toy language: each token is the one before it plus 3, modulo 7, then plus 1
 
 
-def language(objective: str, head: str = "language_model", encoder: str = f"{ENCODER}, attention: causal", **inputs: str):
+def language(
+    objective: str, head: str = "language_model", encoder: str = f"{ENCODER}, attention: causal", **inputs: str
+):
     text = inputs.get("text", "{type: text, vocab_size: 11, length: 12}")
     spec = f"""
     name: language
@@ -70,7 +72,9 @@ def test_hidden_tokens_alone_are_asked_for() -> None:
 
 
 def test_what_is_hidden_is_a_share_of_the_tokens_most_masked_some_swapped_some_kept() -> None:
-    spec = language(f"{{type: masked_token, text: text, mask_id: {MASK_ID}, never: [1]}}", "masked_language_model", ENCODER)
+    spec = language(
+        f"{{type: masked_token, text: text, mask_id: {MASK_ID}, never: [1]}}", "masked_language_model", ENCODER
+    )
     (hiding,) = hidings(spec)
     draw = torch.Generator().manual_seed(0)
     ids = torch.randint(0, 10, (400, 200), generator=draw)
@@ -92,7 +96,11 @@ def test_what_is_hidden_is_a_share_of_the_tokens_most_masked_some_swapped_some_k
     ("objective", "head", "said"),
     [
         ("{type: next_token, text: words}", "language_model", "there is no output 'inputs.words'"),
-        ("{type: masked_token, text: text, mask_id: 11}", "language_model", "the ids of text are below 11, and mask_id is 11"),
+        (
+            "{type: masked_token, text: text, mask_id: 11}",
+            "language_model",
+            "the ids of text are below 11, and mask_id is 11",
+        ),
         ("{type: masked_token, text: text, mask_id: 3, masked: 0.9, random: 0.2}", "language_model", "more than all"),
         ("{type: masked_token, text: text, mask_id: 3, never: [99]}", "language_model", "and never is 99"),
     ],
@@ -132,8 +140,8 @@ def test_a_causal_model_learns_to_go_on() -> None:
 
 
 def test_a_bidirectional_model_learns_to_fill_in() -> None:
-    objective = f"{{type: masked_token, text: text, mask_id: {MASK_ID}, share: 0.3}}"
-    spec = language(objective, "masked_language_model", ENCODER)
+    objective = f"{{type: masked_token, text: text, mask_id: {MASK_ID}}}"
+    spec = language(objective, "masked_language_model", "width: 32, depth: 1, heads: 2")
     (hiding,) = hidings(spec)
 
     def batch(step: int):
