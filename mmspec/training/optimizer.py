@@ -49,7 +49,8 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def average_keep(recipe: Recipe, step: int) -> float:
-    """What averaged weights keep of themselves after a step: from `average` up to 1, as half a cosine (arXiv:2104.14294, sec. 3.1)."""
+    """What averaged weights keep of themselves after a step: from `average` up to 1, as half a cosine (arXiv:2104.14294,
+    sec. 3.1)."""
     return 1 - (1 - recipe.average) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
 
 

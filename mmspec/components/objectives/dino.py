@@ -46,8 +46,10 @@ class DinoLoss(Objective):
         if student.width != teacher.width:
             message = f"{self.head} says {student.width} numbers, {self.teacher} {teacher.width}"
             raise ShapeError(message, "teacher", hint="both heads need as many prototypes")
-        temperatures = {"student": self.student_temperature, "teacher": self.teacher_temperature}
-        return g.emit("self_distillation", student, teacher, **temperatures) * self.weight
+        loss = g.emit(
+            "self_distillation", student, teacher, student=self.student_temperature, teacher=self.teacher_temperature
+        )
+        return loss * self.weight
 
     def by_view(self, x: Value) -> Value:
         """[B V, K] -> [B, V, K]"""
