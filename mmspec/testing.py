@@ -83,6 +83,12 @@ def instead(name: str, read: Data, **encoders: Data) -> Data:
     return {"inputs": {"text": None, name: read}, "encoders": {"text": None, **encoders}, "fusion": fusion}
 
 
+def before_a_stage(stem: Data) -> Data:
+    """What leads from one stage of a pyramid to the next."""
+    stages = [{**CONVOLUTION, "width": 8}, {**CONVOLUTION, "downsample": {"written": True}}]
+    return {"encoders": {"image": {"type": "pyramid", "stem": stem, "stages": stages}}}
+
+
 SETTINGS: dict[
     str, Data
 ] = {  # by role and type, where the usual spec will not do: what differs, None for what is not there
@@ -123,15 +129,8 @@ SETTINGS: dict[
             "image": {"type": "pyramid", "stem": {"type": "patches", "size": 2}, "stages": [{"written": True}]}
         }
     },
-    "downsample": {
-        "encoders": {
-            "image": {
-                "type": "pyramid",
-                "stem": {"type": "patches", "size": 1},
-                "stages": [{**CONVOLUTION, "width": 8}, {**CONVOLUTION, "downsample": {"written": True}}],
-            }
-        }
-    },
+    "downsample": before_a_stage({"type": "patches", "size": 1}),
+    "downsample.merge": before_a_stage({"type": "patches", "size": 2, "stride": 1}),  # seven rows and columns
     "attention.shifted_window": {"encoders": {"image": {"patch_size": 2, "depth": 2, "attention": {"written": True}}}},
     "attention.spatial_reduction": {"encoders": {"image": {"patch_size": 2, "attention": {"written": True}}}},
     "input.image": {**IMAGE, "inputs": {"image": {"written": True}, "text": None}},
@@ -237,7 +236,7 @@ def check_shapes(graph: Graph, model: nn.Module, inputs: Mapping[str, Tensor]) -
 
         return hook
 
-    calls = {op.name: op for op in graph.ops if op.kind == "call"}
+    calls = {op.name: op for op in graph.ops if op.kind == "call" and "shares" not in op.attributes}
     hooks = [model.get_submodule(name).register_forward_hook(remember(name)) for name in calls]
     model.eval()
     with torch.no_grad():
@@ -315,7 +314,7 @@ def check_fields(
     needs: Mapping[str, Mapping[str, Any]],
 ) -> None:
     plain = meaning(_read(surround(component, given), catalogue))
-    for key in sorted(set(component.keys()) - {"type", "from", "text", "average_of"}):  # the last two say what is read
+    for key in sorted(set(component.keys()) - {"type", "from", "text", "average_of", "tie"}):  # the last two say what is read
         if key == "frozen" and not trained(_read(surround(component, given), catalogue), component):
             continue
         value = alternatives[key] if key in alternatives else another(component, key, given, catalogue)

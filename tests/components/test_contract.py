@@ -12,7 +12,7 @@ from mmspec.components.heads.dino import Dino
 from mmspec.components.inputs import Noise, Spectrogram, Video, Waveform
 from mmspec.components.objectives.dino import DinoLoss
 from mmspec.components.pools import NoPool
-from mmspec.components.stages.downsample import Patches
+from mmspec.components.stages.downsample import Patches, PatchMerging
 from mmspec.components.stages.mobilevit import MobileVitStage
 from mmspec.spec import Component, read
 from mmspec.testing import check_component, check_spec
@@ -56,6 +56,7 @@ ALTERNATIVES = {
     "depthwise": 3,
     **{f"{kind}.kernel": 5 for kind in ("convnext", "convolution", "convolutions", "inverted_residual", "mobilevit")},
     "mobilevit.patch_size": 4,
+    "mobilevit.expansion": 3.0,
     "mobilevit.position": "learned",
     "transformer.position": "learned",
     "convolutions.widths": [8, 12],
@@ -87,8 +88,9 @@ FIELDS = {
     DinoLoss: {"teacher": "taught"},
 }
 FIELDS |= {
-    MobileVitStage: {"patch_size": 2, "token_width": 12},
+    MobileVitStage: {"patch_size": 2, "token_width": 16},
     Patches: {"size": 2},
+    PatchMerging: {"pad": True},
     Pyramid: {"stages": [{"type": "convnext", "width": 8, "depth": 1}, {"type": "convnext", "width": 8, "depth": 1}]},
     ShiftedWindow: {"window": 2},
 }

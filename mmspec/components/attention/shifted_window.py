@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from mmspec.components.attention.base import Attention
 from mmspec.components.positions.base import Layout
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.ir.functions import part, rearrange
+from mmspec.spec import FieldError
 
 
 class ShiftedWindow(Attention):
@@ -33,6 +34,12 @@ class ShiftedWindow(Attention):
         None, description="places by which windows of every second block are shifted; half a window by default"
     )
     pad: bool = Field(False, description="zeros below and to the right of a map that windows do not tile")
+
+    @model_validator(mode="after")
+    def _shift_within_a_window(self) -> Self:
+        if self.shift is not None and self.shift >= self.window:
+            raise FieldError("shift", f"windows of {self.window} are shifted by less than that, not by {self.shift}")
+        return self
 
     def of_block(self, index: int) -> ShiftedWindow:
         shift = self.window // 2 if self.shift is None else self.shift

@@ -53,14 +53,12 @@ class Pyramid(Encoder):
     def emit(self, g: Scope, image: Value) -> Mapping[str, Value]:
         if len(image.shape) != 4 or image.dtype != "f32":
             raise ShapeError(f"a pyramid reads an image or a map, and {image.name} is neither", "from")
-        x = self.stem.emit(g, "stem", image, self.stages[0].width)
+        x = self.stem.lead(g, "stem", image, self.stages[0].width)
         rates = in_proportion(self.drop_path, sum(stage.depth for stage in self.stages))
         ports: dict[str, Value] = {}
         for i, stage in enumerate(self.stages):
-            skipped, rates = rates[: stage.depth], rates[stage.depth :]
-            if stage.drop_path:
-                skipped = in_proportion(stage.drop_path, stage.depth)
-            made = self.stage(g, i, stage, x, skipped)
+            share, rates = rates[: stage.depth], rates[stage.depth :]
+            made = self.stage(g, i, stage, x, stage.skipped or share)
             x = made[""].named(f"stage{i + 1}")
             ports[f"stage{i + 1}"] = x
         tokens = made.get("tokens") or as_tokens(x)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
 from mmspec.components.blocks.feed_forward import Activation, activate
-from mmspec.components.stages.base import Stage, sides
+from mmspec.components.stages.base import Odd, SkippableStage, sides
 from mmspec.ir import Init, Scope, Value
 from mmspec.ir.functions import as_map, as_tokens
 from mmspec.ir.scope import Body
 
 
-class ConvNextStage(Stage):
+class ConvNextStage(SkippableStage):
     """Each place looks around in its own channel, then its channels are mixed.
 
         x = x + s * W_2 f(W_1 norm(D(x)))        D a depthwise convolution, s a trained factor for each channel
@@ -27,7 +27,7 @@ class ConvNextStage(Stage):
     """
 
     type: Literal["convnext"] = "convnext"
-    kernel: PositiveInt = Field(7, description="side of the depthwise kernel, odd")
+    kernel: Odd = Field(7, description="side of the depthwise kernel, odd")
     expansion: PositiveFloat = Field(4.0, description="inner channels as a multiple of the width")
     activation: Activation = Field("gelu", description="between the two linear layers")
     layer_scale: PositiveFloat | None = Field(1e-6, description="where the trained factors begin; null: none")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmspec.components.blocks.feed_forward import Activation, activate
-from mmspec.components.stages.base import Downsample, Stage, sides
+from mmspec.components.stages.base import Downsample, Odd, Stage, sides
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.ir.functions import as_map, as_tokens
 from mmspec.ir.scope import Body
@@ -63,6 +63,8 @@ class Layer:
         if self.norm == "batch":
             return g.emit("batch_norm", x, name=name, eps=self.norm_eps)
         if self.norm == "group":
+            if x.shape[1] % self.norm_groups:  # type: ignore[operator]
+                raise ShapeError(f"{self.norm_groups} groups do not divide {x.shape[1]} channels", "norm_groups")
             return g.emit("group_norm", x, name=name, groups=self.norm_groups, eps=self.norm_eps)
         return x if self.norm == "none" else as_map(g.norm(name, as_tokens(x), self.norm_eps), *sides(x))
 
@@ -98,7 +100,7 @@ class Convolutions(Convolutional, Downsample):
 
     type: Literal["convolutions"] = "convolutions"
     widths: tuple[PositiveInt, ...] = Field((64,), min_length=1, description="channels after each convolution")
-    kernel: PositiveInt = Field(3, description="side of their kernels")
+    kernel: Odd = Field(3, description="side of their kernels")
     strides: tuple[PositiveInt, ...] = Field((2,), description="of each; those not said are 1")
     pool: bool = Field(False, description="a max pool of 3 x 3 places, two apart, after them")
     projection: bool = Field(
@@ -107,7 +109,7 @@ class Convolutions(Convolutional, Downsample):
 
     def emit(self, g: Scope, name: str, x: Value, width: int) -> Value:
         if len(self.strides) > len(self.widths):
-            raise ShapeError(f"{len(self.strides)} strides for {len(self.widths)} convolutions", f"{name}.strides")
+            raise ShapeError(f"{len(self.strides)} strides for {len(self.widths)} convolutions", "strides")
 
         def body(g: Scope, x: Value) -> Value:
             strides = (*self.strides, *(1 for _ in self.widths[len(self.strides) :]))
@@ -132,11 +134,11 @@ class ConvolutionStage(Convolutional, Stage):
     """
 
     type: Literal["convolution"] = "convolution"
-    kernel: PositiveInt = Field(3, description="side of the kernels")
+    kernel: Odd = Field(3, description="side of the kernels")
     stride: PositiveInt = Field(1, description="of the first convolution")
 
     def emit(self, g: Scope, x: Value, skipped: Sequence[float]) -> Value:
-        x = self.downsample.emit(g, "downsample", x, self.width)
+        x = self.downsample.lead(g, "downsample", x, self.width)
 
         def block(stride: int) -> Body:
             return lambda g, x: self.layer(g, "convolution", x, self.width, self.kernel, stride)

@@ -37,7 +37,7 @@ class Patches(Downsample):
             for side in sides(x):
                 if side % self.size:
                     message = f"patches of {self.size} do not tile a map of {side}"
-                    raise ShapeError(message, name, hint="`stride` and `padding` make patches that overlap")
+                    raise ShapeError(message, "size", hint="`stride` and `padding` make patches that overlap")
 
         def body(g: Scope, x: Value) -> Value:
             if self.norm and self.norm_order == "before":
@@ -73,7 +73,7 @@ class PatchMerging(Downsample):
         rows, columns = sides(x)
         if (rows % 2 or columns % 2) and not self.pad:
             message = f"a map of {rows} x {columns} cannot be merged two by two"
-            raise ShapeError(message, name, hint=f"{name}: {{type: merge, pad: true}} fills it up with zeros")
+            raise ShapeError(message, hint=f"{name}: {{type: merge, pad: true}} fills it up with zeros")
 
         def body(g: Scope, x: Value) -> Value:
             if rows % 2 or columns % 2:

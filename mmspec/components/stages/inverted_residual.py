@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmspec.components.blocks.feed_forward import Activation
-from mmspec.components.stages.base import Downsample, Stage
+from mmspec.components.stages.base import Downsample, Odd, SkippableStage
 from mmspec.components.stages.convolutional import Convolutional, in_a_row
 from mmspec.ir import Scope, Value
 from mmspec.ir.scope import Body
@@ -20,7 +20,7 @@ class InvertedResidual(Convolutional):
 
     activation: Activation = Field("silu", description="after the first and the second norm")
     expansion: PositiveFloat = Field(4.0, description="inner channels as a multiple, to the next multiple of 8")
-    kernel: PositiveInt = Field(3, description="side of the depthwise kernel")
+    kernel: Odd = Field(3, description="side of the depthwise kernel")
 
     def block(self, width: int, stride: int, skipped: float) -> Body:
         layer = self.layer
@@ -44,7 +44,7 @@ def divisible(channels: int, by: int = 8) -> int:
     return nearest + by if nearest < 0.9 * channels else nearest
 
 
-class InvertedResidualStage(InvertedResidual, Stage):
+class InvertedResidualStage(InvertedResidual, SkippableStage):
     """Blocks that are wide inside: a 1 x 1 convolution widens, a depthwise one looks around, a 1 x 1 convolution narrows.
 
         x = x + P(f(D(f(E(x)))))        the first block without the sum where its shape changes
@@ -59,7 +59,7 @@ class InvertedResidualStage(InvertedResidual, Stage):
     stride: PositiveInt = Field(1, description="of the first block")
 
     def emit(self, g: Scope, x: Value, skipped: Sequence[float]) -> Value:
-        x = self.downsample.emit(g, "downsample", x, self.width)
+        x = self.downsample.lead(g, "downsample", x, self.width)
         made: dict[tuple[int, float], Body] = {}
         kinds = [(self.stride if i == 0 else 1, rate) for i, rate in enumerate(skipped)]
         return in_a_row(g, x, [made.setdefault(kind, self.block(self.width, *kind)) for kind in kinds])

@@ -11,7 +11,7 @@ from mmspec.components.blocks.feed_forward import Activation
 from mmspec.components.blocks.transformer import TransformerStack
 from mmspec.components.positions.absolute import NoPosition
 from mmspec.components.positions.base import Layout, Position
-from mmspec.components.stages.base import Stage, sides
+from mmspec.components.stages.base import Odd, Stage, sides
 from mmspec.components.stages.convolutional import Layer
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.ir.functions import as_map, rearrange
@@ -40,7 +40,7 @@ class MobileVitStage(TransformerStack, Stage):
     activation: Activation = Field("silu", description="of the feed-forward and of the convolutions")
     position: Position = Field(default_factory=NoPosition, description="how tokens are told where they stand")
     patch_size: PositiveInt = Field(2, description="side of a patch: places that lie so far apart see each other")
-    kernel: PositiveInt = Field(3, description="side of the kernels")
+    kernel: Odd = Field(3, description="side of the kernels")
     batch_norm_eps: PositiveFloat = Field(1e-5, description="epsilon of the convolutions' norms")
 
     def emit(self, g: Scope, x: Value, skipped: Sequence[float]) -> Value:

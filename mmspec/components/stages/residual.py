@@ -8,13 +8,13 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from mmspec.components.blocks.feed_forward import activate
-from mmspec.components.stages.base import Stage
+from mmspec.components.stages.base import SkippableStage
 from mmspec.components.stages.convolutional import Convolutional, in_a_row
 from mmspec.ir import Scope, Value
 from mmspec.ir.scope import Body
 
 
-class ResidualStage(Convolutional, Stage):
+class ResidualStage(Convolutional, SkippableStage):
     """A bottleneck of three convolutions, or two convolutions, beside the map itself.
 
         x = f(x + C_1x1(f(C_3x3(f(C_1x1(x))))))       C a convolution and its norm, f the activation
@@ -37,7 +37,7 @@ class ResidualStage(Convolutional, Stage):
     stride: PositiveInt = Field(1, description="of the first block")
 
     def emit(self, g: Scope, x: Value, skipped: Sequence[float]) -> Value:
-        x = self.downsample.emit(g, "downsample", x, self.width)
+        x = self.downsample.lead(g, "downsample", x, self.width)
         made: dict[tuple[int, float], Body] = {}
         kinds = [(self.stride if i == 0 else 1, rate) for i, rate in enumerate(skipped)]
         return in_a_row(g, x, [made.setdefault(kind, self.block(*kind)) for kind in kinds])

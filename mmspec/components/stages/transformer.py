@@ -12,7 +12,7 @@ from mmspec.components.blocks.transformer import TransformerStack
 from mmspec.components.positions.absolute import NoPosition
 from mmspec.components.positions.base import Layout, Position
 from mmspec.components.routers.dense import Dense
-from mmspec.components.stages.base import Stage, sides
+from mmspec.components.stages.base import Odd, Stage, sides
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.ir.functions import as_map, as_tokens, part
 from mmspec.ir.scope import Body
@@ -33,7 +33,7 @@ class TransformerStage(TransformerStack, Stage):
     depth: PositiveInt = Field(2, description="blocks")
     position: Position = Field(default_factory=NoPosition, description="how tokens are told where they stand")
     final_norm: bool = Field(False, description="a norm after the last block")
-    depthwise: PositiveInt | None = Field(
+    depthwise: Odd | None = Field(
         None,
         description="a depthwise convolution inside the feed-forward, before its activation: the side of its kernel",
     )
