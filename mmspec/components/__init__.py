@@ -103,6 +103,7 @@ BUILT_IN = {
         "query": "query_pool:QueryPool",
         "first": "pools:FirstToken",
         "last": "pools:LastToken",
+        "temporal_pyramid": "pools:TemporalPyramid",
         "attention": "pools:AttentionPool",
         "none": "pools:NoPool",
     },

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from mmspec.ir import Scope, ShapeError, Value
-from mmspec.ir.functions import part, pool, softmax, sum_tokens
+from mmspec.ir.functions import part, pool, rearrange, softmax, sum_tokens
 from mmspec.spec import Pool
 
 
@@ -57,6 +57,23 @@ class LastToken(TokenPool):
 
     def emit(self, g: Scope, x: Value) -> Value:
         return pool(x, "last")
+
+
+class TemporalPyramid(TokenPool):
+    """The mean of equal spans of a sequence, at several scales, side by side: with scales 1, 2 and 4 that of the whole, of each
+    half and of each quarter, so that a head can tell what came first. Absent tokens belong to no span.
+
+    Shapes   [B, N, D] -> [B, sum(scales) D]
+    Source   Temporal Pyramid Pooling, arXiv:1503.01224, sec. 3.2; Spatial Pyramid Pooling, arXiv:1406.4729
+    Differs  means, where the papers take maxima
+    """
+
+    type: Literal["temporal_pyramid"] = "temporal_pyramid"
+    scales: tuple[PositiveInt, ...] = Field((1, 2, 4), min_length=1, description="into how many spans, for each scale")
+
+    def emit(self, g: Scope, x: Value) -> Value:
+        spans = g.emit("span_means", x, *(() if x.mask is None else (x.mask,)), scales=self.scales)
+        return rearrange(spans, "b s d -> b (s d)")
 
 
 class AttentionPool(TokenPool):

@@ -29,6 +29,7 @@ from mmspec.backend.runtime.limited import Limited
 from mmspec.backend.runtime.outputs import Outputs
 from mmspec.backend.runtime.patterns import (
     block_attention,
+    blocks_over,
     for_heads,
     front_attention,
     gathered_attention,
@@ -52,6 +53,7 @@ from mmspec.backend.runtime.sparsity import (
     top_k_attention,
     visible_pairs,
 )
+from mmspec.backend.runtime.spans import span_means
 from mmspec.backend.runtime.stages import Stages
 from mmspec.backend.runtime.standardized import StandardizedConv2d
 from mmspec.backend.runtime.tables import (
@@ -70,9 +72,9 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "block_attention", "for_heads", "front_attention", "gathered_attention", "group_attention", "grouped", "lengthened", "linear_attention", "local_attention", "present_up_to", "steps_of", "ungrouped", "visible_attention", "with_neighbours", "entmax", "entmax_attention", "random_attention", "top_k_attention", "visible_pairs", "random_blocks", "random_tokens",
+    "block_attention", "blocks_over", "for_heads", "front_attention", "gathered_attention", "group_attention", "grouped", "lengthened", "linear_attention", "local_attention", "present_up_to", "steps_of", "ungrouped", "visible_attention", "with_neighbours", "entmax", "entmax_attention", "random_attention", "top_k_attention", "visible_pairs", "random_blocks", "random_tokens",
     "Centred", "DropPath", "Experts", "Limited", "Outputs", "Stages", "StandardizedConv2d", "attention", "cross_entropy", "distance_bias", "distance_buckets",
     "fourier_waves", "grid", "info_nce", "insert_tokens", "log_power", "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax",
     "mel_filters", "pairwise_sigmoid", "power_spectrum", "random_order", "relative_bias", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "self_distillation", "shift_mask", "sinusoidal",
-    "sinusoidal_grid", "token_cross_entropy", "token_mask", "window_index",
+    "sinusoidal_grid", "span_means", "token_cross_entropy", "token_mask", "window_index",
 ]  # fmt: skip

@@ -15,15 +15,15 @@ class LogMel(Encoder):
     r"""A waveform as the logarithm of the power of its frequencies, in bands that are about equally wide to the ear. Nothing in it
     is trained; it is part of the model, and of the exported file, so that both hear a sound the same way.
 
-        power[k, t] = |sum_n w[n] x[t hop + n] exp(-2 pi i k n / size)|^2        w a Hann window
+        power[k, t] = |sum_n w[n] x[t hop + n] exp(-2 pi i k n / fft)|^2         w a Hann window
         y = (log(max(mels @ power, floor)) - shift) / spread
 
     The defaults are Whisper's. Those of Kaldi, as in AST:
-    window 400, hop 160, size 512, filters kaldi, low 20, reflected false, periodic false, centred true, emphasis 0.97,
+    window 400, hop 160, fft 512, filters kaldi, low 20, reflected false, periodic false, centred true, emphasis 0.97,
     logarithm natural, floor 1.1920929e-7, below null, shift -4.2677393, spread 9.1379948.
 
     Shapes   f32[B, samples] -> f32[B, 1, mels, frames]
-    Raises   ShapeError: the input is no waveform; a window longer than the sound or than `size`; bands above half the rate
+    Raises   ShapeError: the input is no waveform; a window longer than the sound or than `fft`; bands above half the rate
     Source   Whisper, arXiv:2212.04356, sec. 2.2; AST, arXiv:2104.01778, sec. 2.1; Kaldi's compute-fbank-feats
     Differs  the Fourier transform is a convolution with fixed waves, which every runtime has; it is priced as one
 
@@ -37,7 +37,7 @@ class LogMel(Encoder):
     )
     window: PositiveInt = Field(400, ge=2, description="samples of a frame")
     hop: PositiveInt = Field(160, description="samples between frames")
-    size: PositiveInt | None = Field(None, description="of the Fourier transform, in samples; the window by default")
+    fft: PositiveInt | None = Field(None, description="samples of the Fourier transform; the window by default")
     reflected: bool = Field(
         True, description="the sound goes on mirrored at its ends, so that a frame's middle is its place"
     )
@@ -61,10 +61,10 @@ class LogMel(Encoder):
         if not sound.rate:
             hint = "inputs: {sound: {type: waveform}}"
             raise ShapeError(f"a log_mel reads a waveform, and {sound.name} is none", "from", hint=hint)
-        size, high = self.size or self.window, self.high or sound.rate / 2
+        size, high = self.fft or self.window, self.high or sound.rate / 2
         if size < self.window:
             raise ShapeError(
-                f"a Fourier transform over {size} samples is shorter than the window, {self.window}", "size"
+                f"a Fourier transform over {size} samples is shorter than the window, {self.window}", "fft"
             )
         if not self.low < high <= sound.rate / 2:
             told = f"bands from {self.low:g} to {high:g} Hz are not below half the rate, {sound.rate / 2:g} Hz"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmspec.ir.dims import Dim, Shape
+from mmspec.ir.dims import Dim, Shape, product
 from mmspec.ir.graph import Op, Value
-from mmspec.ir.primitives.base import Primitive, ShapeError, primitive, shape_text
+from mmspec.ir.primitives.base import Primitive, ShapeError, ShapeOf, primitive, shape_text
 
 
 @primitive
@@ -137,3 +137,24 @@ class InsertTokens(Primitive):
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return torch.runtime.insert_tokens(*inputs, op.attributes["placeholder"])
+
+
+@primitive
+class SpanMeans(Primitive):
+    """The mean of each of s equal spans of the tokens that are present, for every s of `scales`, in a row.
+    [B, N, D], mask bool[B, N] -> [B, sum(scales), D]"""
+
+    kind = "span_means"
+
+    def infer(self, x: Value, mask: Value | None = None, *, scales: tuple[int, ...]) -> tuple[Shape, str]:
+        return (x.shape[0], sum(scales), *x.shape[2:]), x.dtype
+
+    def mask(self, *inputs: Value, **_: Any) -> None:
+        return None
+
+    def flops(self, op: Op, shape: ShapeOf) -> Dim:
+        return 2 * sum(op.attributes["scales"]) * product(shape(op.inputs[0]))
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        x, *mask = inputs
+        return torch.runtime.span_means(x, op.attributes["scales"], *mask)
