@@ -25,17 +25,37 @@ INT64_MAX = 2**63 - 1
 def traced(module: nn.Module, contract: Contract) -> ExportedProgram:
     """The program of a module for every size that the contract allows.
 
+    Where a text is cut into blocks, torch cannot prove what it assumes of their number and would refuse. It is then asked to put its
+    assumptions into the program, from which they are taken out: whether the file is right for every length is what `prove` runs it for.
+
     Raises   Failure: a dimension that was declared dynamic became a constant while tracing.
     """
     dims = {name: Dim(name, min=size.low, max=size.high) for name, size in contract.dims.items()}
     dynamic = tuple(
         {axis: dims[dim] for axis, dim in enumerate(port.dims) if isinstance(dim, str)} for port in contract.inputs
     )
+    refused: Exception | None = None
     with quiet(), torch.no_grad():
-        try:
-            return torch.export.export(module, example(contract), dynamic_shapes=dynamic, strict=False)
-        except (torch._dynamo.exc.UserError, ValueError) as error:
-            raise Failure(f"torch cannot trace the model for all sizes that the target allows: {error}") from error
+        for assumed in (False, True):
+            try:
+                program = torch.export.export(
+                    module, example(contract), dynamic_shapes=dynamic, strict=False,
+                    prefer_deferred_runtime_asserts_over_guards=assumed,
+                )  # fmt: skip
+                return _without_assumptions(program) if assumed else program
+            except (torch._dynamo.exc.UserError, ValueError) as error:
+                refused = refused or error
+    raise Failure(f"torch cannot trace the model for all sizes that the target allows: {refused}") from refused
+
+
+def _without_assumptions(program: ExportedProgram) -> ExportedProgram:
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten._assert_scalar.default:
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
+    return program
 
 
 def translated(program: ExportedProgram, contract: Contract, opset: int) -> tuple[ir.Model, ExportedProgram]:

@@ -27,6 +27,13 @@ def for_heads(x: Tensor, query: Tensor) -> Tensor:
     return x if x.shape[1] == query.shape[1] else x.repeat_interleave(query.shape[1] // x.shape[1], dim=1)
 
 
+def blocks_over(length: int, size: int) -> int:
+    """How many blocks of `size` cover a row: ceil(length / size). A file that is exported for many lengths has one more, because
+    torch takes a size that may be one for a constant."""
+    count = (length + size - 1) // size
+    return count + 1 if torch.compiler.is_exporting() else count
+
+
 def lengthened(x: Tensor, length: int) -> Tensor:
     """Zeros behind a row, up to `length`.   [..., N, d] -> [..., length, d]"""
     return F.pad(x, (0, 0, 0, length - x.shape[-2]))
@@ -86,7 +93,7 @@ def local_attention(
     """A token sees every `dilation`-th token on either side, `size` of them; the `first` tokens of the row see all and are seen by
     all. In blocks of `size` queries against three blocks of keys (two where causal), and a mask inside for the band."""
     length = query.shape[2]
-    row = first + (length + size * dilation - 1) // (size * dilation) * (size * dilation)
+    row = first + blocks_over(length, size * dilation) * size * dilation
     present = present_up_to(row, mask, query)
     query, key, value = (lengthened(for_heads(x, query), row) for x in (query, key, value))
     at = torch.arange(row, device=query.device)[None, None, :, None]
@@ -157,7 +164,7 @@ def group_attention(
     multiple of `size` away along each axis; without `sides`, of a row. The `first` tokens see all and are seen by all."""
     length = query.shape[2]
     if not sides:
-        sides = ((length + size - 1) // size * size,)
+        sides = (blocks_over(length, size) * size,)
     tokens = sides[0]
     for side in sides[1:]:
         tokens = tokens * side
@@ -203,7 +210,7 @@ def block_attention(
     """BigBird (arXiv:2007.14062): a row in blocks of `size`. The `ends` first and last blocks see all and are seen by all; each
     other block sees itself, `reach` blocks on either side and those that its row of `drawn` names, i64[h, blocks, drawn]."""
     length = query.shape[2]
-    count = torch.sym_max((length + size - 1) // size, 2 * (ends + reach) + 1)
+    count = torch.sym_max((length + size - 1) // size, 2 * (ends + reach) + 2)
     row = count * size
     present = present_up_to(row, mask, query)
     query, key, value = (lengthened(for_heads(x, query), row) for x in (query, key, value))
@@ -279,7 +286,7 @@ def linear_attention(
         total = (query * key.sum(dim=2, keepdim=True)).sum(dim=-1, keepdim=True)
         return torch.matmul(query, torch.matmul(key.transpose(-2, -1), value)) / total.clamp(min=smallest)
     length = query.shape[2]
-    row = (length + chunk - 1) // chunk * chunk
+    row = blocks_over(length, chunk) * chunk
     query, key, value = (
         lengthened(x, row).reshape(*x.shape[:2], -1, chunk, x.shape[3]) for x in (query, key, value)
     )  # [B, h, chunks, chunk, d]

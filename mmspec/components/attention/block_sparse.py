@@ -21,7 +21,7 @@ class BlockSparse(Attention):
 
     Computed block by block against the blocks that each sees. Random blocks are a table that follows from the seed, the block's
     place in the stack and the longest text; those beyond the end of a shorter text are not seen. A text is padded inside to whole
-    blocks, and to 2 (ends + neighbours) + 1 of them. Class tokens stand in the first block; a grid is read row by row.
+    blocks, and to 2 (ends + neighbours + 1) of them at least. Class tokens stand in the first block; a grid is read row by row.
 
     Shapes   [B, h, N, d] -> [B, h, N, d];  about N block (2 ends + 2 neighbours + 1 + random) products of d channels per head
     Source   BigBird (ITC), arXiv:2007.14062, sec. 2 and appendix D
@@ -58,7 +58,7 @@ class BlockSparse(Attention):
     ) -> Value:
         given: dict[str, Value | None] = {"drawn": None, "mask": mask, "bias": bias}
         length = g.limit(query.shape[2])
-        count = blocks(length, self.block, 2 * (self.ends + self.neighbours) + 1)
+        count = blocks(length, self.block, 2 * (self.ends + self.neighbours) + 2)
         assert isinstance(count, int)
         if count > blocks(length, self.block):  # type: ignore[operator]
             g.note(

@@ -78,7 +78,7 @@ class BlockAttention(Pattern):
         a = op.attributes
         size, ends, reach = int(a["size"]), int(a["ends"]), int(a["reach"])
         random = op.inputs[3].width if "drawn" in a["given"] else 0
-        count = blocks(length, size, 2 * (ends + reach) + 1)
+        count = blocks(length, size, 2 * (ends + reach) + 2)
         at_an_end = sum(row + reach + 1 + ends + random for row in range(ends, ends + reach))
         between = (count - 2 * (ends + reach)) * (2 * ends + 2 * reach + 1 + random)
         return (2 * ends * count + 2 * at_an_end + between) * (size * size)
