@@ -147,10 +147,6 @@ class ConvolutionStage(Convolutional, Stage):
 
 
 def in_a_row(g: Scope, x: Value, bodies: Sequence[Body]) -> Value:
-    """Blocks, of which the first may lead to another shape: then it is the module `first`, and the others are `blocks`."""
-    first = Scope("Block", g)
-    result = bodies[0](first, first.receive(x, "x"))
-    assert isinstance(result, Value)
-    if result.shape != x.shape:
-        x, bodies = g.call("first", "Block", bodies[0], x), bodies[1:]
-    return g.stack("blocks", len(bodies), list(bodies), x, class_name="Block") if bodies else x
+    """Blocks whose first leads to the stage's size and channels: it is the module `first`, the others are `blocks`."""
+    x, rest = g.call("first", "Block", bodies[0], x), list(bodies[1:])
+    return g.stack("blocks", len(rest), rest, x, class_name="Block") if rest else x
