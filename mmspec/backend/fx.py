@@ -19,7 +19,10 @@ from mmspec.ir.graph import copies
 
 
 class _Calls(fx.Tracer):
-    """Unpickling traces a module's code again: our own functions stay calls, and what they decide is not decided then."""
+    """Unpickling traces a module's code again: our own functions stay calls, and what they decide is not decided then.
+    Constants are looked up when the module runs, like parameters."""
+
+    proxy_buffer_attributes = True
 
     def __init__(self) -> None:
         functions = [made for name in runtime.__all__ if inspect.isfunction(made := getattr(runtime, name))]
@@ -43,7 +46,10 @@ class ScopeModule(fx.GraphModule):
 
 
 def _restored(restore: Callable[..., fx.GraphModule], body: dict[str, Any], imports: str) -> fx.GraphModule:
-    module = restore(body, imports)
+    plain = restore(body, imports)
+    module = ScopeModule(plain, plain.graph, class_name=body["_graphmodule_cls_name"])
+    for name, child in plain.named_children():  # the lists that fx keeps beside their blocks
+        setattr(module, name, child)
     _forget(module, body["_non_persistent_buffers_set"])
     return module
 
@@ -132,7 +138,7 @@ def _run(op: Op, inputs: list[fx.Proxy], space: _Recording, tracer: GraphAppendi
     if op.kind == "repeat":
         return _unrolled(op, inputs, tracer)
     if op.kind in ("parameter", "constant", "define"):
-        module: Any = tracer.create_proxy("get_attr", op.name, (), {})
+        module: Any = tracer.create_proxy("get_attr", op.attributes.get("shares", op.name), (), {})
     else:
 
         def module(*args: Any, **kwargs: Any) -> fx.Proxy:

@@ -139,7 +139,7 @@ Priced = Mapping[str, tuple[Op, Flops]]
 def _node(name: str, role: str, priced: Priced, means: Mapping[str, _Mean | None], sizes: Sizes) -> NodePrice:
     op, part = priced[name]
     body = op.bodies[0]
-    total, idle = _parameters(body)
+    total, idle = _parameters(body) if "shares" not in op.attributes else (0, 0)  # they are counted with whose they are
     output = next(iter(body.outputs.values()))
     askers = [
         asker for asker, (_, other) in priced.items() if name in other.heads

@@ -140,7 +140,9 @@ class Scope:
             key: (size,) * axes if isinstance(size, int) else size
             for key, size in (("kernel", kernel), ("stride", stride), ("padding", padding))
         }
-        return self.emit("convolution", x, name=name, width=width, **sizes, groups=groups, bias=bias, init=init, **unusual)
+        return self.emit(
+            "convolution", x, name=name, width=width, **sizes, groups=groups, bias=bias, init=init, **unusual
+        )
 
     def embedding(self, name: str, ids: Value, rows: int, width: int, init: Init = SMALL) -> Value:
         """A trained vector for each id.   i64[B, N] -> [B, N, width]"""
@@ -229,8 +231,10 @@ class Scope:
         doc: str = "",
         arguments: Mapping[str, Any] | None = None,
         trainable: bool = True,
+        shares: str = "",
     ) -> Any:
-        """Run `body(g, *values)` in a nested scope, which becomes the module `name`; returns what it returned, out here."""
+        """Run `body(g, *values)` in a nested scope, which becomes the module `name`; returns what it returned, out here. What
+        `shares` with another call, of the same body, has no module of its own."""
         inner = Scope(class_name, self, path=f"{self.path}{name}.", trainable=trainable)
         results = body(inner, *inner.receive_all(body, values))
         named = _named(name, results)
@@ -249,7 +253,8 @@ class Scope:
             if value.mask is not None:
                 mask = inner._outer.get(id(value.mask)) or outer[f"{port}_mask"]
                 outer[port].mask = mask
-        self._append("call", name, inner.handed(graph), tuple(outer.values()), {}, bodies=(graph,))
+        attributes = {"shares": shares} if shares else {}
+        self._append("call", name, inner.handed(graph), tuple(outer.values()), attributes, bodies=(graph,))
         if inner.balance:
             self.balance.append(outer["balance"])
         self.exits |= {port: outer[port] for port in inner.exits}
@@ -269,6 +274,7 @@ class Scope:
         doc: str = "",
         arguments: Mapping[str, Any] | None = None,
         trainable: bool = True,
+        shares: str = "",
     ) -> Value:
         """The graph of `body` for values like these, as a function that can be handed on and applied."""
         inner = Scope(class_name, self, path=f"{self.path}{name}.", trainable=trainable)
@@ -276,7 +282,8 @@ class Scope:
         assert isinstance(result, Value)
         graph = inner.close({name: result}, doc, arguments)
         value = Value(name, (), "function", self, function=graph)
-        self._append("define", name, (), (value,), {}, bodies=(graph,))
+        attributes = {"shares": shares} if shares else {}
+        self._append("define", name, (), (value,), attributes, bodies=(graph,))
         return value
 
     def stack(

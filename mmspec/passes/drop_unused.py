@@ -8,20 +8,49 @@ from dataclasses import replace
 from mmspec.ir import Graph, Op, Value
 
 
+Ports = dict[str, set[int]]  # by module, which of its outputs are read
+
+
 def drop_unused(graph: Graph) -> Graph:
     """Before: a multi-stream fusion returns every stream, the row of all, and where each sample left.
-    After: it returns its own value and what heads and objectives read, and computes no more than that."""
-    return _pruned(graph, graph.outputs)
+    After: it returns its own value and what heads and objectives read, and computes no more than that.
+
+    Nodes that share a module keep what any of them is read for; where its owner goes, another becomes its owner."""
+    shared: Ports = {op.attributes["shares"]: set() for op in graph.ops if "shares" in op.attributes}
+    while True:  # what one of them keeps may be read from another
+        known = {name: set(ports) for name, ports in shared.items()}
+        pruned = _pruned(graph, graph.outputs, shared=shared)
+        if shared == known:
+            return _owned(pruned) if shared else pruned
 
 
-def _pruned(graph: Graph, outputs: Mapping[str, Value], keep: int = 0) -> Graph:
-    """The graph with only these outputs; its first `keep` inputs stay even where nothing reads them."""
+def _owned(graph: Graph) -> Graph:
+    """The first call of a module that has lost its owner makes it."""
+    owners = {op.name for op in graph.ops if "shares" not in op.attributes}
+    ops: list[Op] = []
+    for op in graph.ops:
+        module = op.attributes.get("shares", "")
+        if module and module not in owners:
+            owners.add(module)
+            kept = {key: value for key, value in op.attributes.items() if key != "shares"}
+            op = replace(op, name=module, attributes=kept)
+        ops.append(op)
+    return replace(graph, ops=tuple(ops))
+
+
+def _pruned(graph: Graph, outputs: Mapping[str, Value], keep: int = 0, shared: Ports | None = None) -> Graph:
+    """The graph with only these outputs; its first `keep` inputs stay even where nothing reads them. `shared` modules keep what it
+    says, and what is read of them is added to it."""
     needed = {id(value) for value in outputs.values()}
     if graph.whole:  # a node keeps the value that bears its name: people look at it, in print and by hooks
         needed |= {id(op.outputs[0]) for op in graph.ops if op.kind == "call"}
     ops: list[Op] = []
     for op in reversed(graph.ops):
         if any(id(value) in needed for value in op.outputs):
+            module = op.attributes.get("shares", op.name)
+            if shared and module in shared:
+                shared[module] |= {i for i, value in enumerate(op.outputs) if id(value) in needed}
+                needed |= {id(op.outputs[i]) for i in shared[module]}
             op = _narrowed(op, needed)
             needed |= {id(value) for value in op.inputs}
             ops.append(op)

@@ -10,6 +10,7 @@ from typing import Any
 from mmspec.ir import Graph, Program, Scope, ShapeError, Value
 from mmspec.ir.dims import Shape
 from mmspec.passes.averages import unfollowable
+from mmspec.passes.ties import owners, unshareable
 from mmspec.spec import Component, Diagnostic, ModelSpec, SpecError, WiredNode
 
 
@@ -46,6 +47,7 @@ class _Lowering:
         self.problems: list[Diagnostic] = []
         self.heads: dict[str, Value] = {}  # heads that a halting stack has asked for, as functions
         self.balance: dict[str, Value] = {}  # by node
+        self.owners = owners(spec)
 
     def graph(self) -> Graph:
         for name, component in self.spec.inputs.items():
@@ -56,7 +58,7 @@ class _Lowering:
                 self.node(node, [self.values[source] for source in sources])
             else:
                 self.missing(node, sources)
-        self.problems += unfollowable(self.spec, self.root.ops)
+        self.problems += (*unfollowable(self.spec, self.root.ops), *unshareable(self.spec, self.root.ops))
         if self.problems:
             raise SpecError(self.problems)
         outputs, training = self.outputs()
@@ -83,9 +85,10 @@ class _Lowering:
                 type(component).__name__,
                 component.emit,
                 *sources,
-                doc=self.describe(node),
+                doc=self.describe(self.owner(node)),
                 arguments=arguments(component),
                 trainable=not component.frozen and component.average_of is None,
+                shares=self.owners.get(node.name, ""),
             )
         except _Reported:
             return
@@ -102,6 +105,11 @@ class _Lowering:
         while self.root.taps:
             port, value = self.root.taps.popitem()
             self.values[f"{node.path}.{port}"] = value
+
+    def owner(self, node: WiredNode) -> WiredNode:
+        """Whose module computes it."""
+        name = self.owners.get(node.name, node.name)
+        return next(each for each in self.spec.nodes if each.name == name)
 
     def missing(self, node: WiredNode, sources: list[str]) -> None:
         """A source that is not there: either its node has failed, which is reported, or it has no such port."""
@@ -128,6 +136,7 @@ class _Lowering:
                     doc=self.describe(node),
                     arguments=arguments(component),
                     trainable=not component.frozen,
+                    shares=self.owners.get(name, ""),
                 )
             except ShapeError as error:
                 self.problem(node, error)

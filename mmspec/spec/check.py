@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mmspec.spec import defaults, names, wiring
+from mmspec.spec import defaults, names, ties, wiring
 from mmspec.spec.catalogue import Catalogue
 from mmspec.spec.complaints import complaints
 from mmspec.spec.component import Component
@@ -244,7 +244,15 @@ class _Check:
             defaults.judged(objective, int(i), list(heads), self.report)
             for i, objective in self.written["objectives"].items()
         )
+        ties.tied(sections, self.report)
         checked.sections = sections
+        for name in checked.weights:
+            component = next((sections[part][name] for part in NODE_SECTIONS if name in sections[part]), None)
+            if isinstance(component, Node) and component.tie is not None:
+                message = f"{name!r} has no weights of its own"
+                self.report(
+                    ("weights", name), message, f"it shares those of {component.tie!r}: load them there", at_key=True
+                )
         if self.problems or self.raw:
             return
         checked.nodes = tuple(

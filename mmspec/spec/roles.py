@@ -24,6 +24,7 @@ class Node(Component):
         None, alias="from", description="what it reads; each role has its default"
     )
     frozen: bool = Field(False, description="keep its weights fixed in training")
+    tie: str | None = Field(None, description="a node of the same kind, whose weights it shares")
     average_of: str | None = Field(
         None,
         description="a node of the same kind: not trained itself, its weights follow the other's as a moving average",

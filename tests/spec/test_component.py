@@ -25,7 +25,7 @@ def test_python_writes_from_with_an_underscore_and_yaml_without() -> None:
     assert Gated(from_="a") == Gated.from_spec({"from": "a"}, CATALOGUE)
     with pytest.raises(ValidationError):
         Gated.from_spec({"from_": "a"}, CATALOGUE)
-    assert Gated.keys() == ("from", "frozen", "type", "depth", "router", "halting")
+    assert Gated.keys() == ("from", "frozen", "tie", "average_of", "type", "depth", "router", "halting")
 
 
 def test_a_component_does_not_change_and_knows_its_parts() -> None:

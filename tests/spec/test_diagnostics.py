@@ -71,7 +71,7 @@ def test_a_machine_gets_the_same_as_data() -> None:
             "end_line": 6,
             "end_column": 32,
             "label": None,
-            "notes": ["vit has: from, frozen, type, patch_size, width, depth, heads, dropout, stages"],
+            "notes": ["vit has: from, frozen, tie, average_of, type, patch_size, width, depth, heads, dropout, stages"],
         }
     ]
 

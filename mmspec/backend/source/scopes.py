@@ -112,7 +112,7 @@ class Writer:
 
     def _compute(self, op: Op) -> None:
         if op.kind in ("parameter", "constant", "define"):
-            self.expressions[id(op.outputs[0])] = Expression(f"self.{op.name}")
+            self.expressions[id(op.outputs[0])] = Expression(f"self.{op.attributes.get('shares', op.name)}")
             return
         if op.kind == "repeat":
             self._loop(op)
