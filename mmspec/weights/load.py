@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,9 +69,12 @@ def load_weights(
     if layout == OURS:
         made, chosen = same_names(checkpoint.shapes, ours, ignore, node), OURS
     else:
-        found = _recognised(layout, checkpoint)
-        bound = bind(found, spec, nodes or {}, node)
-        made, chosen = plan(found, bound, checkpoint.shapes, ours, ignore, node, grid), found.name
+
+        def planned(layout: Layout) -> Plan:
+            return plan(layout, bind(layout, spec, nodes or {}, node), checkpoint.shapes, ours, ignore, node, grid)
+
+        found = _recognised(layout, checkpoint, planned)
+        made, chosen = planned(found), found.name
     if made.missing or made.unused or made.misfits:
         raise UserError(complaint.text(made, checkpoint, ours, chosen, spec.name, node, _other(chosen, checkpoint)))
     return Loaded(checkpoint.name, chosen, len(ours), _filled(made, checkpoint, state))
@@ -83,8 +87,8 @@ def _ours(spec: ModelSpec, shapes: Mapping[str, Shape], node: str) -> dict[str, 
     }
 
 
-def _recognised(said: str, checkpoint: Checkpoint) -> Layout:
-    """The layout that knows most of the names."""
+def _recognised(said: str, checkpoint: Checkpoint, planned: Callable[[Layout], Plan]) -> Layout:
+    """The layout that knows most of the names; of several, any of those that lead them all to the same places."""
     known = layouts(said)
     if len(known) == 1:
         return known[0]
@@ -97,10 +101,24 @@ def _recognised(said: str, checkpoint: Checkpoint) -> Layout:
             f"no layout of {said} knows a name in {checkpoint.name}, which has {len(names):,} tensors: {', '.join(names[:3])}, ..."
         )
     if len(best) > 1:
+        whole = _whole(best, planned)
+        if len({tuple((step.theirs, step.ours) for step in made.steps) for _, made in whole}) == 1:
+            return whole[0][0]
         raise UserError(
             f"{checkpoint.name} may be any of {', '.join(layout.name for layout in best)}; say which as the layout"
         )
     return best[0]
+
+
+def _whole(layouts: Sequence[Layout], planned: Callable[[Layout], Plan]) -> list[tuple[Layout, Plan]]:
+    """Those that load this model from this checkpoint, and how: families share the names of what they have in common."""
+    found: list[tuple[Layout, Plan]] = []
+    for layout in layouts:
+        with suppress(UserError):  # it speaks of nodes that this spec has several of
+            made = planned(layout)
+            if not (made.missing or made.unused or made.misfits):
+                found.append((layout, made))
+    return found
 
 
 def _other(layout: str, checkpoint: Checkpoint) -> str:
