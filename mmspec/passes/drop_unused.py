@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from mmspec.ir import Graph, Op, Value
 
-
 Ports = dict[str, set[int]]  # by module, which of its outputs are read
 
 

@@ -22,8 +22,8 @@ def owner(name: str, nodes: Mapping[str, Node]) -> str:
 
 
 def tied(sections: Mapping[str, dict[str, Any]], report: Report) -> None:
-    """Complete the tied nodes of these sections in place; `report` is told of ties that lead nowhere, in a circle, or to another kind
-    of node."""
+    """Complete the tied nodes of these sections in place; `report` is told of ties that lead nowhere, in a circle, or to a node of
+    another kind."""
     nodes: dict[str, Node] = {name: node for section in NODE_SECTIONS for name, node in sections[section].items()}
     homes = {name: section for section in NODE_SECTIONS for name in sections[section]}
     for name in [name for name, node in nodes.items() if node.tie is not None]:
@@ -36,7 +36,7 @@ def tied(sections: Mapping[str, dict[str, Any]], report: Report) -> None:
             sections[homes[name]][name] = taken_over
         elif tie in trail:
             circle = [*trail[trail.index(tie) :], tie]
-            if circle[0] == name:  # said once, where it begins
+            if name == next(each for each in nodes if each in circle):  # said once
                 report(path, f"a circle: {' -> '.join(circle)}", "one of them must have weights of its own")
         elif len(trail) == 1:
             others = [other for other in nodes if other != name]
