@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import onnx
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -25,8 +26,8 @@ INT64_MAX = 2**63 - 1
 def traced(module: nn.Module, contract: Contract) -> ExportedProgram:
     """The program of a module for every size that the contract allows.
 
-    Where a text is cut into blocks, torch cannot prove what it assumes of their number and would refuse. It is then asked to put its
-    assumptions into the program, from which they are taken out: whether the file is right for every length is what `prove` runs it for.
+    Where a text is cut into blocks, torch cannot prove what it assumes of their number and would refuse. It is then asked to put
+    its assumptions into the program, from which they are taken out: `prove` runs the file for other lengths.
 
     Raises   Failure: a dimension that was declared dynamic became a constant while tracing.
     """
@@ -112,14 +113,19 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:
-    """softmax(q k^T / sqrt(d)) v, in five operators; torch's translation takes twenty, which ONNX Runtime does not fuse.
+    """softmax(q k^T / sqrt(d)) v, in five operators; torch's translation takes twenty, which ONNX Runtime does not fuse. Where it is
+    causal, the scores of later keys are the least there are.
     [B, h, N, d], [B, h, M, d], [B, h, M, d] -> [B, h, N, d]"""
     from onnxscript import opset18 as op
 
-    assert attn_mask is None and not is_causal and not enable_gqa, "masks are written out by runtime.masked_attention"
+    assert attn_mask is None and not enable_gqa, "masks are written out by runtime.attention"
     width = query.shape[3]
     scores = op.MatMul(query, op.Transpose(key, perm=[0, 1, 3, 2]))
-    return op.MatMul(op.Softmax(op.Mul(scores, float(width) ** -0.5 if scale is None else scale), axis=-1), value)
+    scores = op.Mul(scores, float(width) ** -0.5 if scale is None else scale)
+    if is_causal:
+        past = op.Cast(op.Trilu(op.Expand(1.0, op.Shape(scores)), upper=0), to=onnx.TensorProto.BOOL)
+        scores = op.Where(past, scores, torch.finfo(torch.float32).min)
+    return op.MatMul(op.Softmax(scores, axis=-1), value)
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
