@@ -264,11 +264,18 @@ def arguments(component: Component) -> dict[str, Any]:
         if name not in component.model_fields_set or name in ("type", "from_", "frozen"):
             continue
         value = getattr(component, name)
-        if isinstance(value, Component):
-            inner = arguments(value)
-            value = inner.pop("type") + ("(" + ", ".join(f"{k}={v}" for k, v in inner.items()) + ")" if inner else "")
-        said[fields[name].alias or name] = value
+        said[fields[name].alias or name] = _in_short(value)
     return said
+
+
+def _in_short(value: Any) -> Any:
+    """A component as its type with what was said of it: top_k(experts=4, k=2)."""
+    if isinstance(value, tuple) and any(isinstance(item, Component) for item in value):
+        return "[" + ", ".join(map(str, map(_in_short, value))) + "]"
+    if not isinstance(value, Component):
+        return value
+    inner = arguments(value)
+    return inner.pop("type") + ("(" + ", ".join(f"{k}={v}" for k, v in inner.items()) + ")" if inner else "")
 
 
 def class_name(name: str) -> str:

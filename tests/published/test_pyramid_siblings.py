@@ -3,8 +3,9 @@
 Figures are those of transformers 5.23 for the same sizes, counted by torch's FlopCounterMode on meta tensors, attention eager.
 """
 
-import mmspec
 import pytest
+
+import mmspec
 from mmspec.components import CATALOGUE
 from mmspec.spec import read
 
