@@ -1,0 +1,155 @@
+"""DINO: the loss of pairs of views, the centre that a teacher keeps, and weights that follow a student's."""
+
+import math
+
+import pytest
+import torch
+from tiny_models import built
+
+import mmspec
+from mmspec.backend import build_objectives
+from mmspec.components import CATALOGUE
+from mmspec.spec import SpecError, read
+
+VIT = "type: vit, patch_size: 4, width: 16, depth: 1, heads: 2, class_token: true"
+DINO = "type: dino, hidden: 12, bottleneck: 8, prototypes: 7"
+TEACHER = "from: inputs.image, average_of: image"
+
+
+def taught(views: int = 2, teacher: str = TEACHER, centred: str = ", centred: 0.9", vit: str = VIT):
+    return read(
+        f"""
+        name: taught
+        inputs: {{image: {{type: image, size: 8, channels: 1, views: {views}}}}}
+        encoders:
+          image: {{{VIT}}}
+          teacher: {{{vit}, {teacher}}}
+        heads:
+          student: {{{DINO}, from: image.class{student}}}
+          says: {{{DINO}, from: teacher.class, average_of: student{centred}}}
+        objectives: [{{type: dino, head: student, teacher: says, student_temperature: 0.2, teacher_temperature: 0.1}}]
+        """,
+        CATALOGUE,
+        origin="taught.yaml",
+    )
+
+
+def images(views: int = 2, batch: int = 3):
+    return torch.randn(batch, views, 1, 8, 8, generator=torch.Generator().manual_seed(5))
+
+
+def test_the_head_is_the_published_formula():
+    model = built(taught())
+    x = torch.randn(4, 16, generator=torch.Generator().manual_seed(1))
+    head = model.student
+    h = torch.nn.functional.gelu(x @ head.layer1.weight.T + head.layer1.bias)
+    h = torch.nn.functional.gelu(h @ head.layer2.weight.T + head.layer2.bias)
+    z = h @ head.layer3.weight.T + head.layer3.bias
+    cosines = (z / z.norm(dim=1, keepdim=True)) @ (head.prototypes / head.prototypes.norm(dim=1, keepdim=True)).T
+    torch.testing.assert_close(head(x), cosines)
+
+
+@pytest.mark.parametrize("views", [2, 3])
+def test_the_loss_is_the_mean_over_pairs_of_different_views(views):
+    spec = taught(views)
+    model = built(spec).train()
+    outputs = model(image=images(views))
+    loss = build_objectives(spec)(outputs, {})["total"]
+    student, teacher = (outputs[name].view(3, views, 7) for name in ("student", "says"))
+    terms = [
+        -((teacher[b, i] / 0.1).softmax(0) * (student[b, j] / 0.2).log_softmax(0)).sum()
+        for b in range(3)
+        for i in range(views)
+        for j in range(views)
+        if i != j
+    ]
+    torch.testing.assert_close(loss, torch.stack(terms).mean())
+    loss.backward()
+    assert all(p.grad is None for name, p in model.named_parameters() if name.startswith(("teacher.", "says.")))
+    assert all(p.grad is not None for name, p in model.named_parameters() if name.startswith(("image.", "student.")))
+
+
+def test_a_view_is_a_picture_of_its_own():
+    model = built(taught())
+    pictures = images()
+    together = model(image=pictures)["student"].view(3, 2, 7)
+    swapped = model(image=pictures.flip(1))["student"].view(3, 2, 7)
+    torch.testing.assert_close(together, swapped.flip(1))
+
+
+def test_the_centre_is_what_was_said_before_and_moves_in_training_alone():
+    model, plain = built(taught()), built(taught(centred=""))
+    pictures = images()
+    said = plain(image=pictures)["says"]
+    model.train()
+    torch.testing.assert_close(model(image=pictures)["says"], said)  # nothing was said before
+    centre = 0.1 * said.mean(dim=0)
+    torch.testing.assert_close(model(image=pictures)["says"], said - centre)
+    centre = 0.9 * centre + 0.1 * said.mean(dim=0)
+    model.eval()
+    for _ in range(2):
+        torch.testing.assert_close(model(image=pictures)["says"], said - centre)
+
+
+def test_a_teacher_starts_as_its_student():
+    model = mmspec.build(taught())
+    student = {**dict(model.image.named_parameters("image")), **dict(model.student.named_parameters("head"))}
+    teacher = {**dict(model.teacher.named_parameters("image")), **dict(model.says.named_parameters("head"))}
+    assert student.keys() == teacher.keys()
+    assert all(torch.equal(student[name], teacher[name]) for name in student)
+    assert all(p.requires_grad for p in student.values()) and not any(p.requires_grad for p in teacher.values())
+
+
+MEAN_TEACHER = """
+name: mean_teacher
+inputs:
+  image: {type: image, size: 8, channels: 1}
+  text: {type: text, length: 32}
+encoders:
+  image: {type: vit, patch_size: 4, width: 8, depth: 1, heads: 2}
+  slow: {type: vit, from: inputs.image, average_of: image, patch_size: 4, width: 8, depth: 1, heads: 2}
+  text: {type: text_transformer, width: 8, depth: 1, heads: 2}
+fusion: {joint: {type: concat, from: [image, text]}}
+heads: {label: {type: classification, classes: 12}}
+objectives: [{type: cross_entropy, head: label, target: answer}]
+outputs: [slow]
+"""
+
+
+def test_training_draws_an_average_after_its_node_step_by_step():
+    from mmspec.data import open_data
+    from mmspec.training.loop import Run
+    from mmspec.training.recipe import Recipe
+
+    spec = read(MEAN_TEACHER, CATALOGUE)
+    recipe = Recipe(steps=4, batch=4, average=0.9, learning_rate=0.1, warmup=0.0)
+    torch.manual_seed(0)
+    run = Run(spec, recipe, open_data(recipe.data, spec), mmspec.build(spec), {})
+    expected = run.module.image.patches.weight.detach().clone()
+    for step in range(3):
+        run._advance()
+        keep = 1 - 0.1 * 0.5 * (1 + math.cos(math.pi * step / 4))
+        fast = run.module.image.patches.weight.detach()
+        expected = keep * expected + (1 - keep) * fast
+        assert not torch.equal(expected, fast)
+        torch.testing.assert_close(run.module.slow.patches.weight.detach(), expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"teacher": "from: inputs.image, average_of: imge"}, "there is no other node 'imge' to follow"),
+        ({"teacher": "from: inputs.image, average_of: teacher"}, "there is no other node 'teacher' to follow"),
+        ({"teacher": "from: inputs.image, average_of: student"}, "teacher cannot follow 'student'"),
+        ({"vit": VIT.replace("width: 16", "width: 32")}, "teacher cannot follow 'image': their weights differ"),
+    ],
+)
+def test_an_average_follows_a_node_of_its_own_kind_and_sizes(fields, message):
+    with pytest.raises(SpecError, match=message) as raised:
+        mmspec.lower(taught(**fields))
+    assert "average_of" in str(raised.value)
+
+
+def test_one_view_has_nothing_to_learn_of():
+    with pytest.raises(SpecError, match="there is one view, and nothing to learn of another"):
+        build_objectives(taught(views=1))
