@@ -30,6 +30,8 @@ ALTERNATIVES = {
     "target": "reply",
     "never": [4],
     "kv_heads": 1,
+    "block_sparse.random": 0,
+    "others": 3,
     "patch_stride": 2,
     "groups": 2,
     "phrases": [1, 4],

@@ -210,7 +210,7 @@ def block_attention(
     """BigBird (arXiv:2007.14062): a row in blocks of `size`. The `ends` first and last blocks see all and are seen by all; each
     other block sees itself, `reach` blocks on either side and those that its row of `drawn` names, i64[h, blocks, drawn]."""
     length = query.shape[2]
-    count = torch.sym_max((length + size - 1) // size, 2 * (ends + reach) + 2)
+    count = torch.sym_max((length + size - 1) // size, 2 * (ends + reach) + 2)  # type: ignore[no-untyped-call]
     row = count * size
     present = present_up_to(row, mask, query)
     query, key, value = (lengthened(for_heads(x, query), row) for x in (query, key, value))

@@ -15,7 +15,8 @@ class Random(Attention):
     """A token sees itself and some `others`, drawn for each token, head and block of the stack from a seed.
 
     All scores are computed and most are dropped: single keys that lie anywhere save no work on today's devices, and the price is
-    that of full attention. `block_sparse` draws whole blocks, which do save it. Tokens drawn beyond the end of a shorter text are not seen.
+    that of full attention. `block_sparse` draws whole blocks, which do save it. Tokens drawn beyond the end of a shorter text are
+    not seen.
 
     Shapes   [B, h, N, d] -> [B, h, N, d];  N^2 products of d channels per head
     Source   BigBird, arXiv:2007.14062, sec. 2: a random graph, here of single tokens

@@ -8,13 +8,16 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmspec.components.pools import MeanPool, TokenPool
 from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir.functions import tanh
 from mmspec.spec import Head
 
 
 class Projection(Head):
     """Tokens pooled to a vector, projected to a common space, on the unit sphere.
 
-        z = W norm(pool(x)),   y = z / |z|
+        z = f(W norm(pool(x))),   y = z / |z|
+
+    With `activation: tanh`, `pool: first`, a bias and no unit length it is BERT's pooler (arXiv:1810.04805, its published code).
 
     Shapes   f32[B, N, D] or f32[B, D] -> f32[B, width]
     Raises   ShapeError: neither tokens nor a vector; tokens, and `pool: none`
@@ -29,6 +32,7 @@ class Projection(Head):
     norm: Literal["none", "layer", "rms"] = Field("none", description="a norm of the pooled vector")
     norm_eps: PositiveFloat = Field(1e-5, description="its epsilon")
     bias: bool = Field(False, description="a bias of the projection")
+    activation: Literal["none", "tanh"] = Field("none", description="after the projection")
     normalise: bool = Field(True, description="unit length, so that products are cosines")
 
     def emit(self, g: Scope, x: Value) -> Value:
@@ -39,4 +43,6 @@ class Projection(Head):
             y = g.norm("norm", y, self.norm_eps, self.norm)
         if self.width is not None:
             y = g.linear("output", y, self.width, self.bias)
+        if self.activation == "tanh":
+            y = tanh(y)
         return g.emit("normalise", y) if self.normalise else y
