@@ -25,7 +25,7 @@ def taught(views: int = 2, teacher: str = TEACHER, centred: str = ", centred: 0.
           image: {{{VIT}}}
           teacher: {{{vit}, {teacher}}}
         heads:
-          student: {{{DINO}, from: image.class{student}}}
+          student: {{{DINO}, from: image.class}}
           says: {{{DINO}, from: teacher.class, average_of: student{centred}}}
         objectives: [{{type: dino, head: student, teacher: says, student_temperature: 0.2, teacher_temperature: 0.1}}]
         """,
