@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mmspec.cli.ink import Ink
@@ -43,7 +44,7 @@ def table(spec: ModelSpec, graph: Graph, price: Profile, ink: Ink) -> list[str]:
         for node in sorted(price.nodes, key=lambda node: order[node.name])
     ]
     total = ("total", "", "", f"{price['parameters.total']:,}", f"{price['parameters.active']:,}", quantity(flops), "")
-    title = f"{ink.bold(spec.name)}   {ink.dim(f'{_inputs(graph)}, batch {price.sizes[BATCH]}')}"
+    title = f"{ink.bold(spec.name)}   {ink.dim(f'{_inputs(graph, price.sizes)}, batch {price.sizes[BATCH]}')}"
     return [title, "", *lines(COLUMNS, rows, ink, total), "", *_remarks(price, ink)]
 
 
@@ -66,13 +67,16 @@ def _remarks(price: Profile, ink: Ink) -> list[str]:
     return text
 
 
-def _inputs(graph: Graph) -> str:
-    """image 3x32x32, text up to 24 tokens"""
+def _inputs(graph: Graph, priced: Mapping[str, int]) -> str:
+    """image 3x32x32, text up to 24 tokens, target of 8 tokens"""
     said = []
     for value in graph.inputs:
         if value.dtype == "bool":
             continue
-        limit = next((graph.limits[str(dim)] for dim in value.shape if str(dim) in graph.limits), None)
-        sizes = "x".join(str(dim) for dim in value.shape[1:])
-        said.append(f"{value.name} {sizes}" if limit is None else f"{value.name} up to {limit} tokens")
+        open_size = next((str(dim) for dim in value.shape if str(dim) in graph.limits), None)
+        if open_size is None:
+            said.append(f"{value.name} {'x'.join(str(dim) for dim in value.shape[1:])}")
+        else:
+            length = priced[open_size]
+            said.append(f"{value.name} {'up to' if length == graph.limits[open_size] else 'of'} {length} tokens")
     return ", ".join(said)

@@ -111,15 +111,17 @@ def profile(
     graph: Graph | None = None,
     **lengths: int,
 ) -> Profile:
-    """The price of a spec at a batch size; texts are as long as they may be, or as `lengths` says for their symbols (N=12).
+    """The price of a spec at a batch size; texts are as long as they may be, or as `lengths` says for an input (text=12) or for
+    a symbol (N=12).
 
     `exit_rates` gives, for a node that may halt, the share of samples that leave at each exit.   Raises SpecError;
-    UserError: a batch below 1, rates that are no distribution or name no halting node.
+    UserError: a batch below 1, a length that is no input's or more than the input's, rates that are no distribution or name no
+    halting node.
     """
     if batch < 1:
         raise UserError(f"a batch has at least one sample, not {batch}")
     graph = graph or lower(spec)
-    sizes = Sizes({"B": batch, **graph.limits, **lengths})
+    sizes = Sizes({"B": batch, **graph.limits, **symbols_of(graph, lengths)})
     roles = {node.name: node.path.partition(".")[0] for node in spec.nodes}
     priced = {op.name: (op, op_flops(op, sizes)) for op in graph.ops if op.kind in ("call", "define")}
     rates = _checked_rates(exit_rates or {}, {name: part for name, (_, part) in priced.items() if part.exits})
@@ -131,6 +133,21 @@ def profile(
             f"how many samples leave {', '.join(silent)} at each exit is not known; give exit rates, or train"
         )
     return Profile(spec.name, sizes.sizes, nodes, peak_activations(graph, sizes), graph.notes, unknown)
+
+
+def symbols_of(graph: Graph, lengths: Mapping[str, int]) -> dict[str, int]:
+    """Lengths by symbol, where they are given for inputs or for symbols.   Raises UserError."""
+    of = {name: name for name in graph.limits}
+    for value in graph.inputs:
+        open_sizes = [str(dim) for dim in value.shape if str(dim) in graph.limits]
+        if value.dtype != "bool" and len(open_sizes) == 1:
+            of.setdefault(value.name, open_sizes[0])
+    for name, length in lengths.items():
+        if name not in of:
+            raise UserError(f"no input has a length {name!r}; those that have one: {', '.join(of) or 'none'}")
+        if not 1 <= length <= graph.limits[of[name]]:
+            raise UserError(f"{name} has 1 to {graph.limits[of[name]]} tokens, not {length}")
+    return {of[name]: length for name, length in lengths.items()}
 
 
 Priced = Mapping[str, tuple[Op, Flops]]
