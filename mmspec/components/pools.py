@@ -46,7 +46,7 @@ class FirstToken(TokenPool):
 
     def emit(self, g: Scope, x: Value) -> Value:
         if isinstance(x.tokens, int) and self.count > x.tokens:
-            raise ShapeError(f"{x.name} has {x.tokens} tokens, not {self.count}", "pool.count")
+            raise ShapeError(f"there are {x.tokens} tokens, not {self.count}", "pool.count")
         return pool(x, "first") if self.count == 1 else pool(part(x, 0, self.count), "mean")
 
 
