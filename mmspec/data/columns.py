@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from mmspec.data.images import ImageColumn
+from mmspec.data.sounds import WaveformColumn
 from mmspec.data.text import BYTES, TextColumn, open_tokenizer
 from mmspec.errors import UserError
 
@@ -44,4 +45,6 @@ def restore(record: dict[str, Any], folder: Path) -> Column:
             name = record["tokenizer"]
             tokenizer = open_tokenizer(name if name == BYTES else folder / name)
             return TextColumn(tokenizer, record["length"], record["pad"], record.get("start"))
+        case "waveform":
+            return WaveformColumn(record["rate"], record["samples"])
     raise UserError(f"{folder}: an input of type '{record['type']}' was written by a newer mmspec")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmspec.data.columns import Column
 from mmspec.data.images import TYPES, ImageColumn
+from mmspec.data.sounds import WaveformColumn
 from mmspec.data.text import TextColumn, Tokenizer
 from mmspec.spec import SpecError
 
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """A column of labels.   path: the objective's place in the spec; classes: how many its head can tell apart."""
+    """A column of labels.   path: the objective's place in the spec; classes: how many its head can tell apart; pair: where the
+    head compares a batch with itself, what its rows and its columns are, and the labels say which samples are alike.
+    """
 
     path: str
     column: str
     head: str
     classes: int
+    pair: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,11 @@ class Demand:
     targets: tuple[Target, ...]
 
 
-def demand_of(spec: ModelSpec, tokenizer: Tokenizer) -> Demand:
-    """Read a spec's inputs and objectives.
+CONTRAST = ("info_nce", "sigmoid")  # objectives of pairs
+
+
+def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None) -> Demand:
+    """Read a spec's inputs and objectives.   pairs: the column that says which samples are alike, in data of pairs
 
     Raises   SpecError: an input that no column can be read for, too small a vocabulary, no objective to train for, two
              objectives that want one column with different numbers of classes; all of them at once.
@@ -51,6 +58,10 @@ def demand_of(spec: ModelSpec, tokenizer: Tokenizer) -> Demand:
     for index, component in enumerate(spec.objectives):
         objective: Any = component  # its fields are those of its type, which is checked first
         path = f"objectives.{index}"
+        if objective.type in CONTRAST and pairs is not None:
+            first, second = spec.heads[objective.head].from_  # type: ignore[attr-defined]  # what it judges reads two
+            targets.append(Target(path, objective.target or pairs, objective.head, 0, (first, second)))
+            continue
         if objective.type != "cross_entropy":
             message = f"there is no data for an objective of type '{objective.type}'"
             problems.append(spec.diagnostic(f"{path}.type", message))
@@ -103,7 +114,15 @@ def _column(component: Any, tokenizer: Tokenizer) -> Column:
                     "pad", "texts of several lengths make a batch with an id that fills up the short ones", "pad: 0"
                 )
             return TextColumn(tokenizer, component.length, component.pad, component.start)
-    raise _Unfit("type", f"there is no reader for an input of type '{component.type}'; there is one for: image, text")
+        case "waveform":
+            return WaveformColumn(component.rate, component.samples)
+        case "spectrogram":
+            message = "there are sounds to read, not spectrograms"
+            raise _Unfit("type", message, "a waveform, and a log_mel encoder that reads it")
+    raise _Unfit("type", f"there is no reader for an input of type '{component.type}'; there is one for: {_READ}")
+
+
+_READ = "image, text, waveform"
 
 
 def _classes(head: Any) -> int:

@@ -124,11 +124,7 @@ class DigitsQuestions:
         inputs: dict[str, str] = {}
         for name, column in self._columns.items():
             if isinstance(column, ImageColumn):
-                pixels = (self._scans[row, 0] * 255).round().to(torch.uint8).numpy()
-                content = BytesIO()
-                Image.fromarray(pixels).save(content, "PNG")
-                write_atomically(folder / "example.png", content.getvalue())
-                inputs[name] = "example.png"
+                inputs[name] = save_scan(self._scans[row, 0], folder)
             else:
                 inputs[name] = template.text
         answer = ANSWERS[template.answer(int(self._digits[row]))]
@@ -176,6 +172,14 @@ def load_scans() -> tuple[Tensor, Tensor]:
 
     bunch = load_digits()
     return torch.from_numpy(bunch.images).float(), torch.from_numpy(bunch.target).long()
+
+
+def save_scan(scan: Tensor, folder: Path) -> str:
+    """A scan of values in [0, 1] as `example.png` of a folder; its name there.   f32[8, 8]"""
+    content = BytesIO()
+    Image.fromarray((scan * 255).round().to(torch.uint8).numpy()).save(content, "PNG")
+    write_atomically(folder / "example.png", content.getvalue())
+    return "example.png"
 
 
 def enlarge(scans: Tensor, size: tuple[int, int]) -> Tensor:

@@ -96,14 +96,19 @@ class Variation:
     shift: float = 0.04
 
 
-def vary(images: Tensor, size: tuple[int, int], strength: float, generator: torch.Generator) -> Tensor:
+def vary(
+    images: Tensor,
+    size: tuple[int, int],
+    strength: float,
+    generator: torch.Generator,
+    ranges: Variation = Variation(),
+) -> Tensor:
     """A random affine view of each image, resized to `size` in the same step; f32[B, C, h, w] -> f32[B, C, H, W].
 
     One bilinear sampling for the whole batch. What lies outside repeats the edge. Strength 0 is plain bilinear
     resizing (for enlarging; nothing is smoothed when the target is smaller).
     """
     count = images.shape[0]
-    ranges = Variation()
     draws = (torch.rand(6, count, generator=generator) * 2 - 1) * strength
     turn = draws[0] * math.radians(ranges.turn)
     shear = torch.tan(draws[1] * math.radians(ranges.shear))

@@ -22,10 +22,11 @@ FILE = "preprocessing.json"
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """columns by input, names of the classes by head."""
+    """columns by input, names of the classes by head; pairs: heads that compare two of the inputs."""
 
     columns: Mapping[str, Column]
     answers: Mapping[str, tuple[str, ...]]
+    pairs: tuple[str, ...] = ()
 
     def read(self, inputs: Mapping[str, str]) -> dict[str, Tensor]:
         """One example as the model takes it: a batch of one.
@@ -57,6 +58,7 @@ class Preprocessing:
             "format": 1,
             "inputs": {name: column.save(folder) for name, column in self.columns.items()},
             "answers": {head: list(names) for head, names in self.answers.items()},
+            **({"pairs": list(self.pairs)} if self.pairs else {}),
         }
         write_atomically(folder / FILE, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
@@ -70,7 +72,8 @@ class Preprocessing:
         try:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             columns = {name: restore(saved, folder) for name, saved in record["inputs"].items()}
-            return Preprocessing(columns, {head: tuple(names) for head, names in record["answers"].items()})
+            answers = {head: tuple(names) for head, names in record["answers"].items()}
+            return Preprocessing(columns, answers, tuple(record.get("pairs", ())))
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}; is this the folder of a trained model?") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:

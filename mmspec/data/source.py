@@ -1,4 +1,4 @@
-"""A data set by the name that a recipe gives it: `digits_questions`, or the path of a manifest."""
+"""A data set by the name that a recipe gives it: an embedded one, or the path of a manifest."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmspec.data.batch import Dataset
-from mmspec.data.digits import NAME, DigitsQuestions
+from mmspec.data.digits import DigitsQuestions
+from mmspec.data.digits_captions import DigitsCaptions
 from mmspec.data.manifest import Manifest
+from mmspec.data.spoken_words import SpokenWords
 from mmspec.data.text import BYTES, open_tokenizer
 from mmspec.errors import UserError
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
+
+
+EMBEDDED = {dataset.name: dataset for dataset in (DigitsQuestions, DigitsCaptions, SpokenWords)}
 
 
 def open_data(
@@ -30,8 +35,11 @@ def open_data(
     Raises   UserError, SpecError: all that is wrong with the data, or with the spec for this data.
     """
     words = open_tokenizer(tokenizer)
-    if name == NAME:
-        return DigitsQuestions(spec, words, split_seed, augment)
+    if name in EMBEDDED:
+        return EMBEDDED[str(name)](spec, words, split_seed, augment)
     if Path(name).suffix.lower() not in (".csv", ".jsonl"):
-        raise UserError(f"data: '{name}' is neither {NAME} nor a manifest (a file that ends in .csv or .jsonl)")
+        known = ", ".join(EMBEDDED)
+        raise UserError(
+            f"data: '{name}' is neither embedded ({known}) nor a manifest (a file that ends in .csv or .jsonl)"
+        )
     return Manifest(Path(name), spec, words, split_seed, augment)

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from mmspec.data.batch import Batch, Dataset
+from mmspec.data.demand import Target
+from mmspec.training.retrieval import RetrievalTally
 
 
 class HeadTally:
@@ -60,10 +62,7 @@ def evaluate(module: nn.Module, data: Dataset, split: str, size: int) -> dict[st
     """Metrics of a module in evaluation mode over a split, in batches of `size`; the module's mode is left as it
     was.
     """
-    tallies = {
-        target.head: HeadTally(data.groups, data.preprocessing.answers[target.head], target.classes)
-        for target in data.targets
-    }
+    tallies = {target.head: _tally(data, target) for target in data.targets}
     with evaluating(module):
         for batch in data.evaluation_batches(split, size):
             outputs = module(**batch.inputs)
@@ -77,6 +76,12 @@ def evaluate(module: nn.Module, data: Dataset, split: str, size: int) -> dict[st
         "baselines": data.baselines(split),
         "heads": {head: tally.report() for head, tally in tallies.items()},
     }
+
+
+def _tally(data: Dataset, target: Target) -> HeadTally | RetrievalTally:
+    if target.pair is not None:
+        return RetrievalTally(target.pair)
+    return HeadTally(data.groups, data.preprocessing.answers[target.head], target.classes)
 
 
 @contextmanager
@@ -103,7 +108,7 @@ def warnings_of(metrics: Mapping[str, Any]) -> list[str]:
         error = standard_error(bound, metrics["examples"])
         if metrics["accuracy"] <= bound + 2 * error:
             lines.append(
-                f"accuracy {metrics['accuracy']:.3f} does not clearly exceed what the {name} can give"
+                f"accuracy {metrics['accuracy']:.3f} does not clearly exceed what {name} can give"
                 f" ({bound:.3f} +- {error:.3f}): the model has not learnt to use everything it is given"
             )
     return lines

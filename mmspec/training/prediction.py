@@ -24,7 +24,7 @@ class Predictor:
 
     def __call__(self, inputs: Mapping[str, str]) -> dict[str, Any]:
         """By head: `answer`, its `probability`, all `probabilities` by name, and the `exit` taken where the head's
-        stack may halt.
+        stack may halt; of a head that compares two inputs, the `score` of these two.
 
         inputs   by the spec's names: the path of a picture, a text
 
@@ -33,7 +33,8 @@ class Predictor:
         tensors = self.preprocessing.read(inputs)
         with torch.no_grad():
             outputs = self._module(**tensors)
-        return {head: self._answer(outputs, head, names) for head, names in self.preprocessing.answers.items()}
+        scores = {head: {"score": float(outputs[head][0, 0])} for head in self.preprocessing.pairs}
+        return scores | {head: self._answer(outputs, head, names) for head, names in self.preprocessing.answers.items()}
 
     def _answer(self, outputs: Mapping[str, torch.Tensor], head: str, names: tuple[str, ...]) -> dict[str, Any]:
         chances = torch.softmax(outputs[head][0].double(), dim=0)[: len(names)].tolist()

@@ -23,7 +23,7 @@ from pydantic import (
 
 from mmspec.errors import UserError
 
-EMBEDDED = ("digits_questions",)
+EMBEDDED = ("digits_questions", "digits_captions", "spoken_words")
 
 
 class Recipe(BaseModel):
@@ -31,7 +31,10 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
-    data: str = Field("digits_questions", description="digits_questions, or the path of a manifest (.csv, .jsonl)")
+    data: str = Field(
+        "digits_questions",
+        description="digits_questions, digits_captions, spoken_words, or the path of a manifest (.csv, .jsonl)",
+    )
     tokenizer: str = Field("bytes", description="bytes, or the path of a tokenizer.json")
     split_seed: NonNegativeInt = Field(0, description="deals the examples to training, validation and test")
     augment: NonNegativeFloat | None = Field(

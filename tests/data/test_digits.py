@@ -146,5 +146,5 @@ def test_everything_that_does_not_fit_is_told_at_once(edited):
 
 
 def test_a_name_that_is_no_data_is_refused(spec_of):
-    with pytest.raises(UserError, match="'digit_questions' is neither digits_questions nor a manifest"):
+    with pytest.raises(UserError, match=r"'digit_questions' is neither embedded .digits_questions, .* nor a manifest"):
         open_data("digit_questions", spec_of())

@@ -187,7 +187,7 @@ def test_a_misspelt_label_is_one_too_many(folder, spec_of):
             b'{"image": "a", "text": 0.5, "answer": 1}\n',
             "data.jsonl:1: text: a text or a whole number is wanted",
         ),
-        ("data.parquet", b"", "neither digits_questions nor a manifest"),
+        ("data.parquet", b"", "nor a manifest"),
     ],
 )
 def test_a_file_that_is_no_manifest_is_refused_in_a_line(folder, spec_of, name, content, message):

@@ -48,4 +48,4 @@ def test_a_result_within_two_standard_errors_of_a_bound_is_doubted():
         1,
         0,
     ]
-    assert "the text alone can give (0.360 +- 0.024)" in warnings_of({**metrics, "accuracy": 0.39})[0]
+    assert "what text alone can give (0.360 +- 0.024)" in warnings_of({**metrics, "accuracy": 0.39})[0]

@@ -58,7 +58,9 @@ def _inputs(typed: list[str]) -> dict[str, str]:
 
 
 def _chart(head: str, answer: dict[str, Any], ink: Any) -> list[str]:
-    """The answer, and bars for the most probable ones."""
+    """The answer, and bars for the most probable ones; or how well two inputs go together."""
+    if "score" in answer:
+        return [f"{head}: {ink.bold(format(answer['score'], '.3f'))}"]
     from mmspec.cli.table import columns_of
 
     ranked = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[:SHOWN]
