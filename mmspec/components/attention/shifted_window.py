@@ -103,7 +103,5 @@ class ShiftedWindow(Attention):
             fitting = [str(side) for side in range(2, min(rows, columns) + 1) if rows % side == columns % side == 0]
             hint = "`pad: true` fills it up with zeros" + (f"; it is tiled by {', '.join(fitting)}" if fitting else "")
             message = f"windows of {window} do not tile a map of {rows} x {columns}"
-            raise ShapeError(
-                message, "attention.window" if "window" in self.model_fields_set else "attention", hint=hint
-            )
+            raise ShapeError(message, "attention.window", hint=hint)
         return window, shift, (rows, columns), missing

@@ -35,7 +35,7 @@ class SpatialReduction(Full):
         rows, columns = layout.grid
         if rows % self.ratio or columns % self.ratio:
             message = f"patches of {self.ratio} do not tile a map of {rows} x {columns}"
-            raise ShapeError(message, "attention.ratio" if "ratio" in self.model_fields_set else "attention")
+            raise ShapeError(message, "attention.ratio")
         smaller = g.convolution("reduction", as_map(x, rows, columns), x.width, self.ratio, self.ratio)
         return g.norm("reduction_norm", as_tokens(smaller), self.norm_eps)
 
