@@ -57,20 +57,22 @@ class Axial(Attention):
 
     def gather(self, g: Scope, x: Value, layout: Layout) -> Value:
         row, groups, sides = self._names(layout)
-        grouped = rearrange(part(x, layout.prefix) if layout.prefix else x, f"{row} -> {groups}", **sides)
+        grouped = rearrange(part(x, layout.prefix) if layout.prefix else x, f"{row} -> {groups}", **sides).named(
+            "group"
+        )
         if layout.prefix:
-            front = g.emit("copies", part(x, 0, layout.prefix), count=self._count(layout))
-            grouped = g.row(front, grouped)
+            front = g.emit("copies", part(x, 0, layout.prefix), count=self._count(layout)).named("front")
+            grouped = g.row(front, grouped).named("group")
         return self.pattern.gather(g, grouped, self.group(layout))
 
     def scatter(self, g: Scope, y: Value, layout: Layout) -> Value:
         row, groups, sides = self._names(layout)
         y = self.pattern.scatter(g, y, self.group(layout))
-        together = rearrange(part(y, layout.prefix) if layout.prefix else y, f"{groups} -> {row}", **sides)
+        together = rearrange(part(y, layout.prefix) if layout.prefix else y, f"{groups} -> {row}", **sides).named("row")
         if not layout.prefix:
             return together
         fronts = rearrange(part(y, 0, layout.prefix), "(b g) n d -> b g n d", g=self._count(layout))
-        return g.row(pool(fronts, "mean"), together)
+        return g.row(pool(fronts, "mean").named("front"), together)
 
     def context(self, g: Scope, x: Value, layout: Layout) -> Value:
         return self.pattern.context(g, x, layout)

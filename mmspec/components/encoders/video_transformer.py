@@ -81,14 +81,14 @@ class VideoTransformer(TransformerStack, Encoder):
         if whole:
             x = rearrange(x, "(b t) p d -> b (t p) d", t=frames)
         if front:
-            x = g.prepend("class_token", 1, x)
+            x = g.prepend("class_token", 1, x).named("x")
         if whole:
             return self.ports(self.tokens(g, x, Layout(grid, front)))
         if self.space_time == "separate":
             y = self.tokens(g, x, Layout(grid[1:], front))
             return self.ports_of_frames(y, frames)
         x = self.position.add(g, x, Layout(grid[1:], front))
-        x, *moments = self.placed_in_time(g, rearrange(x, "(b t) n d -> b t n d", t=frames))
+        x, *moments = self.placed_in_time(g, rearrange(x, "(b t) n d -> b t n d", t=frames).named("x"))
         placed = self.model_copy(update={"position": self.position if self.position.inside else NoPosition()})
         if self.space_time == "divided":
             placed = placed.model_copy(update={"attention": Axial(axes=(1, 2), pattern=self.attention)})
@@ -106,15 +106,15 @@ class VideoTransformer(TransformerStack, Encoder):
                 raise ShapeError(what, name, hint=f"{all_of} can be divided by {divisors(all_of)}")
         side = self.patch_size
         if self.tubelet == 1:  # the patch embedding of an image, whose weights it may take
-            flat = rearrange(video, "b t c h w -> (b t) c h w")
+            flat = rearrange(video, "b t c h w -> (b t) c h w").named("frames")
             mapped = g.convolution("patches", flat, self.width, side, side)
             frames = video.shape[1]
-            x = rearrange(mapped, "n d h w -> n (h w) d")
+            x = rearrange(mapped, "n d h w -> n (h w) d").named("x")
         else:
             kernel = (self.tubelet, side, side)
             mapped = g.convolution("patches", rearrange(video, "b t c h w -> b c t h w"), self.width, kernel, kernel)
             frames = mapped.shape[2]
-            x = rearrange(mapped, "b d t h w -> (b t) (h w) d")
+            x = rearrange(mapped, "b d t h w -> (b t) (h w) d").named("x")
         rows, columns = mapped.shape[-2:]
         assert isinstance(frames, int) and isinstance(rows, int) and isinstance(columns, int)
         return x, (frames, rows, columns)
@@ -140,12 +140,12 @@ class VideoTransformer(TransformerStack, Encoder):
             def placed(g: Scope, x: Value) -> Value:
                 return self.time_position.add(g, x, Layout())
 
-            tokens = rearrange(patches, "b t p d -> (b p) t d")
+            tokens = rearrange(patches, "b t p d -> (b p) t d").named("places")
             if not isinstance(self.time_position, NoPosition):
                 tokens = g.call("time", "Moments", placed, tokens)
-            tokens = rearrange(tokens, "(b p) t d -> b (t p) d", p=count)
+            tokens = rearrange(tokens, "(b p) t d -> b (t p) d", p=count).named("patches")
         if self.class_token:  # the same in every frame
-            first = rearrange(part(part(x, 0, 1, axis=2), 0, 1), "b t n d -> b (t n) d")
+            first = rearrange(part(part(x, 0, 1, axis=2), 0, 1), "b t n d -> b (t n) d").named("front")
             tokens = g.row(first, tokens)
         return tokens, *moments
 
@@ -168,9 +168,9 @@ class VideoTransformer(TransformerStack, Encoder):
 
             def over(x: Value) -> Value:
                 """The class token belongs to no time."""
-                patches = part(x, layout.prefix) if layout.prefix else x
-                patches = self.sublayer(g, "_time", patches, along_time, drop_path)
-                return g.row(part(x, 0, layout.prefix), patches) if layout.prefix else patches
+                patches = part(x, layout.prefix).named("patches") if layout.prefix else x
+                patches = self.sublayer(g, "_time", patches, along_time, drop_path).named("patches")
+                return g.row(part(x, 0, layout.prefix).named("front"), patches).named("x") if layout.prefix else patches
 
             x = over(x) if self.first == "time" else self.sublayer(g, "1", x, in_space, drop_path)
             x = self.sublayer(g, "1", x, in_space, drop_path) if self.first == "time" else over(x)
