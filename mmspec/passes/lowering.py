@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -80,6 +82,7 @@ class _Lowering:
             return
         component: Any = node.component
         try:
+            check_number(component, len(sources))
             result = self.root.call(
                 node.name,
                 type(component).__name__,
@@ -253,6 +256,16 @@ class _Seen:
 def _any(component: Component) -> Any:
     """A component by what it can do, which its role does not declare."""
     return component
+
+
+def check_number(component: Any, found: int) -> None:
+    """Raises ShapeError: a component reads another number of values than it is given"""
+    read = list(inspect.signature(component.emit).parameters.values())[1:]
+    least = sum(p.default is p.empty and p.kind is not p.VAR_POSITIONAL for p in read)
+    most = math.inf if any(p.kind is p.VAR_POSITIONAL for p in read) else len(read)
+    if not least <= found <= most:
+        wanted = f"{least}" if least == most else f"at least {least}" if most == math.inf else f"{least} to {most}"
+        raise ShapeError(f"a {component.type} reads {wanted}, and here it is given {found}", "from")
 
 
 def arguments(component: Component) -> dict[str, Any]:

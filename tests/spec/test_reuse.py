@@ -124,6 +124,13 @@ def test_a_definition_is_used_and_the_keys_beside_it_override() -> None:
     assert spec.origin("encoders.image.depth") == "a.yaml:4:29"
 
 
+def test_fields_alone_are_used_by_components_of_any_type() -> None:
+    text = DEFINED.replace("small: {type: vit, patch_size", "small: {patch_size").replace(
+        "{use: deep,", "{use: deep, type: vit,"
+    )
+    assert read(text, CATALOGUE).encoders["image"] == read(DEFINED, CATALOGUE).encoders["image"]
+
+
 def test_definitions_that_double_each_other_end_at_the_limit() -> None:
     bomb = "definitions:\n  a0: [x, x]\n" + "".join(
         f"  a{i}: [{{use: a{i - 1}}}, {{use: a{i - 1}}}]\n" for i in range(1, 60)
