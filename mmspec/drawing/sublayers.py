@@ -79,8 +79,10 @@ def _parts(op: Op, graph: Graph) -> Iterator[Part]:
         case "call":
             yield _call(op)
         case "convolution":
-            side = op.attributes.get("kernel")
-            yield Chip(_words(op.name), f"{side} × {side}" if side else "")
+            yield Chip(_words(op.name), " × ".join(map(str, op.attributes["kernel"])))
+        case "power_spectrum":
+            window, frequencies = op.inputs[1].shape[1], op.outputs[0].shape[1]
+            yield Chip("spectrum", f"{window} samples → {frequencies}")
         case "embedding":
             yield Chip(_words(op.name), f"{op.attributes['rows']} × {op.attributes['width']}")
         case "linear" if not _feeds_an_activation(op, graph):
@@ -92,6 +94,8 @@ def _parts(op: Op, graph: Graph) -> Iterator[Part]:
             yield Chip("+ " + _words(op.name), " × ".join(map(str, op.outputs[0].shape)))
         case "pool":
             yield Chip(f"{op.attributes['how']} pool", "")
+        case "span_means":
+            yield Chip("temporal pyramid", " + ".join(map(str, op.attributes["scales"])))
         case "concat" if op.attributes.get("axis") == 1 and op.outputs[0].dtype == "f32":
             yield Chip("in a row", f"{op.outputs[0].tokens} tokens")
         case "opaque":
