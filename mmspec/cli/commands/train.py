@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @click.command
 @takes_spec
-@click.option("--data", metavar="DATA", help="digits_questions, digits_captions, spoken_words (embedded), or a manifest: .csv or .jsonl")
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="digits_questions, digits_captions, spoken_words (embedded), or a manifest: .csv or .jsonl",
+)
 @click.option("--recipe", metavar="FILE", help="a YAML file of training settings; the options here go before it")
 @click.option("--steps", type=int, help="updates of the weights")
 @click.option("--batch", type=int, help="examples per step")

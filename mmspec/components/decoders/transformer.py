@@ -29,9 +29,12 @@ class TransformerDecoder(TransformerStack, Decoder):
     type: Literal["transformer"] = "transformer"
     attention: Attention = Field(default_factory=Causal, description="which tokens see which")
 
-    def emit(self, g: Scope, x: Value, context: Value | None = None) -> Value:
-        given = [x] if context is None else [x, context]
-        for value in given:
+    def emit(self, g: Scope, *sources: Value) -> Value:
+        for value in sources:
             if len(value.shape) != 3 or value.dtype != "f32":
                 raise ShapeError(f"a transformer reads tokens, and {value.name} is none", "from")
-        return self.tokens(g, adapted(g, x, self.width), SEQUENCE, context=tuple(given[1:]))
+        x, *context = sources
+        if len(context) > 1:
+            message = "a transformer looks at one context at most"
+            raise ShapeError(message, "from", hint="a fusion of type concat puts several in a row")
+        return self.tokens(g, adapted(g, x, self.width), SEQUENCE, context=tuple(context))

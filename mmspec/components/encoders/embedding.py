@@ -27,6 +27,6 @@ class Embedding(Encoder):
 
     def emit(self, g: Scope, ids: Value) -> Mapping[str, Value]:
         if ids.dtype != "i64":
-            raise ShapeError(f"an embedding reads token ids, and {ids.name} is {ids.dtype}", "from")
+            raise ShapeError("an embedding reads token ids, and this is no text", "from")
         table = g.parameter("embedding", ids.bound, self.width)
         return {"": g.emit("lookup", ids, table), "embedding": table}

@@ -33,7 +33,7 @@ class Mlp(Encoder):
 
     def emit(self, g: Scope, x: Value) -> Value:
         if len(x.shape) not in (2, 3) or x.dtype != "f32":
-            raise ShapeError(f"an mlp reads tokens or a vector, and {x.name} is neither", "from")
+            raise ShapeError("an mlp reads tokens or a vector, and this is neither", "from")
         for layer in range(1, self.depth):
             x = activate(g.linear(f"layer{layer}", x, self.hidden or self.width, self.bias), self.activation)
         return g.linear(f"layer{self.depth}", x, self.width, self.bias)

@@ -30,16 +30,17 @@ class InsertFusion(Fusion):
     type: Literal["insert"] = "insert"
     placeholder: NonNegativeInt = Field(description="the id of the places")
 
-    def emit(self, g: Scope, x: Value, tokens: Value | None = None, ids: Value | None = None) -> Value:
-        if tokens is None or ids is None:
+    def emit(self, g: Scope, *sources: Value) -> Value:
+        if len(sources) != 3:
             raise ShapeError("it takes a text, the tokens to put in, and the text's ids", "from", hint=_READS)
+        x, tokens, ids = sources
         for value in (x, tokens):
             if len(value.shape) != 3 or value.dtype != "f32":
                 raise ShapeError(f"what is put in and where are tokens, and {value.name} is none", "from", hint=_READS)
         if ids.dtype != "i64" or ids.shape != x.shape[:2]:
-            raise ShapeError(f"{ids.name} is not the ids of {x.name}", "from", hint=_READS)
+            raise ShapeError(f"the third is not the ids of {x.name}", "from", hint=_READS)
         if self.placeholder >= ids.bound:
-            raise ShapeError(f"the ids of {ids.name} are below {ids.bound}", "placeholder")
+            raise ShapeError(f"the ids of the text are below {ids.bound}", "placeholder")
         if not isinstance(tokens.tokens, int):
             raise ShapeError(f"how many tokens {tokens.name} has is not known before it runs", "from")
         return g.emit("insert_tokens", x, adapted(g, tokens, x.width), ids, placeholder=self.placeholder)

@@ -33,10 +33,12 @@ class Contrastive(Head):
     limit: PositiveFloat | None = Field(100.0, description="the largest factor that training may reach")
     bias: float | None = Field(None, description="a trained number added to every logit, from this value on")
 
-    def emit(self, g: Scope, x: Value, y: Value | None = None) -> Value:
-        if y is None:
-            raise ShapeError("a contrastive head compares two embeddings, and there is one", "from", hint=_READS)
-        for value in (x, y):
+    def emit(self, g: Scope, *embeddings: Value) -> Value:
+        if len(embeddings) != 2:
+            message = f"a contrastive head compares two embeddings, and here are {len(embeddings)}"
+            raise ShapeError(message, "from", hint=_READS)
+        x, y = embeddings
+        for value in embeddings:
             if len(value.shape) != 2 or value.dtype != "f32":
                 raise ShapeError(f"a contrastive head compares vectors, and {value.name} is none", "from", hint=_READS)
         if x.width != y.width:

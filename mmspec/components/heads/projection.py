@@ -37,7 +37,7 @@ class Projection(Head):
 
     def emit(self, g: Scope, x: Value) -> Value:
         if len(x.shape) not in (2, 3) or x.dtype != "f32":
-            raise ShapeError(f"a projection reads tokens or a vector, and {x.name} is neither", "from")
+            raise ShapeError("a projection reads tokens or a vector, and this is neither", "from")
         y = self.pool.emit(g, x) if len(x.shape) == 3 else x
         if self.norm != "none":
             y = g.norm("norm", y, self.norm_eps, self.norm)
