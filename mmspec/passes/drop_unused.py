@@ -14,27 +14,13 @@ def drop_unused(graph: Graph) -> Graph:
     """Before: a multi-stream fusion returns every stream, the row of all, and where each sample left.
     After: it returns its own value and what heads and objectives read, and computes no more than that.
 
-    Nodes that share a module keep what any of them is read for; where its owner goes, another becomes its owner."""
+    Nodes that share a module keep what any of them is read for."""
     shared: Ports = {op.attributes["shares"]: set() for op in graph.ops if "shares" in op.attributes}
     while True:  # what one of them keeps may be read from another
         known = {name: set(ports) for name, ports in shared.items()}
         pruned = _pruned(graph, graph.outputs, shared=shared)
         if shared == known:
-            return _owned(pruned) if shared else pruned
-
-
-def _owned(graph: Graph) -> Graph:
-    """The first call of a module that has lost its owner makes it."""
-    owners = {op.name for op in graph.ops if "shares" not in op.attributes}
-    ops: list[Op] = []
-    for op in graph.ops:
-        module = op.attributes.get("shares", "")
-        if module and module not in owners:
-            owners.add(module)
-            kept = {key: value for key, value in op.attributes.items() if key != "shares"}
-            op = replace(op, name=module, attributes=kept)
-        ops.append(op)
-    return replace(graph, ops=tuple(ops))
+            return pruned
 
 
 def _pruned(graph: Graph, outputs: Mapping[str, Value], keep: int = 0, shared: Ports | None = None) -> Graph:

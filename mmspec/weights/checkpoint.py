@@ -108,7 +108,8 @@ def _unpickled(path: Path, allowed: bool) -> Checkpoint:
             "`safetensors.torch.save_file(state, 'model.safetensors')`, or, where you trust it, say `pickled: true` (--pickled)"
         )
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # by its content: of a path, torch looks at the name
+            found: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(f"{path} holds more than tensors, or is torn: {str(error).splitlines()[0]}") from error
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
