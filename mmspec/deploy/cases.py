@@ -123,13 +123,16 @@ def randomised(module: nn.Module, graph: Graph, seed: int) -> nn.Module:
     """A copy with every parameter drawn anew: what starts as zeros or ones, or small, cannot hide a mistake there."""
     generator = torch.Generator().manual_seed(seed)
     other = copy.deepcopy(module)
-    state = dict(other.named_parameters())
+    state = dict(other.named_parameters()) | dict(other.named_buffers())
     with torch.no_grad():
         for placed in parameters(graph):
+            if placed.parameter.buffer == "i64":  # a count, which nothing reads
+                continue
             tensor = state[placed.path]
             noise = torch.randn(tensor.shape, generator=generator)
             if tensor.ndim >= 2:
                 tensor.copy_(noise / tensor[0].numel() ** 0.5)  # keeps activations at about one
             else:
+                noise = noise.abs() if placed.parameter.buffer else noise  # a variance is positive
                 tensor.copy_((1.0 if placed.parameter.init.kind == "ones" else 0.0) + 0.3 * noise)
     return other

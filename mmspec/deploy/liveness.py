@@ -41,7 +41,11 @@ def _through(op: Op, ports: set[int], path: str) -> Found:
         return set().union(*experts), {0, 1}  # tokens and router logits; the mask serves the balance loss
     if op.kind in ("repeat", "stages"):
         return _stack(op, ports, inner)
-    own = {path + op.name if op.kind == "parameter" else inner + parameter.name for parameter in op.parameters}
+    own = {
+        path + op.name if op.kind == "parameter" else inner + parameter.name
+        for parameter in op.parameters
+        if parameter.buffer != "i64"  # how many batches were seen is told to training only
+    }
     return own, set(range(len(op.inputs)))
 
 
