@@ -17,6 +17,7 @@ from mmspec.cli.entry import COMMANDS, run
 from mmspec.components import CATALOGUE
 from mmspec.spec import describe, read
 from mmspec.study import read_study
+from mmspec.weights.layout import layouts
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -73,10 +74,14 @@ def test_what_is_not_run_here_is_really_in_a_page():
     ("page", "text"), [pytest.param(p, b, id=f"{p.name}-{i}") for p in PAGES for i, b in enumerate(blocks(p, "yaml"))]
 )
 def test_every_yaml_block_compiles(page, text, tmp_path):
-    """A whole spec as it is; a study as a study; anything else on top of a shipped spec."""
+    """A whole spec as it is; a study as a study, a layout as a layout; anything else on top of a shipped spec."""
     if text.startswith("# study"):
         (tmp_path / "study.yaml").write_text(text)
         assert read_study(text, "study.yaml").budget.trials > 0
+        return
+    if text.startswith("# layout"):
+        (tmp_path / "layout.yaml").write_text(text)
+        assert layouts(str(tmp_path / "layout.yaml"))
         return
     if "inputs:" not in text and "extends:" not in text:
         text = f"extends: fusion_concat\n{text}"
