@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,7 @@ from mmspec.deploy.tracing import traced, translated
 from mmspec.deploy.watching import stacks_of
 from mmspec.ir import Graph
 from mmspec.passes import lower_serving
+from mmspec.spec import ModelSpec
 
 if TYPE_CHECKING:
     import onnx
@@ -54,7 +55,7 @@ class Draft:
 def draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcontext()) -> Draft:
     """The steps from weights to a file.   Raises SpecError, UserError, Failure."""
     with step("build the serving form"):
-        graph = lower_serving(subject.spec)
+        graph = named_apart(lower_serving(subject.spec), subject.spec)
         contract = contract_of(subject.spec, graph, target)
         module = serving_module(graph, subject)
     with step("trace with torch.export"):
@@ -64,6 +65,14 @@ def draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcon
     with step("clean"):
         proto = proto_of(clean(model, contract), subject.spec.name, provenance(subject, target))
     return Draft(subject, target, graph, contract, module, program, proto)
+
+
+def named_apart(graph: Graph, spec: ModelSpec) -> Graph:
+    """The graph with no output that bears the name of an input, which a file cannot have: `image` becomes `encoders.image`."""
+    taken = {value.name for value in graph.inputs}
+    paths = {node.name: node.path for node in spec.nodes}
+    outputs = {paths[name] if name in taken else name: value for name, value in graph.outputs.items()}
+    return replace(graph, outputs=outputs)
 
 
 def check_draft(draft: Draft) -> tuple[str, ...]:

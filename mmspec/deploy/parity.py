@@ -196,12 +196,14 @@ class _Setting:
                 raise self.mismatch(case, port.name, told)
             if not np.isfinite(a).all():
                 raise self.mismatch(case, port.name, "torch itself gives a number that is not finite")
-            differs |= ~(_per_sample(a, b) <= (self.verify.tolerance if port.dtype == "float32" else 0))
+            differs |= ~(_per_sample(a, b, case.batch) <= (self.verify.tolerance if port.dtype == "float32" else 0))
         close = _close(seen, self.verify)
         wrong = differs & ~close
         if wrong.any():
             raise self.mismatch(case, *_worst(wanted, found, self.contract, wrong, self.verify))
-        errors = {name: float(_per_sample(a, found[name])[~differs].max(initial=0)) for name, a in wanted.items()}
+        errors = {
+            name: float(_per_sample(a, found[name], case.batch)[~differs].max(initial=0)) for name, a in wanted.items()
+        }
         exits = {name: np.bincount(value).tolist() for name, value in wanted.items() if name.endswith(".exit")}
         counts = int(close.sum()), int((differs & close).sum())
         parity.compared.append(Compared(self.weights, self.thresholds, case.name, case.batch, errors, exits, *counts))
@@ -216,9 +218,9 @@ def _close(seen: Watched, verify: Verify) -> np.ndarray:
     return ((seen.exit_margin < verify.margin) | (seen.tie_margin < TIE)).numpy()
 
 
-def _per_sample(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The largest absolute difference of each sample.   [B, ...] x 2 -> f64[B]"""
-    error: np.ndarray = np.abs(a.astype(np.float64) - b.astype(np.float64)).reshape(len(a), -1)
+def _per_sample(a: np.ndarray, b: np.ndarray, batch: int) -> np.ndarray:
+    """The largest absolute difference of each sample, whose views lie side by side.   [B V, ...] x 2 -> f64[B]"""
+    error: np.ndarray = np.abs(a.astype(np.float64) - b.astype(np.float64)).reshape(batch, -1)
     return error.max(axis=1, initial=0)  # type: ignore[no-any-return]
 
 
@@ -231,7 +233,7 @@ def _worst(
 ) -> tuple[str, str]:
     """The output that differs most plainly, and how: exits before numbers."""
     for port in sorted(contract.outputs, key=lambda port: port.dtype == "float32"):
-        error = np.where(wrong, _per_sample(wanted[port.name], found[port.name]), 0)
+        error = np.where(wrong, _per_sample(wanted[port.name], found[port.name], len(wrong)), 0)
         sample = int(np.nanargmax(np.where(np.isnan(error), np.inf, error)))
         if port.dtype != "float32" and error.any():
             a, b = wanted[port.name][sample], found[port.name][sample]

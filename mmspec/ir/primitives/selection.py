@@ -51,7 +51,8 @@ class Take(Primitive):
         return None
 
     def run(self, torch: Any, module: Any, op: Op, x: Any, numbers: Any) -> Any:
-        return torch.take_along_dim(x, numbers.unsqueeze(-1), dim=1)
+        # for take_along_dim, which broadcasts, the tracer of an export would fix the batch
+        return torch.gather(x, 1, numbers.unsqueeze(-1).expand(-1, -1, op.inputs[0].width))
 
 
 @primitive
