@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mmspec.data.clips import ClipColumn
 from mmspec.data.columns import Column
 from mmspec.data.images import TYPES, ImageColumn
 from mmspec.data.sounds import WaveformColumn
@@ -116,13 +117,17 @@ def _column(component: Any, tokenizer: Tokenizer) -> Column:
             return TextColumn(tokenizer, component.length, component.pad, component.start)
         case "waveform":
             return WaveformColumn(component.rate, component.samples)
+        case "video":
+            if component.channels not in TYPES:
+                raise _Unfit("channels", f"a picture has 1 channel (grey) or 3 (RGB), not {component.channels}")
+            return ClipColumn(component.frames, component.size, component.channels)
         case "spectrogram":
             message = "there are sounds to read, not spectrograms"
             raise _Unfit("type", message, "a waveform, and a log_mel encoder that reads it")
     raise _Unfit("type", f"there is no reader for an input of type '{component.type}'; there is one for: {_READ}")
 
 
-_READ = "image, text, waveform"
+_READ = "image, text, video, waveform"
 
 
 def _classes(head: Any) -> int:

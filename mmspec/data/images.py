@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 import warnings
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
@@ -39,28 +41,8 @@ class ImageColumn:
 
         Raises   OSError, ValueError: with a message of a few words, when it cannot be read.
         """
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            try:
-                with Image.open(path, formats=FORMATS) as file:
-                    file.load()
-                    image = ImageOps.exif_transpose(file)
-            except (FileNotFoundError, IsADirectoryError, PermissionError):
-                raise
-            except UnidentifiedImageError:
-                raise ValueError(f"not an image of a known kind ({', '.join(FORMATS)})") from None
-            except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-                raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
-            except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
-                raise ValueError(f"damaged image ({error})") from None
-        if image.mode.startswith(("I", "F")):
-            raise ValueError("more than 8 bits per channel; convert it to 8 bits")
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image.convert(TYPES[self.channels]).resize((self.width, self.height), Image.Resampling.BILINEAR)
-        flat = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-        return flat.reshape(self.height, self.width, self.channels).permute(2, 0, 1).contiguous()
+        (image,) = pictures(path)
+        return pixels(image, self.height, self.width, self.channels)
 
     def batch(self, examples: Sequence[Tensor]) -> Tensor:
         """f32[B, C, H, W], normalised."""
@@ -74,6 +56,50 @@ class ImageColumn:
             "mean": MEAN,
             "std": STD,
         }
+
+
+def pictures(path: str | Path, count: int = 0) -> list[Image.Image]:
+    """The first picture of a file, or what an animated one shows at `count` moments: the middles of equal parts of its time, or of
+    its frames where it says no times.
+
+    Raises   OSError, ValueError: with a message of a few words, when it cannot be read, or is not animated.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path, formats=FORMATS) as file:
+                if not count:
+                    file.load()
+                    return [ImageOps.exif_transpose(file)]
+                ends = list(accumulate(frame.info.get("duration") or 1 for frame in ImageSequence.Iterator(file)))
+                places = [bisect(ends, (2 * i + 1) * ends[-1] / (2 * count)) for i in range(count)]
+                shown: dict[int, Image.Image] = {}
+                for place in sorted(set(places)):  # a clip may be long: only what is seen is kept
+                    file.seek(place)
+                    shown[place] = file.copy()
+        except (FileNotFoundError, IsADirectoryError, PermissionError):
+            raise
+        except UnidentifiedImageError:
+            raise ValueError(f"not an image of a known kind ({', '.join(FORMATS)})") from None
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
+        except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
+            raise ValueError(f"damaged image ({error})") from None
+    if len(ends) == 1:
+        raise ValueError(f"a still picture, where the model sees {count} frames")
+    return [shown[place] for place in places]
+
+
+def pixels(image: Image.Image, height: int, width: int, channels: int) -> Tensor:
+    """u8[C, H, W] of a picture: on white, in the spec's colours and size.   Raises ValueError"""
+    if image.mode.startswith(("I", "F")):
+        raise ValueError("more than 8 bits per channel; convert it to 8 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert(TYPES[channels]).resize((width, height), Image.Resampling.BILINEAR)
+    flat = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return flat.reshape(height, width, channels).permute(2, 0, 1).contiguous()
 
 
 def normalise(values: Tensor) -> Tensor:
