@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmspec.ir import bind, product, symbol
+from mmspec.ir.dims import blocks
 
 B, N = symbol("B"), symbol("N")
 sizes = st.recursive(
@@ -49,3 +50,21 @@ def test_binding_some_symbols_leaves_the_others():
 def test_the_product_of_no_sizes_is_one():
     assert product([]) == 1
     assert product([2, B, 3]) == 6 * B
+
+
+@given(sizes, st.integers(1, 9), st.integers(0, 5), st.integers(0, 20), st.integers(0, 20))
+def test_blocks_cover_a_size_whenever_it_is_bound(a, size, least, batch, length):
+    at = {"B": batch, "N": length}
+    known = bind(a, at)
+    covered = bind(blocks(a, size, least), at)
+    assert covered == blocks(known, size, least) == max(least, -(-known // size))
+    assert bind(bind(blocks(a, size, least) * B, {"N": length}), {"B": batch}) == covered * batch
+
+
+def test_a_number_of_blocks_prints_as_what_it_is():
+    assert str(3 * B * blocks(N, 64)) == "3*B*ceil(N/64)"
+    assert str(blocks(N - 1, 8)) == "ceil((N - 1)/8)"
+    assert str(blocks(N, 64, 6)) == "max(ceil(N/64), 6)"
+    assert blocks(N, 64) - blocks(N, 64) == 0
+    assert blocks(130, 64) == 3
+    assert blocks(N, 1) == N

@@ -255,7 +255,7 @@ def gathered_attention(
     shown = torch.ones_like(columns, dtype=torch.bool)
     if drawn is not None:
         chosen = drawn[:, rows - ends]
-        within = chosen < keys.shape[2]  # a block beyond the end of a shorter row is not there
+        within = chosen < keys.shape[2] - ends  # in a shorter row a block may be beyond the end, or one of the last
         columns = torch.cat([columns.expand(chosen.shape[0], -1, -1), chosen * within], dim=2)
         shown = torch.cat([shown.expand(chosen.shape[0], -1, -1), within], dim=2)
     head = torch.arange(keys.shape[1], device=keys.device)[:, None, None]
@@ -281,10 +281,9 @@ def linear_attention(
     query, key, value = F.elu(query) + 1, F.elu(for_heads(key, query)) + 1, for_heads(value, query)
     if mask is not None:
         key = key * mask[:, None, :, None]
-    smallest = torch.finfo(key.dtype).tiny  # a query that sees nothing gets 0 / smallest
     if not causal:
         total = (query * key.sum(dim=2, keepdim=True)).sum(dim=-1, keepdim=True)
-        return torch.matmul(query, torch.matmul(key.transpose(-2, -1), value)) / total.clamp(min=smallest)
+        return torch.matmul(query, torch.matmul(key.transpose(-2, -1), value)) / total.masked_fill(total == 0, 1.0)
     length = query.shape[2]
     row = blocks_over(length, chunk) * chunk
     query, key, value = (
@@ -297,4 +296,4 @@ def linear_attention(
     own = torch.matmul(query, key.transpose(-2, -1)).tril()
     y = torch.matmul(query, before) + torch.matmul(own, value)
     total = (query * counted).sum(dim=-1, keepdim=True) + own.sum(dim=-1, keepdim=True)
-    return (y / total.clamp(min=smallest)).flatten(2, 3)[:, :, :length]
+    return (y / total.masked_fill(total == 0, 1.0)).flatten(2, 3)[:, :, :length]

@@ -31,7 +31,8 @@ class Pattern(Primitive):
 
     def run(self, torch: Any, module: Any, op: Op, query: Any, key: Any, value: Any, *rest: Any) -> Any:
         named = dict(zip(op.attributes["given"], rest, strict=True))
-        said = {k: v for k, v in op.attributes.items() if k != "given" and v not in (None, False, ())}
+        unusual = {k: v for k, v in op.attributes.items() if v is not None and v is not False and v != ()}
+        said = {k: v for k, v in unusual.items() if k != "given"}
         return getattr(torch.runtime, self.kind)(query, key, value, **named, **said)
 
 
