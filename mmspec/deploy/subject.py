@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,12 @@ def subject_of(given: ModelSpec | str | Path, seed: int = 0) -> Subject:
         module = build(spec)
     fresh = f"freshly initialised, untrained (seed {seed})"
     files = [loaded.file for loaded in module.meta["loaded"]]
-    return Subject(spec, module.state_dict(), f"of {', '.join(files)}" if files else fresh)
+    return Subject(_settled(spec), module.state_dict(), f"of {', '.join(files)}" if files else fresh)
+
+
+def _settled(spec: ModelSpec) -> ModelSpec:
+    """What is exported has its weights: it does not ask for them again."""
+    return replace(spec, weights={})
 
 
 def _from_folder(folder: Path) -> Subject:
@@ -61,7 +66,7 @@ def _from_folder(folder: Path) -> Subject:
             raise UserError(f"cannot read {metrics}: {error}") from error
     origin = "trained" if known is not None else "of a folder without metrics.json: nothing is known of its training"
     data = folder / "data"
-    return Subject(spec, module.state_dict(), origin, known, data if data.is_dir() else None)
+    return Subject(_settled(spec), module.state_dict(), origin, known, data if data.is_dir() else None)
 
 
 def serving_module(graph: Graph, subject: Subject) -> nn.Module:

@@ -25,7 +25,7 @@ from mmspec.training.exits import exits
 from mmspec.training.loop import EVALUATION_BATCH, Progress, Run
 from mmspec.training.metrics import evaluate, warnings_of
 from mmspec.training.recipe import Recipe
-from mmspec.weights import build
+from mmspec.weights import Loaded, build
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
@@ -84,7 +84,9 @@ def train(
 
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are left alone
         torch.manual_seed(recipe.seed)
-        run = Run(spec, recipe, data, build(spec), fingerprint, folder)
+        built = build(spec)
+        loaded: tuple[Loaded, ...] = built.meta["loaded"]
+        run = Run(spec, recipe, data, built, fingerprint, folder)
         if checkpoint is not None:
             run.restore(checkpoint)
         if folder is not None:
@@ -92,7 +94,7 @@ def train(
         run.finish(progress)
 
     module = run.module.eval()
-    metrics = _metrics(run)
+    metrics = _metrics(run, loaded)
     if folder is not None:
         rates = {node: [row["share"] for row in rows] for node, rows in metrics["validation"]["exits"].items()}
         write_folder(spec, module, folder, lambda target: _add(target, data, metrics), rates)
@@ -130,7 +132,7 @@ def _add(folder: Path, data: Dataset, metrics: dict[str, Any]) -> None:
     (folder / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _metrics(run: Run) -> dict[str, Any]:
+def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
     data: Dataset = run.data
     validation = run.validation
     return {
@@ -145,6 +147,6 @@ def _metrics(run: Run) -> dict[str, Any]:
         "validation": {**validation, "exits": exits(run.spec, run.module, data, "validation", EVALUATION_BATCH)},
         "test": evaluate(run.module, data, "test", EVALUATION_BATCH) if data.examples("test") else None,
         "warnings": warnings_of(validation),
-        "notes": list(data.notes),
+        "notes": [*data.notes, *(str(said) for each in loaded for said in (each, *each.notes))],
         "history": run.history,
     }

@@ -31,6 +31,9 @@ class Loaded:
     tensors: int
     notes: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"loaded {self.tensors:,} tensors from {self.file}, by the layout {self.layout}"
+
 
 def load_weights(
     module: nn.Module,

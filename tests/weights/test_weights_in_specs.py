@@ -4,9 +4,11 @@ import shutil
 
 import pytest
 import torch
+from small_spec import small_spec
 from vit_names import SPEC, tiny, vit_names
 
 import mmspec
+from mmspec.backend import read_folder
 from mmspec.cli.entry import run
 from mmspec.deploy.subject import subject_of
 from mmspec.errors import UserError
@@ -146,3 +148,20 @@ def test_the_command_line_loads_and_refuses(written, tmp_path, capsys):
     pickled = ("--weights", str(tmp_path / "vit.bin"), "--layout", "transformers")
     assert build(*pickled)[0] == 2
     assert build(*pickled, "--pickled")[0] == 0
+
+
+def test_training_begins_with_them_and_says_so(written, tmp_path):
+    text = (
+        small_spec().replace("depth: 1, heads: 2}", "depth: 1, heads: 2, class_token: true, frozen: true}", 1) + IMAGE
+    )
+    theirs = vit_names(width=16, depth=1, patch=8, places=5, channels=1)
+    recipe = {"data": "digits_questions", "steps": 1, "batch": 4}
+    result = mmspec.train(written(text, theirs), recipe, tmp_path / "run")
+    assert torch.equal(result.module.state_dict()["image.norm.bias"], theirs["vit.layernorm.bias"])
+    assert (
+        f"loaded 22 tensors from {tmp_path / 'vit.safetensors'}, by the layout transformers/vit"
+        in result.metrics["notes"]
+    )
+    spec, again = read_folder(tmp_path / "run")
+    assert spec.weights_at("") == str(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(tensor, result.module.state_dict()[name]) for name, tensor in again.state_dict().items())

@@ -16,12 +16,12 @@ heads:
 """
 
 
-def vit_names(width=8, depth=2, classes=3, patch=4, places=17):
+def vit_names(width=8, depth=2, classes=3, patch=4, places=17, channels=3):
     """A state dict as ViTForImageClassification has it."""
     shapes = {
         "vit.embeddings.cls_token": (1, 1, width),
         "vit.embeddings.position_embeddings": (1, places, width),
-        "vit.embeddings.patch_embeddings.projection.weight": (width, 3, patch, patch),
+        "vit.embeddings.patch_embeddings.projection.weight": (width, channels, patch, patch),
         "vit.embeddings.patch_embeddings.projection.bias": (width,),
         "vit.layernorm.weight": (width,),
         "vit.layernorm.bias": (width,),

@@ -57,7 +57,7 @@ def command(
     torch.manual_seed(seed)
     module = build(read, weights, layout or "mmspec", pickled=pickled)
     for loaded in module.meta["loaded"]:
-        click.echo(f"\n  loaded {loaded.tensors:,} tensors from {loaded.file}, by the layout {loaded.layout}")
+        click.echo(f"\n  {loaded}")
         for note in loaded.notes:
             click.echo(f"    {note}")
     write_folder(read, module, folder)
