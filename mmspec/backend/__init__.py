@@ -1,6 +1,6 @@
 """From graphs to torch: modules, and the source of the same modules. The first room that imports torch."""
 
-from mmspec.backend.build import build, build_graph, build_objectives, load_state
+from mmspec.backend.build import build, build_graph, build_objectives, load_state, serving_form
 from mmspec.backend.folder import read_folder, read_serving, write_folder
 from mmspec.backend.source import source
 
@@ -9,6 +9,7 @@ __all__ = [
     "build_graph",
     "build_objectives",
     "load_state",
+    "serving_form",
     "read_folder",
     "read_serving",
     "source",

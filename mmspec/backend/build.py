@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from torch.overrides import TorchFunctionMode
 
 from mmspec.backend.averages import follow
 from mmspec.backend.fx import graph_module
-from mmspec.backend.runtime import tables
+from mmspec.backend.runtime import Projections, tables
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Init, parameter_count, parameters
 from mmspec.ir.graph import constants
-from mmspec.passes import lower, lower_objectives
+from mmspec.passes import join_projections, lower, lower_objectives, lower_serving
 from mmspec.passes.averages import averages
 from mmspec.spec import ModelSpec
 
@@ -59,15 +60,31 @@ class Objectives(nn.Module):
         return dict(zip(self.names, results if isinstance(results, tuple) else (results,), strict=True))
 
 
-def build_graph(graph: Graph) -> fx.GraphModule:
-    """The module of a whole model's graph, with its parameters initialised as the graph says.   Raises UserError."""
+def serving_form(spec: ModelSpec, state: Mapping[str, torch.Tensor]) -> fx.GraphModule:
+    """The same model for inference alone, with these weights: what only training needs is gone, and linear layers of one input are
+    one matrix product. Its state dict has the same names, and it does not train.   Raises UserError."""
+    module = build_graph(join_projections(lower_serving(spec)), fresh=False)
+    module.load_state_dict({name: state[name] for name in module.state_dict()})
+    module.meta["spec"] = spec
+    return module.eval().requires_grad_(False)
+
+
+def build_graph(graph: Graph, fresh: bool = True) -> fx.GraphModule:
+    """The module of a whole model's graph, with its parameters initialised as the graph says, or, where not `fresh`, with what
+    happened to be in memory.   Raises UserError."""
     check_memory(graph)
     with torch.device("meta"), _Uninitialised():
         module = graph_module(graph)
+    joined = _materialised(module)
     for placed in parameters(graph):
+        if placed.path in joined:
+            if fresh:
+                initialise(joined[placed.path], placed.parameter.init)
+            continue
         owner, name = _owner(module, placed.path)
         tensor = torch.empty(placed.parameter.shape, dtype=DTYPES[placed.parameter.buffer or "f32"])
-        initialise(tensor, placed.parameter.init)
+        if fresh:
+            initialise(tensor, placed.parameter.init)
         if placed.parameter.buffer:
             owner.register_buffer(name, tensor)
         else:
@@ -76,6 +93,20 @@ def build_graph(graph: Graph) -> fx.GraphModule:
         owner, name = _owner(module, path)
         owner._buffers[name] = getattr(tables, op.attributes["table"])(*op.attributes["arguments"])
     return module
+
+
+def _materialised(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of joined layers by the layers' own paths, as views of the whole in memory."""
+    views: dict[str, torch.Tensor] = {}
+    for path, child in module.named_modules():
+        if isinstance(child, Projections):
+            child.to_empty(device="cpu")
+            scope = path.rpartition(".")[0]
+            with torch.no_grad():
+                if child.bias is not None:
+                    child.bias.zero_()
+                views |= {f"{scope}.{name}" if scope else name: view for name, view in child.layers().items()}
+    return views
 
 
 class _Uninitialised(TorchFunctionMode):

@@ -30,7 +30,15 @@ class _Calls(fx.Tracer):
 
 
 class ScopeModule(fx.GraphModule):
-    """A GraphModule whose copies, pickled or not, keep its class name."""
+    """A GraphModule whose copies, pickled or not, keep its class name, and which loads joined layers by their own names."""
+
+    def _load_from_state_dict(
+        self, state: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
+    ) -> None:
+        for child in self.children():
+            if isinstance(child, runtime.Projections):
+                child.take(state, prefix, missing, errors)
+        super()._load_from_state_dict(state, prefix, metadata, strict, missing, unexpected, errors)
 
     def __reduce__(self) -> tuple[Any, ...]:
         restore, (body, imports) = super().__reduce__()

@@ -45,7 +45,7 @@ class Parameter:
     init: Init
     trainable: bool = True
     buffer: str = ""  # its dtype, where it is kept with the weights and not trained: statistics of a batch norm
-    grid: tuple[int, ...] | None = None  # of a table of places: how many first rows stand nowhere, the sides of the rest
+    grid: tuple[int, ...] | None = None  # of a table of places: how many first rows stand nowhere, then its sides
 
     @property
     def size(self) -> int:
@@ -176,12 +176,17 @@ def parameters(graph: Graph, path: str = "") -> Iterator[Placed]:
     """Every parameter of the module built from `graph`, in order, one for each copy."""
     for op in graph.ops:
         for parameter in op.parameters:
-            # a bare parameter is an attribute of its scope; others belong to the operation's own module
-            name = op.name if op.kind == "parameter" else f"{op.name}.{parameter.name}"
-            yield Placed(path + name, parameter)
+            yield Placed(path + _place(op, parameter), parameter)
         for index, body in enumerate(copies(op)):
             place = f"{op.name}." if op.kind in ("call", "define") else f"{op.name}.{index}."
             yield from parameters(body, path + place)
+
+
+def _place(op: Op, parameter: Parameter) -> str:
+    """A bare parameter is an attribute of its scope, joined layers keep their names; others belong to the operation's own module."""
+    if op.kind == "parameter":
+        return op.name
+    return parameter.name if op.kind == "projections" else f"{op.name}.{parameter.name}"
 
 
 def constants(graph: Graph, path: str = "") -> Iterator[tuple[str, Op]]:

@@ -13,6 +13,7 @@ from typing import Any
 from mmspec.ir import Graph
 from mmspec.passes.drop_unused import drop_unused
 from mmspec.passes.lowering import lower_objectives, lower_plain
+from mmspec.passes.projections import join_projections
 from mmspec.passes.serving import drop_dropout, keep_inference_outputs
 from mmspec.spec import ModelSpec
 
@@ -48,6 +49,7 @@ __all__ = [
     "TRAINING",
     "drop_dropout",
     "drop_unused",
+    "join_projections",
     "keep_inference_outputs",
     "lower",
     "lower_objectives",

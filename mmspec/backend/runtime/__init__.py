@@ -44,6 +44,7 @@ from mmspec.backend.runtime.patterns import (
     visible_attention,
     with_neighbours,
 )
+from mmspec.backend.runtime.projections import Projections
 from mmspec.backend.runtime.selection import random_order, restore
 from mmspec.backend.runtime.sound import log_power, power_spectrum
 from mmspec.backend.runtime.sparsity import (
@@ -73,7 +74,7 @@ from mmspec.backend.runtime.tables import (
 
 __all__ = [
     "block_attention", "blocks_over", "for_heads", "front_attention", "gathered_attention", "group_attention", "grouped", "lengthened", "linear_attention", "local_attention", "present_up_to", "steps_of", "ungrouped", "visible_attention", "with_neighbours", "entmax", "entmax_attention", "random_attention", "top_k_attention", "visible_pairs", "random_blocks", "random_tokens",
-    "Centred", "DropPath", "Experts", "Limited", "Outputs", "Stages", "StandardizedConv2d", "attention", "cross_entropy", "distance_bias", "distance_buckets",
+    "Centred", "DropPath", "Experts", "Limited", "Outputs", "Projections", "Stages", "StandardizedConv2d", "attention", "cross_entropy", "distance_bias", "distance_buckets",
     "fourier_waves", "grid", "info_nce", "insert_tokens", "log_power", "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax",
     "mel_filters", "pairwise_sigmoid", "power_spectrum", "random_order", "relative_bias", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "self_distillation", "shift_mask", "sinusoidal",
     "sinusoidal_grid", "span_means", "token_cross_entropy", "token_mask", "window_index",

@@ -35,6 +35,25 @@ class Linear(Primitive):
 
 
 @primitive
+class Projections(Primitive):
+    """Linear layers of one input as one matrix product. They keep their names: its parameters are called `query.weight`, not after
+    the product. Made by the pass `join_projections`; one output for each of `parts`, (name, width, bias).
+    [..., D] -> [..., width_1], [..., width_2], ..."""
+
+    kind = "projections"
+
+    def flops(self, op: Op, shape: ShapeOf) -> Dim:
+        width: int = sum(width for _, width, _ in op.attributes["parts"])
+        return 2 * product(shape(op.inputs[0])) * width
+
+    def make(self, torch: Any, op: Op) -> Any:
+        return torch.runtime.Projections(op.inputs[0].width, op.attributes["parts"])
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return module(*inputs)
+
+
+@primitive
 class Lookup(Primitive):
     """A row of a table for each id.   i64[B, N], [rows, D] -> [B, N, D]"""
 
