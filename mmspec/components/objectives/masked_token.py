@@ -26,7 +26,7 @@ class MaskedToken(Objective):
     Source   BERT, arXiv:1810.04805, sec. 3.1, task 1 and appendix A.1
     Differs  each token is chosen by itself, rather than 15 % of each text; drawn anew at every step (RoBERTa, arXiv:1907.11692)
 
-        objectives: [{type: masked_token, text: text, mask_id: 103}]
+        objectives: [{type: masked_token, text: text, mask_id: 1}]
     """
 
     type: Literal["masked_token"] = "masked_token"
