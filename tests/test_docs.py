@@ -150,7 +150,7 @@ def spec_with(fragment, component):
     return json.dumps(surround(kind, small | said))
 
 
-REFERENCES = ("from", "head", "teacher", "masked")  # what they name stands in the docstring's own spec
+REFERENCES = ("from", "head", "masked")  # what they name stands in the docstring's own spec
 NO_ROOM = ("log_mel", "noise", "video_transformer")  # for their sizes in a small spec: they are read only
 WITH_FRAGMENTS = [component for component in CATALOGUE if fragments(component)]
 
