@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mmspec.spec import defaults, names, ties, wiring
+from mmspec.spec import averages, defaults, names, ties, wiring
 from mmspec.spec.catalogue import Catalogue
 from mmspec.spec.complaints import complaints
 from mmspec.spec.component import Component
@@ -245,6 +245,7 @@ class _Check:
             for i, objective in self.written["objectives"].items()
         )
         ties.tied(sections, self.report)
+        averages.averaged(sections, self.report)
         checked.sections = sections
         for name in checked.weights:
             component = next((sections[part][name] for part in NODE_SECTIONS if name in sections[part]), None)
