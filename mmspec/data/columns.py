@@ -45,7 +45,7 @@ def restore(record: dict[str, Any], folder: Path) -> Column:
         case "text":
             name = record["tokenizer"]
             tokenizer = open_tokenizer(name if name == BYTES else folder / name)
-            return TextColumn(tokenizer, record["length"], record["pad"], record.get("start"))
+            return TextColumn(tokenizer, record["length"], record["pad"], record.get("start"), record.get("end"))
         case "waveform":
             return WaveformColumn(record["rate"], record["samples"])
         case "video":

@@ -110,11 +110,11 @@ def _column(component: Any, tokenizer: Tokenizer) -> Column:
             if component.vocab_size < tokenizer.vocabulary:
                 message = f"the tokenizer has {tokenizer.vocabulary} tokens, the vocabulary only {component.vocab_size}"
                 raise _Unfit("vocab_size", message, f"vocab_size: {tokenizer.vocabulary}")
-            if component.pad is None:
+            if component.pad is None and component.end is None:
                 raise _Unfit(
                     "pad", "texts of several lengths make a batch with an id that fills up the short ones", "pad: 0"
                 )
-            return TextColumn(tokenizer, component.length, component.pad, component.start)
+            return TextColumn(tokenizer, component.length, component.pad, component.start, component.end)
         case "waveform":
             return WaveformColumn(component.rate, component.samples)
         case "video":

@@ -106,13 +106,14 @@ def open_tokenizer(name: str | Path) -> Tokenizer:
 
 @dataclass(frozen=True)
 class TextColumn:
-    """How an input of type `text` is read.   length: tokens at most; pad: the id that the spec calls padding; start: the id that
-    every text begins with, or None."""
+    """How an input of type `text` is read.   length: tokens at most; pad: the id that the spec calls padding, None where
+    only the end says what is present; start, end: the ids that every text begins and ends with, or None."""
 
     tokenizer: Tokenizer
     length: int
-    pad: int = 0
+    pad: int | None = 0
     start: int | None = None
+    end: int | None = None
 
     is_file = False
 
@@ -124,14 +125,19 @@ class TextColumn:
         ids = self.tokenizer.encode(text)
         if not ids:
             raise ValueError("empty text")
-        if self.pad in ids:
+        if self.end is None and self.pad in ids:
             raise ValueError(f"the tokenizer gives token {ids.index(self.pad) + 1} the id {self.pad}, which is padding")
-        return torch.tensor(ids if self.start is None else [self.start, *ids])
+        if self.end in ids[:-1]:
+            raise ValueError(f"the tokenizer gives token {ids.index(self.end) + 1} the id {self.end}, which is the end")
+        ended = [] if self.end in (None, ids[-1]) else [self.end]
+        return torch.tensor([*([] if self.start is None else [self.start]), *ids, *ended])
 
     def batch(self, examples: Sequence[Tensor]) -> Tensor:
         """i64[B, N], N the longest of these."""
-        return pad_sequence(list(examples), batch_first=True, padding_value=self.pad)
+        filling = self.pad if self.pad is not None else self.end
+        assert filling is not None
+        return pad_sequence(list(examples), batch_first=True, padding_value=filling)
 
     def save(self, folder: Path) -> dict[str, Any]:
         saved = {"type": "text", "tokenizer": self.tokenizer.save(folder), "length": self.length, "pad": self.pad}
-        return saved if self.start is None else {**saved, "start": self.start}
+        return saved | {name: at for name, at in (("start", self.start), ("end", self.end)) if at is not None}

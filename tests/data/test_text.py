@@ -64,3 +64,18 @@ def test_a_file_that_is_no_tokenizer_is_refused_in_a_line(tmp_path, content, mes
     with pytest.raises(UserError, match=message) as error:
         open_tokenizer(path)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_text_with_an_end_ends_with_it_and_may_hold_the_id_that_fills_up():
+    column = TextColumn(ByteTokenizer(), 8, pad=98, end=257)
+    first, second = column.read("ab"), column.read("c")
+    assert first.tolist() == [98, 99, 257]
+    assert column.batch([first, second]).tolist() == [[98, 99, 257], [100, 257, 98]]
+    assert TextColumn(ByteTokenizer(), 8, pad=None, end=257).batch([first, second]).tolist()[1] == [100, 257, 257]
+
+
+def test_an_end_that_the_tokenizer_writes_is_not_written_twice_and_none_may_stand_inside():
+    column = TextColumn(ByteTokenizer(), 8, end=ord("!") + 1)
+    assert column.read("a!").tolist() == [98, 34]
+    with pytest.raises(ValueError, match="gives token 2 the id 34, which is the end"):
+        column.read("a!b")

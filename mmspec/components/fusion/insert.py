@@ -24,7 +24,7 @@ class InsertFusion(Fusion):
     Source   LLaVA, arXiv:2304.08485, sec. 4.1
     Differs  the published code counts places and tokens over a whole batch, so that one sample's image may slip into another
 
-        merged: {type: insert, from: [text, image, inputs.text], placeholder: 5}
+        joint: {type: insert, from: [text, image, inputs.text], placeholder: 5}
     """
 
     type: Literal["insert"] = "insert"
