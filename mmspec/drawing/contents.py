@@ -70,7 +70,9 @@ def kind_of(box: Box) -> str:
 def figures_of(box: Box, flops: int | None) -> tuple[str, str]:
     """Parameters, on the left of the footer, and the share of the model's FLOPs, on the right."""
     left = ""
-    if box.parameters is not None:
+    if box.shares:
+        left = f"weights of {cut(box.shares, NAME_MOST, SMALL)}"
+    elif box.parameters is not None:
         left = f"{quantity(box.parameters)} parameters"
         if box.active is not None and box.active != box.parameters:
             left += f", {quantity(box.active)} active"

@@ -34,6 +34,7 @@ class Box:
     active: int | None = None
     flops: int | None = None
     frozen: bool = False
+    shares: str = ""  # the node whose weights these are
     summary: str = ""
 
 
@@ -107,6 +108,7 @@ def _add(drawn: Diagram, op: Op, role: str) -> str:
     drawn.boxes[key] = Box(
         key, role, op.name, _type(body), parts(body), parameter_count(body),
         frozen=bool(owned) and not any(placed.parameter.trainable for placed in owned), summary=body.doc,
+        shares=op.attributes.get("shares", ""),
     )  # fmt: skip
     return key
 

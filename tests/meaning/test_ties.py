@@ -6,6 +6,7 @@ import torch
 import mmspec
 from mmspec.backend import build_graph
 from mmspec.components import CATALOGUE
+from mmspec.drawing import draw
 from mmspec.ir import parameters
 from mmspec.passes import lower, lower_serving
 from mmspec.spec import SpecError, read
@@ -87,6 +88,13 @@ def test_shared_weights_are_stored_once():
 
 def test_what_is_printed_says_the_tie():
     assert "right: f32[B, 5, 16], patches_2: f32[B, 4, 16] = vit(inputs.right) {tie: left}" in str(lower(tied()))
+
+
+def test_what_is_drawn_says_whose_weights_a_node_has():
+    graph = lower(tied())
+    drawing = draw(graph, mmspec.profile(tied()))
+    assert drawing.count(">weights of left<") == 1
+    assert drawing.count(">7.73 k parameters<") == 1
 
 
 def test_fields_that_are_not_written_are_taken_over_and_a_resolved_spec_means_the_same():
