@@ -73,7 +73,7 @@ def test_wav2vec_2s_stem_is_transformers():
     for i, layer in enumerate(theirs[0].conv_layers):
         state[f"sound.stem{i}.weight"] = layer.conv.weight
     for ends in ("weight", "bias"):
-        state[f"sound.stem_norm.{ends}"] = getattr(theirs[0].conv_layers[0].layer_norm, ends)
+        state[f"sound.stem_norm0.{ends}"] = getattr(theirs[0].conv_layers[0].layer_norm, ends)
         state[f"sound.projection_norm.{ends}"] = getattr(theirs[1].layer_norm, ends)
         state[f"sound.projection.{ends}"] = getattr(theirs[1].projection, ends)
     ours.load_state_dict(state)

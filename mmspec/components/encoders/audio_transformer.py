@@ -25,8 +25,7 @@ class AudioTransformer(TransformerStack, Encoder):
     Shapes   f32[B, C, mels, frames] or f32[B, samples] -> f32[B, N, width]
     Raises   ShapeError: the input is no sound, or shorter than the stem's kernels; heads do not divide the width
     Source   Whisper, arXiv:2212.04356, sec. 2.2 (two layers over a spectrogram); wav2vec 2.0, arXiv:2006.11477, sec. 2 (seven over
-             the waveform)
-    Differs  positions are added as `position` says; wav2vec 2.0 has a convolution for that
+             the waveform, and `position: {type: convolutional, kernel: 128, groups: 16, activation: gelu}`)
 
         sound: {type: audio_transformer, width: 128, depth: 2, heads: 4, kernels: [3, 3], strides: [1, 2]}
     """
@@ -69,7 +68,7 @@ class AudioTransformer(TransformerStack, Encoder):
             padding = kernel // 2 if self.stem_padding else 0
             x = g.convolution(f"stem{index}", x, channels, kernel, stride, padding, bias=self.stem_bias)
             if self.stem_norm == "channel" and index == 0:
-                x = g.emit("group_norm", x, name="stem_norm", groups=channels, eps=self.norm_eps)
+                x = g.emit("group_norm", x, name="stem_norm0", groups=channels, eps=self.norm_eps)
             elif self.stem_norm == "layer":
                 x = rearrange(
                     g.norm(f"stem_norm{index}", rearrange(x, "b c t -> b t c"), self.norm_eps), "b t c -> b c t"
