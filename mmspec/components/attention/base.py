@@ -19,6 +19,11 @@ class Attention(Component):
         """Whether a token sees itself and earlier ones only."""
         return False
 
+    @property
+    def title(self) -> str:
+        """The class of a sublayer's module, as it is printed."""
+        return "SelfAttention"
+
     def of_block(self, index: int) -> Attention:
         """The pattern of a stack's block, counted from zero: windows are shifted in every second, random ones drawn anew."""
         return self

@@ -71,7 +71,7 @@ def attend(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared: V
         y = g.linear("output", mixed, x.width, how.bias if how.output_bias is None else how.output_bias)
         return pattern.scatter(g, y, how.layout) if own else y
 
-    kind = ("Masked" if context.mask is not None else "") + ("SelfAttention" if own else "CrossAttention")
+    kind = ("Masked" if context.mask is not None else "") + (how.pattern.title if own else "CrossAttention")
     arguments = {"width": x.width, "context_width": context.width, "heads": how.heads}
     if kv_heads != how.heads:
         arguments["kv_heads"] = kv_heads

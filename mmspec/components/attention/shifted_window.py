@@ -45,25 +45,29 @@ class ShiftedWindow(Attention):
         shift = self.window // 2 if self.shift is None else self.shift
         return self.model_copy(update={"shift": shift if index % 2 else 0})
 
+    @property
+    def title(self) -> str:
+        return "ShiftedWindowAttention" if self.shift else "WindowAttention"
+
     def within(self, layout: Layout) -> Layout:
         window, _, _, _ = self.places(layout)
         return Layout((window, window))
 
     def gather(self, g: Scope, x: Value, layout: Layout) -> Value:
         window, shift, (rows, columns), (below, right) = self.places(layout)
-        x = rearrange(x, "b (h w) d -> b h w d", h=rows, w=columns)
+        x = rearrange(x, "b (h w) d -> b h w d", h=rows, w=columns).named("places")
         if below or right:
-            x = g.emit("pad", x, axis=1, sizes=((0, below), (0, right)), value=0.0)
+            x = g.emit("pad", x, axis=1, sizes=((0, below), (0, right)), value=0.0).named("places")
         if shift:
-            x = g.emit("roll", x, axis=1, shifts=(-shift, -shift))
+            x = g.emit("roll", x, axis=1, shifts=(-shift, -shift)).named("places")
         return rearrange(x, "b (h p) (w q) d -> (b h w) (p q) d", p=window, q=window).named("windows")
 
     def scatter(self, g: Scope, y: Value, layout: Layout) -> Value:
         window, shift, (rows, columns), (below, right) = self.places(layout)
         sizes = {"h": (rows + below) // window, "w": (columns + right) // window, "p": window, "q": window}
-        y = rearrange(y, "(b h w) (p q) d -> b (h p) (w q) d", **sizes)
+        y = rearrange(y, "(b h w) (p q) d -> b (h p) (w q) d", **sizes).named("places")
         if shift:
-            y = g.emit("roll", y, axis=1, shifts=(shift, shift))
+            y = g.emit("roll", y, axis=1, shifts=(shift, shift)).named("places")
         if below:
             y = part(y, 0, rows)
         if right:
@@ -86,7 +90,7 @@ class ShiftedWindow(Attention):
             rows, columns = rows + below, columns + right
             shape = (rows // window * (columns // window), 1, window**2, window**2)
             apart = g.constant("apart", "shift_mask", rows, columns, window, shift, shape=shape)
-            bias = apart if bias is None else bias + apart
+            bias = apart if bias is None else (bias + apart).named("bias")
         return g.scores(query, key, value, mask, bias, scale=scale)
 
     def places(self, layout: Layout) -> tuple[int, int, tuple[int, int], tuple[int, int]]:

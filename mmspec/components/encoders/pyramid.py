@@ -74,7 +74,8 @@ class Pyramid(Encoder):
 
         name, before = f"stage{index + 1}", set(g.taps)
         try:
-            made = g.call(name, type(stage).__name__, body, x, doc=f"{stage.depth} blocks, {stage.width} channels.")
+            doc = f"{stage.type}: {stage.depth} blocks, {stage.width} channels."  # type: ignore[attr-defined]
+            made = g.call(name, f"Stage{index + 1}", body, x, doc=doc)
         except ShapeError as error:
             field = f"stages.{index}.{error.field}".rstrip(".")
             raise ShapeError(str(error), field, error.hint) from error

@@ -15,6 +15,7 @@ from mmspec.ir.functions import as_map, as_tokens
 from mmspec.ir.scope import Body
 from mmspec.spec import Component
 
+LEAST = -3.4e38
 MapNorm = Literal["batch", "group", "layer", "none"]
 
 
@@ -49,7 +50,7 @@ class Layer:
         )
         return activate(y, self.activation) if activated else y
 
-    def padded(self, g: Scope, x: Value, kernel: int, stride: int) -> tuple[Value, int]:
+    def padded(self, g: Scope, x: Value, kernel: int, stride: int, value: float = 0.0) -> tuple[Value, int]:
         """The map, and what is still to be laid around it. `half` a kernel on each side, or the `same` size after a stride of one:
         as little as ceil(side / stride) places need, the odd one at the end."""
         if self.padding == "half":
@@ -57,7 +58,7 @@ class Layer:
         missing = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in sides(x)]
         if all(total == missing[0] and total % 2 == 0 for total in missing):
             return x, missing[0] // 2
-        return g.emit("pad", x, axis=2, sizes=tuple((m // 2, m - m // 2) for m in missing), value=0.0), 0
+        return g.emit("pad", x, axis=2, sizes=tuple((m // 2, m - m // 2) for m in missing), value=value), 0
 
     def normed(self, g: Scope, name: str, x: Value) -> Value:
         if self.norm == "batch":
@@ -116,7 +117,8 @@ class Convolutions(Convolutional, Downsample):
             for i, (channels, stride) in enumerate(zip(self.widths, strides, strict=True), 1):
                 x = self.layer(g, f"convolution{i}", x, channels, self.kernel, stride)
             if self.pool:
-                x, padding = self.layer.padded(g, x, 3, 2)  # zeros are as small as anything after relu
+                # what is laid around the map must not win: nothing is below zero after relu
+                x, padding = self.layer.padded(g, x, 3, 2, 0.0 if self.activation == "relu" else LEAST)
                 x = g.emit("max_pool", x, kernel=3, stride=2, padding=padding)
             return g.convolution("projection", x, width, 1) if self.projection else x
 

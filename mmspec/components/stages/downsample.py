@@ -78,7 +78,7 @@ class PatchMerging(Downsample):
         def body(g: Scope, x: Value) -> Value:
             if rows % 2 or columns % 2:
                 x = g.emit("pad", x, axis=2, sizes=((0, rows % 2), (0, columns % 2)), value=0.0)
-            x = rearrange(x, "b d (h p) (w q) -> b (h w) (q p d)", p=2, q=2)
+            x = rearrange(x, "b d (h p) (w q) -> b (h w) (q p d)", p=2, q=2).named("four")
             x = g.linear("reduction", g.norm("norm", x, self.norm_eps), width, bias=False)
             return as_map(x, (rows + 1) // 2, (columns + 1) // 2)
 
