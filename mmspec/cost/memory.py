@@ -1,8 +1,9 @@
 """Bytes of activations while a model runs at inference, by liveness over the schedule that runs.
 
 A value is alive from the operation that makes it to the last that reads it; a view keeps its source alive; what a scope was
-handed stays alive until the scope has returned. Attention is fused (no matrix of scores is kept). Stacks that may halt are
-counted with every sample going on to the end, experts with every token choosing the same k, which is the most they take.
+handed stays alive until the scope has returned. Attention is fused (no matrix of scores is kept); a sparse pattern holds the
+scores and the keys of its blocks (`Primitive.scratch`). Stacks that may halt are counted with every sample going on to the end,
+experts with every token choosing the same k, which is the most they take.
 """
 
 from __future__ import annotations
@@ -84,10 +85,15 @@ def _during(op: Op, sizes: Sizes, freed: int) -> int:
             heads = [value.function for value in op.inputs if value.function is not None]
             block = max(block, carried + sum(peak_activations(graph, sizes) for graph in heads))
         later = carried - min(freed, carried) if len(op.attributes["order"]) > 1 else 0
+        # what inner blocks give out stays, but the last block's own input is counted already
+        waiting = [tap for tap in op.attributes.get("taps", ()) if tap < len(op.attributes["order"]) - 1]
+        later += len(waiting) * carried
         return max(made, block, later + block)
     if op.kind == "experts":
         return _experts(op, sizes)
-    return 0 if PRIMITIVES[op.kind].is_view(op) else made
+    scratch = PRIMITIVES[op.kind].scratch(op, sizes)
+    assert isinstance(scratch, int), f"{scratch} is not bound"
+    return scratch + (0 if PRIMITIVES[op.kind].is_view(op) else made)
 
 
 def _experts(op: Op, sizes: Sizes) -> int:

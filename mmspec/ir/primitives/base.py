@@ -49,6 +49,10 @@ class Primitive:
         """Whether the output shares the memory of the first input."""
         return self.alias
 
+    def scratch(self, op: Op, shape: ShapeOf) -> Dim:
+        """Bytes that are held while it runs, beside its inputs and its output."""
+        return 0
+
     def make(self, torch: Any, op: Op) -> Any:
         """The torch module that holds the parameters, or None."""
         return None

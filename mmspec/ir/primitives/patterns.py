@@ -29,6 +29,14 @@ class Pattern(Primitive):
     def pairs(self, length: Dim, op: Op) -> Dim:
         return length * length
 
+    def scratch(self, op: Op, shape: ShapeOf) -> Dim:
+        batch, heads, length, width = shape(op.inputs[0])
+        return 4 * batch * heads * self.held(length, width, op)
+
+    def held(self, length: Dim, width: Dim, op: Op) -> Dim:
+        """Numbers held at the worst moment for each sample and head: scores with and without what is not seen, weights."""
+        return 3 * self.pairs(length, op)
+
     def run(self, torch: Any, module: Any, op: Op, query: Any, key: Any, value: Any, *rest: Any) -> Any:
         named = dict(zip(op.attributes["given"], rest, strict=True))
         unusual = {k: v for k, v in op.attributes.items() if v is not None and v is not False and v != ()}
@@ -50,6 +58,11 @@ class LocalAttention(Pattern):
         queries = blocks(length, span) * span
         return first * (first + queries) + queries * (first + (2 if a["causal"] else 3) * size)
 
+    def held(self, length: Dim, width: Dim, op: Op) -> Dim:
+        """The scores; the three padded, and keys and values of each block's neighbours."""
+        copies = 3 + 2 * (2 if op.attributes["causal"] else 3)
+        return 3 * self.pairs(length, op) + copies * length * width
+
 
 @primitive
 class GroupAttention(Pattern):
@@ -67,6 +80,9 @@ class GroupAttention(Pattern):
         inside = product(across) if a["strided"] else size ** len(sides)
         return first * (first + tokens) + tokens * (first + inside)
 
+    def held(self, length: Dim, width: Dim, op: Op) -> Dim:
+        return 3 * self.pairs(length, op) + 4 * length * width
+
 
 @primitive
 class BlockAttention(Pattern):
@@ -78,11 +94,23 @@ class BlockAttention(Pattern):
     def pairs(self, length: Dim, op: Op) -> Dim:
         a = op.attributes
         size, ends, reach = int(a["size"]), int(a["ends"]), int(a["reach"])
-        random = op.inputs[3].width if "drawn" in a["given"] else 0
-        count = blocks(length, size, 2 * (ends + reach) + 2)
+        count, between, random = self.counts(length, op)
         at_an_end = sum(row + reach + 1 + ends + random for row in range(ends, ends + reach))
-        between = (count - 2 * (ends + reach)) * (2 * ends + 2 * reach + 1 + random)
         return (2 * ends * count + 2 * at_an_end + between) * (size * size)
+
+    def counts(self, length: Dim, op: Op) -> tuple[Dim, Dim, int]:
+        """Blocks; pairs of blocks where the window reaches into neither end; random blocks for each."""
+        a = op.attributes
+        ends, reach = int(a["ends"]), int(a["reach"])
+        random = op.inputs[3].width if "drawn" in a["given"] else 0
+        count = blocks(length, int(a["size"]), 2 * (ends + reach) + 2)
+        return count, (count - 2 * (ends + reach)) * (2 * ends + 2 * reach + 1 + random), random
+
+    def held(self, length: Dim, width: Dim, op: Op) -> Dim:
+        """The scores between the ends; the three padded, and the keys and values that were gathered for each block."""
+        size = int(op.attributes["size"])
+        count, between, _ = self.counts(length, op)
+        return 3 * between * (size * size) + (3 * count + 2 * between) * size * width
 
 
 @primitive
@@ -98,12 +126,22 @@ class LinearAttention(Pattern):
             return 4 * batch * heads * length * width * values
         return 2 * batch * heads * blocks(length, chunk) * chunk * (2 * width * values + chunk * (width + values))
 
+    def held(self, length: Dim, width: Dim, op: Op) -> Dim:
+        """Features of queries and keys, padded; causal, the small squares, and the sums of every chunk before and after."""
+        chunk = int(op.attributes["chunk"] or 0)
+        if not chunk:
+            return 3 * length * width
+        return length * (2 * chunk + 3 * width) + 2 * blocks(length, chunk) * width * width
+
 
 @primitive
 class RandomAttention(Pattern):
     """A token sees itself and those `drawn` for it, i64[h, L, keys]. All scores are computed."""
 
     kind = "random_attention"
+
+    def held(self, length: Dim, width: Dim, op: Op) -> Dim:
+        return 4 * self.pairs(length, op)
 
 
 @primitive
@@ -118,3 +156,6 @@ class EntmaxAttention(Pattern):
     """alpha-entmax in the place of softmax, with a trained `alpha` [h] (arXiv:1909.00015). All scores are computed."""
 
     kind = "entmax_attention"
+
+    def held(self, length: Dim, width: Dim, op: Op) -> Dim:
+        return 4 * self.pairs(length, op)
