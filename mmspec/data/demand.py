@@ -54,6 +54,8 @@ def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None) -
             columns[name] = _column(component, tokenizer)
         except _Unfit as unfit:
             problems.append(spec.diagnostic(f"inputs.{name}.{unfit.field}", unfit.message, hint=unfit.hint))
+        if component.type == "noise":  # type: ignore[attr-defined]  # no column: the model draws it
+            continue
 
     targets: list[Target] = []
     for index, component in enumerate(spec.objectives):
@@ -65,7 +67,8 @@ def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None) -
             continue
         if objective.type != "cross_entropy":
             message = f"there is no data for an objective of type '{objective.type}'"
-            problems.append(spec.diagnostic(f"{path}.type", message))
+            hint = "train it in a loop of your own, with mmspec.backend.build_objectives"
+            problems.append(spec.diagnostic(f"{path}.type", message, hint=hint))
             continue
         head = objective.head or next(iter(spec.heads))  # the only one, or the spec would not be valid
         target = Target(path, objective.target, head, _classes(spec.heads[head]))
@@ -111,6 +114,9 @@ def _column(component: Any, tokenizer: Tokenizer) -> Column:
                 message = f"the tokenizer has {tokenizer.vocabulary} tokens, the vocabulary only {component.vocab_size}"
                 raise _Unfit("vocab_size", message, f"vocab_size: {tokenizer.vocabulary}")
             if component.pad is None and component.end is None:
+            if component.views > 1:
+                message = "there is no reader for several views of a picture yet"
+                raise _Unfit("views", message, "train it in a loop of your own, with mmspec.backend.build_objectives")
                 raise _Unfit(
                     "pad", "texts of several lengths make a batch with an id that fills up the short ones", "pad: 0"
                 )
