@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny_models import assert_agree, built
 from torch import Tensor
 
@@ -227,3 +228,61 @@ def test_what_does_not_fit_a_map_is_an_error_where_it_is_written(stage: str, mes
 
 def test_windows_that_do_not_tile_are_filled_up_where_the_spec_says_so() -> None:
     check_spec(pyramid(transformer("attention: {type: shifted_window, window: 3, pad: true}", depth=2), size=7))
+
+
+def convolution(more: str, size: int = 7) -> tuple[torch.nn.Module, Tensor, Tensor]:
+    """The convolution of a stage of one, an image, and the map that comes of it without a norm and an activation that shows."""
+    model = built(
+        pyramid(f"{{type: convolution, width: 4, depth: 1, norm: none, {more}}}", stem="none", size=size)
+    ).double()
+    image = torch.randn(2, 2, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    layer = model.get_submodule("image.stage1.first.convolution")
+    return layer, image, model(image=image)["image"].mT.unflatten(2, (-1, -(-size // 2)))
+
+
+def test_standardized_filters_have_no_mean_and_a_variance_of_one() -> None:
+    layer, image, found = convolution("stride: 2, standardize: 0.01")
+    weight = layer.weight.flatten(1)
+    weight = (weight - weight.mean(1, keepdim=True)) / (weight.var(1, correction=0, keepdim=True) + 0.01).sqrt()
+    expected = F.conv2d(image, weight.view_as(layer.weight), layer.bias, stride=2, padding=1).relu()
+    assert_agree(found, expected)
+
+
+@pytest.mark.parametrize(("size", "around"), [(7, (1, 1, 1, 1)), (8, (0, 1, 0, 1))])
+def test_same_padding_lays_as_little_around_a_map_as_its_places_need(size: int, around: tuple[int, ...]) -> None:
+    layer, image, found = convolution("stride: 2, padding: same", size)
+    assert_agree(found, F.conv2d(F.pad(image, around), layer.weight, layer.bias, stride=2).relu())
+
+
+def test_a_pool_of_a_stem_never_picks_what_was_laid_around_the_map() -> None:
+    stem = "{type: convolutions, widths: [8], kernel: 1, strides: [1], norm: none, activation: silu, padding: same, pool: true}"
+    model = built(pyramid("{type: convnext, width: 8, depth: 1}", stem=stem, size=8))
+    with torch.no_grad():
+        model.image.stem.convolution1.bias.fill_(-1.0)
+        model.image.stem.convolution1.weight.zero_()
+        found = model.image.stem(torch.randn(1, 2, 8, 8))
+    assert_agree(
+        found + torch.arange(16.0).view(4, 4),
+        F.silu(torch.tensor(-1.0)) + torch.arange(16.0).view(4, 4).expand_as(found),
+    )
+
+
+def test_a_hybrid_hands_over_at_the_stage_that_it_names() -> None:
+    spec = read(
+        """
+        name: hybrid
+        inputs: {image: {type: image, size: 8}}
+        encoders:
+          cnn:
+            type: pyramid
+            from: inputs.image
+            stem: {type: patches, size: 1}
+            stages: [{type: convnext, width: 8, depth: 1}, {type: convnext, width: 12, depth: 1, downsample: merge}]
+          image: {type: vit, from: cnn.stage1, patch_size: 2, width: 8, depth: 1, heads: 2}
+        heads: {label: {type: classification, classes: 3, from: image}}
+        """,
+        CATALOGUE,
+    )
+    model = built(spec)
+    assert model.image.patches.weight.shape == (8, 8, 2, 2)
+    check_spec(spec)
