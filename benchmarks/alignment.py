@@ -7,7 +7,10 @@ caption of a batch is wrong; the same where captions that are equal count as rig
 
 from __future__ import annotations
 
+import os
 import time
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin take the cores from each other
 
 import torch
 

@@ -43,7 +43,7 @@ class InsertFusion(Fusion):
             raise ShapeError(f"the ids of the text are below {ids.bound}", "placeholder")
         if not isinstance(tokens.tokens, int):
             raise ShapeError(f"how many tokens {tokens.name} has is not known before it runs", "from")
-        return g.emit("insert_tokens", x, adapted(g, tokens, x.width), ids, placeholder=self.placeholder)
+        return g.emit("insert_tokens", x, adapted(g, tokens, x.width), ids.named("ids"), placeholder=self.placeholder)
 
 
 _READS = "from: [text, image, inputs.text] names an embedded text, other tokens, and the text as ids"
