@@ -71,3 +71,15 @@ def test_positions_start_as_the_published_waves_with_zeros_for_the_class_token()
 
 def test_mae_b_costs_what_is_published():
     price("mae_b", parameters=111_907_840, flops=19_562_266_624)
+
+
+def test_the_encoder_alone_loads_into_a_vit_that_sees_every_patch(tmp_path):
+    reference = ViTMAEForPreTraining(ViTMAEConfig(**SIZES, mask_ratio=0.0))
+    draw(reference)
+    file = written(reference, tmp_path / "state.safetensors")
+    model = mmspec.build(mmspec.load("dino_s16", ["encoders.image.position=sinusoidal_2d"], "small")).eval()
+    mmspec.load_weights(model, file, node="image")
+    reference.eval()
+    image = inputs()["image"][1]
+    theirs = reference.vit(image, noise=torch.arange(16.0).expand(2, -1)).last_hidden_state
+    assert (model(image=image)["image"] - theirs).abs().max() <= 1e-4 * theirs.std()

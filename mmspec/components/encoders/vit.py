@@ -46,7 +46,6 @@ class Vit(TransformerStack, Encoder):
     class_token: bool = Field(False, description="a trained token in front, which heads may read as `image.class`")
     distillation_token: bool = Field(False, description="a second one, to be taught by another network")
     registers: NonNegativeInt = Field(0, description="trained tokens that nobody reads: room for what is global")
-
     masked: float | None = Field(None, gt=0, lt=1, description="share of the patches that are taken away")
 
     def emit(self, g: Scope, image: Value, noise: Value | None = None) -> Value | Mapping[str, Value]:
@@ -62,7 +61,7 @@ class Vit(TransformerStack, Encoder):
             x = g.prepend(f"{name}_token", 1, x)
         ports: dict[str, Value] = {}
         if self.masked is not None:
-            x, ports = self._some(g, self.position.add(g, x, layout), layout, self.masked, noise)
+            x, ports = self.kept(g, self.position.add(g, x, layout), layout, self.masked, noise)
             placed = self.model_copy(update={"position": NoPosition()})
             tokens = placed.tokens(g, x, Layout(None, len(names)), self.registers)
         elif noise is not None:
@@ -75,29 +74,30 @@ class Vit(TransformerStack, Encoder):
             ports[name] = rearrange(part(tokens, i, i + 1), "b n c -> b (n c)").named(name)
         return {"": tokens, **ports, "patches": part(tokens, len(names) + self.registers).named("patches")}
 
-    def _some(
+    def kept(
         self, g: Scope, x: Value, layout: Layout, share: float, noise: Value | None
     ) -> tuple[Value, dict[str, Value]]:
         """The class tokens and those patches that are not masked, and where they have gone."""
-        if self.position.inside or not isinstance(self.attention, Full):
+        if self.position.inside or type(self.attention) is not Full:
             field = "position" if self.position.inside else "attention"
             message = f"{field}: {getattr(self, field).type} needs the whole grid, and some patches are masked"
             raise ShapeError(message, field, hint="position: learned and attention: full do not")
-        rows, columns = layout.grid or ()
+        assert layout.grid is not None
+        rows, columns = layout.grid
         patches = part(x, layout.prefix) if layout.prefix else x
         if noise is not None and noise.shape[1:] != (rows * columns,):
             message = f"{noise.name} has {noise.shape[1]} numbers for {rows * columns} patches"
             raise ShapeError(message, "from", hint=f"length: {rows * columns}")
         order = g.emit("random_order", patches, *(() if noise is None else (noise,))).named("shuffled")
-        kept = int(rows * columns * (1 - share))
-        if not kept:
+        count = int(rows * columns * (1 - share))
+        if not count:
             raise ShapeError(f"of {rows * columns} patches, none is left", "masked")
-        some = g.emit("take", patches, part(order, 0, kept))
+        some = g.emit("take", patches, part(order, 0, count))
         gone = g.emit("inverse", order).named("gone")
         front = layout.prefix + self.registers
         numbers = rearrange(gone + front if front else gone, "b (h w) -> b h w", w=columns).named("order")
         numbers.bound = front + rows * columns
-        masked = g.emit("at_least", gone, least=kept).named("masked")
+        masked = g.emit("at_least", gone, least=count).named("masked")
         return g.row(part(x, 0, layout.prefix), some) if layout.prefix else some, {"order": numbers, "masked": masked}
 
     def _tiles(self, side: object, stride: int) -> int:
