@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Target:
     """A column of labels.   path: the objective's place in the spec; classes: how many its head can tell apart; pair: where the
-    head compares a batch with itself, what its rows and its columns are, and the labels say which samples are alike.
+    head compares a batch with itself, what its rows and its columns are, and the labels say which samples are alike; text: where
+    the head guesses tokens, the input whose they are, and the column has one for each place.
     """
 
     path: str
@@ -28,6 +29,7 @@ class Target:
     head: str
     classes: int
     pair: tuple[str, str] | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,12 @@ class Demand:
 
 
 CONTRAST = ("info_nce", "sigmoid")  # objectives of pairs
+GUESSES = {"next_token": "{}.next", "masked_token": "{}"}  # objectives of texts, and the column of what is asked for
 
 
-def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None) -> Demand:
-    """Read a spec's inputs and objectives.   pairs: the column that says which samples are alike, in data of pairs
+def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None, texts: bool = False) -> Demand:
+    """Read a spec's inputs and objectives.   pairs: the column that says which samples are alike, in data of pairs; texts: whether
+    tokens of inputs may be asked for
 
     Raises   SpecError: an input that no column can be read for, too small a vocabulary, no objective to train for, two
              objectives that want one column with different numbers of classes; all of them at once.
@@ -50,12 +54,12 @@ def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None) -
     problems: list[Diagnostic] = []
     columns: dict[str, Column] = {}
     for name, component in spec.inputs.items():
+        if component.type == "noise":  # type: ignore[attr-defined]  # no column: the model draws it
+            continue
         try:
             columns[name] = _column(component, tokenizer)
         except _Unfit as unfit:
             problems.append(spec.diagnostic(f"inputs.{name}.{unfit.field}", unfit.message, hint=unfit.hint))
-        if component.type == "noise":  # type: ignore[attr-defined]  # no column: the model draws it
-            continue
 
     targets: list[Target] = []
     for index, component in enumerate(spec.objectives):
@@ -64,6 +68,10 @@ def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None) -
         if objective.type in CONTRAST and pairs is not None:
             first, second = spec.heads[objective.head].from_  # type: ignore[attr-defined]  # what it judges reads two
             targets.append(Target(path, objective.target or pairs, objective.head, 0, (first, second)))
+            continue
+        if objective.type in GUESSES and texts:
+            column = GUESSES[objective.type].format(objective.text)
+            targets.append(Target(path, column, objective.head, 0, text=objective.text))
             continue
         if objective.type != "cross_entropy":
             message = f"there is no data for an objective of type '{objective.type}'"
@@ -106,6 +114,9 @@ def _column(component: Any, tokenizer: Tokenizer) -> Column:
         case "image":
             if component.channels not in TYPES:
                 raise _Unfit("channels", f"a picture has 1 channel (grey) or 3 (RGB), not {component.channels}")
+            if component.views > 1:
+                message = "there is no reader for several views of a picture yet"
+                raise _Unfit("views", message, "train it in a loop of your own, with mmspec.backend.build_objectives")
             size = component.size
             height, width = (size, size) if isinstance(size, int) else size
             return ImageColumn(height, width, component.channels)
@@ -114,9 +125,6 @@ def _column(component: Any, tokenizer: Tokenizer) -> Column:
                 message = f"the tokenizer has {tokenizer.vocabulary} tokens, the vocabulary only {component.vocab_size}"
                 raise _Unfit("vocab_size", message, f"vocab_size: {tokenizer.vocabulary}")
             if component.pad is None and component.end is None:
-            if component.views > 1:
-                message = "there is no reader for several views of a picture yet"
-                raise _Unfit("views", message, "train it in a loop of your own, with mmspec.backend.build_objectives")
                 raise _Unfit(
                     "pad", "texts of several lengths make a batch with an id that fills up the short ones", "pad: 0"
                 )

@@ -4,9 +4,10 @@
     scans/001.png,which digit is this?,seven,training
 
 A column for each input of the spec, by its name (a picture's path, relative to the manifest; a text), and one for each
-objective's `target`. Two more may be there: `split` (training, validation, test) and `group` (accuracy is also told
-by it). Without `split`, rows are dealt 80 / 10 / 10 by a seeded shuffle, and rows that share a picture stay together.
-Everything that is wrong is told at once, before anything starts: every picture is read once.
+objective's `target`; a text whose tokens are guessed is its own. Two more may be there: `split` (training, validation,
+test) and `group` (accuracy is also told by it). Without `split`, rows are dealt 80 / 10 / 10 by a seeded shuffle, and
+rows that share a picture stay together. Everything that is wrong is told at once, before anything starts: every picture
+is read once.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from mmspec.data.columns import Column
 from mmspec.data.demand import Demand, demand_of
 from mmspec.data.images import ImageColumn, vary
 from mmspec.data.labels import classes_of, index_of
+from mmspec.data.masking import following, hide, hidings
 from mmspec.data.preprocessing import Preprocessing, describe, length_problem
 from mmspec.data.table import Problems, Row, listed, read_table
 from mmspec.data.text import Tokenizer
@@ -54,7 +56,7 @@ class Manifest:
     def __init__(
         self, path: Path, spec: ModelSpec, tokenizer: Tokenizer, split_seed: int, augment: float | None
     ) -> None:
-        demand = demand_of(spec, tokenizer)
+        demand = demand_of(spec, tokenizer, texts=True)
         problems = Problems(path)
         columns, rows = read_table(path, problems)
         self.name = str(path)
@@ -67,7 +69,8 @@ class Manifest:
             name: _Store(name, column, rows, path.parent, problems) for name, column in demand.columns.items()
         }
         self.targets = demand.targets
-        judged = {target.column: target for target in demand.targets}
+        self._hidings = hidings(spec)
+        judged = {target.column: target for target in demand.targets if not target.text}
         self._classes = {column: classes_of(target, rows, problems) for column, target in judged.items()}
         given = SPLIT in columns
         if given:
@@ -89,7 +92,7 @@ class Manifest:
                 why = "" if given else "; it takes at least 3 different pictures or rows to split"
                 raise UserError(f"{path} has no {split} rows{why}")
         self.preprocessing = Preprocessing(
-            demand.columns, {target.head: self._classes[target.column] for target in demand.targets}
+            demand.columns, {t.head: self._classes[t.column] for t in demand.targets if not t.text}
         )
 
     def examples(self, split: str) -> int:
@@ -97,7 +100,7 @@ class Manifest:
 
     def training_batch(self, step: int, size: int, seed: int) -> Batch:
         rows = self._rows["training"]
-        batch = self._batch(rows[rows_of_step(step, size, len(rows), seed)])
+        batch = self._batch(rows[rows_of_step(step, size, len(rows), seed)], generator("hidden", seed, step))
         if self._augment:
             random = generator("manifest", seed, step)
             for name, column in self._demand.columns.items():
@@ -113,17 +116,21 @@ class Manifest:
                 rows = rows[store.lengths[rows].sort(stable=True).indices]
                 break
         for start in range(0, len(rows), size):
-            yield self._batch(rows[start : start + size])
+            yield self._batch(rows[start : start + size], generator("hidden", start))
 
     def baselines(self, split: str) -> dict[str, float]:
-        """The commonest label; and the best from one input alone, where each of its values has 5 rows on average.
+        """The commonest label; and the best from one input alone, where each of its values has 5 rows on average. Of a text whose
+        tokens are guessed, the commonest token.
 
-        For several objectives: of the first.
+        For several objectives: of the first that has a label, or of the first.
         """
-        column = next(iter(self._labels))
         rows = self._rows[split].tolist()
         if not rows:
             return {}
+        if not self._labels:
+            tokens = self._stores[self.targets[0].text].tokens(rows)
+            return {"commonest token": max(tokens.values()) / sum(tokens.values())}
+        column = next(iter(self._labels))
         labels = [int(self._labels[column][row]) for row in rows]
         result = {"commonest label": max(Counter(labels).values()) / len(rows)}
         for name, store in self._stores.items():
@@ -147,7 +154,9 @@ class Manifest:
                 cell = f"example_{name}{source.suffix}"
                 write_atomically(folder / cell, source.read_bytes())
             inputs[name] = cell
-        answers = {t.head: self._classes[t.column][int(self._labels[t.column][row])] for t in self.targets}
+        answers = {
+            t.head: self._classes[t.column][int(self._labels[t.column][row])] for t in self.targets if not t.text
+        }
         return Example(inputs, answers)
 
     def describe(self) -> dict[str, Any]:
@@ -163,10 +172,15 @@ class Manifest:
             },
         }
 
-    def _batch(self, rows: Tensor) -> Batch:
+    def _batch(self, rows: Tensor, random: torch.Generator) -> Batch:
         chosen = rows.tolist()
         inputs = {name: store.batch(chosen) for name, store in self._stores.items()}
         targets = {column: labels[rows] for column, labels in self._labels.items()}
+        for target in self.targets:
+            if target.text and target.text != target.column:
+                targets[target.column] = following(inputs[target.text], self._stores[target.text].pad)
+        for hiding in self._hidings:
+            inputs[hiding.text], targets[hiding.text] = hide(inputs[hiding.text], hiding, random)
         return Batch(inputs, targets, self._group_of[rows], torch.ones(len(rows), dtype=torch.float64))
 
     def _deal(self, seed: int) -> dict[str, Tensor]:
@@ -220,6 +234,15 @@ class _Store:
         sizes = torch.tensor([len(example) for example in self._kept])
         return sizes[torch.tensor(self.key)]
 
+    @property
+    def pad(self) -> int:
+        return int(getattr(self.column, "pad", 0))
+
+    def tokens(self, rows: list[int]) -> Counter[int]:
+        """How often each token stands in the texts of some rows, their first ones left out."""
+        assert self._kept is not None
+        return Counter(token for row in rows for token in self._kept[self.key[row]][1:].tolist())
+
     def batch(self, rows: list[int]) -> Tensor:
         if self._kept is not None:
             return self.column.batch([self._kept[self.key[row]] for row in rows])
@@ -247,7 +270,7 @@ class _Store:
 
 
 def _check_columns(path: Path, columns: list[str], demand: Demand) -> tuple[str, ...]:
-    wanted = list(dict.fromkeys([*demand.columns, *(target.column for target in demand.targets)]))
+    wanted = list(dict.fromkeys([*demand.columns, *(target.text or target.column for target in demand.targets)]))
     missing = [name for name in wanted if name not in columns]
     if missing:
         near = [f"'{near[0]}' for '{name}'?" for name in missing if (near := get_close_matches(name, columns, 1))]

@@ -1,6 +1,7 @@
-"""Tokens that are hidden from a model that learns to guess them (BERT, arXiv:1810.04805, sec. 3.1).
+"""Tokens that a model learns to guess: hidden ones (BERT, arXiv:1810.04805, sec. 3.1), and the next one.
 
     ids, target = hide(ids, hiding, generator)      what the model reads, and what the objective asks
+    target = following(ids, pad)                    what the next one is, to measure how well it was guessed
 
 A draw depends on its generator alone: give one for the step, and a run that was stopped sees the same tokens hidden again.
 """
@@ -55,3 +56,9 @@ def hide(ids: Tensor, hiding: Hiding, generator: torch.Generator) -> tuple[Tenso
     hidden = ids.masked_fill(chosen & (fate < hiding.masked), hiding.mask_id)
     swapped = chosen & (fate >= hiding.masked) & (fate < hiding.masked + hiding.random)
     return torch.where(swapped, other, hidden), ids.masked_fill(~chosen, NOT_ASKED)
+
+
+def following(ids: Tensor, pad: int) -> Tensor:
+    """The token after each, `NOT_ASKED` where there is none.   i64[B, N] -> i64[B, N]"""
+    after = torch.cat([ids[:, 1:], torch.full_like(ids[:, :1], pad)], dim=1)
+    return after.masked_fill(after == pad, NOT_ASKED)

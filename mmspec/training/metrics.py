@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mmspec.data.batch import Batch, Dataset
 from mmspec.data.demand import Target
+from mmspec.training.guesses import TokenTally
 from mmspec.training.retrieval import RetrievalTally
 
 
@@ -78,9 +79,11 @@ def evaluate(module: nn.Module, data: Dataset, split: str, size: int) -> dict[st
     }
 
 
-def _tally(data: Dataset, target: Target) -> HeadTally | RetrievalTally:
+def _tally(data: Dataset, target: Target) -> HeadTally | RetrievalTally | TokenTally:
     if target.pair is not None:
         return RetrievalTally(target.pair)
+    if target.text:
+        return TokenTally()
     return HeadTally(data.groups, data.preprocessing.answers[target.head], target.classes)
 
 

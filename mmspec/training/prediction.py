@@ -10,6 +10,7 @@ import torch
 
 from mmspec.backend import read_serving
 from mmspec.data import Preprocessing
+from mmspec.errors import UserError
 
 
 class Predictor:
@@ -30,6 +31,8 @@ class Predictor:
 
         Raises   UserError: an input is missing, unknown, unreadable or too long.
         """
+        if not (self.preprocessing.answers or self.preprocessing.pairs):
+            raise UserError("this model guesses tokens of a text; texts are not written yet, only classes are told")
         tensors = self.preprocessing.read(inputs)
         with torch.no_grad():
             outputs = self._module(**tensors)

@@ -128,7 +128,8 @@ def _add(folder: Path, data: Dataset, metrics: dict[str, Any]) -> None:
     example = data.save_example(folder / "data")
     columns = data.preprocessing.columns
     inputs = {name: f"data/{cell}" if columns[name].is_file else cell for name, cell in example.inputs.items()}
-    metrics["example"] = {"inputs": inputs, "answers": example.answers}
+    if data.preprocessing.answers or data.preprocessing.pairs:  # what `predict` can show
+        metrics["example"] = {"inputs": inputs, "answers": example.answers}
     (folder / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
