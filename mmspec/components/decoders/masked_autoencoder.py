@@ -39,6 +39,6 @@ class MaskedAutoencoder(TransformerStack, Decoder):
         absent = g.parameter("mask_token", 1, self.width)
         y = g.emit("restore", embedded, rearrange(order, "b h w -> b (h w)"), absent).named("restored")
         if prefix:
-            y = g.row(part(embedded, 0, prefix), y)
+            y = g.row(part(embedded, 0, prefix).named("front"), y)
         tokens = self.tokens(g, y, Layout((rows, columns), prefix))
         return {"": tokens, "patches": (part(tokens, prefix) if prefix else tokens).named("patches")}

@@ -84,7 +84,7 @@ class Vit(TransformerStack, Encoder):
             raise ShapeError(message, field, hint="position: learned and attention: full do not")
         assert layout.grid is not None
         rows, columns = layout.grid
-        patches = part(x, layout.prefix) if layout.prefix else x
+        patches = part(x, layout.prefix).named("all_patches") if layout.prefix else x
         if noise is not None and noise.shape[1:] != (rows * columns,):
             message = f"{noise.name} has {noise.shape[1]} numbers for {rows * columns} patches"
             raise ShapeError(message, "from", hint=f"length: {rows * columns}")
@@ -92,13 +92,14 @@ class Vit(TransformerStack, Encoder):
         count = int(rows * columns * (1 - share))
         if not count:
             raise ShapeError(f"of {rows * columns} patches, none is left", "masked")
-        some = g.emit("take", patches, part(order, 0, count))
+        some = g.emit("take", patches, part(order, 0, count).named("least")).named("some")
         gone = g.emit("inverse", order).named("gone")
         front = layout.prefix + self.registers
         numbers = rearrange(gone + front if front else gone, "b (h w) -> b h w", w=columns).named("order")
         numbers.bound = front + rows * columns
         masked = g.emit("at_least", gone, least=count).named("masked")
-        return g.row(part(x, 0, layout.prefix), some) if layout.prefix else some, {"order": numbers, "masked": masked}
+        left = g.row(part(x, 0, layout.prefix).named("front"), some) if layout.prefix else some
+        return left, {"order": numbers, "masked": masked}
 
     def _tiles(self, side: object, stride: int) -> int:
         assert isinstance(side, int)
