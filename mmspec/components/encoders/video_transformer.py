@@ -36,6 +36,9 @@ class VideoTransformer(TransformerStack, Encoder):
     joint attention has one of `position` for every token. A factorised encoder is a `separate` one with a `token_transformer` after
     it.
 
+    A bounded memory is `time_attention: {type: window, size: 4, causal: true}`: what a block carries from moment to moment are the
+    keys and values of the last four at each place, and two blocks in a row reach back eight.
+
     Shapes   f32[B, T, C, H, W] -> f32[B, N, width], frame by frame; ports f32[B, width] (a row of them where frames are separate)
              and f32[B, T' * patches, width]
     Raises   ShapeError: patches or tubelets do not tile the clip; heads do not divide the width; the input is no video
