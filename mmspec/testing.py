@@ -60,6 +60,7 @@ FOR_ROWS = ("relative_buckets",)  # positions that tokens on a grid cannot have
 COMPARING = ("contrastive", "info_nce", "sigmoid")  # what judges a batch against itself
 DECODED = {"text_decoder": ["inputs.text", "joint"]}  # what a decoder reads that does not only go on from a fusion
 FOR_GRIDS: tuple[str, ...] = ("axial",)  # attention patterns that tokens in a row cannot have
+FOR_FUSIONS = ("modalities",)  # and those that need several modalities in a row
 MASKED = {"image": {"masked": 0.5, "position": "sinusoidal_2d", "class_token": True}, "text": None}
 REST = {"type": "masked_autoencoder", "from": ["image", "image.order"], "width": 8, "depth": 1, "heads": 2}
 PIXELS = {"type": "pixels", "from": ["rest", "inputs.image", "image.order"]}
@@ -433,6 +434,9 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
             head["from"] = "decoded"
     elif role in ("router", "halting"):
         data["fusion"]["joint"][role] = {**({"head": "label"} if "head" in set(component.keys()) else {}), **written}
+    elif role == "attention" and written["type"] in FOR_FUSIONS:
+        joint = {"type": "transformer", "from": ["image", "text"], "depth": 2, "heads": 2, "attention": written}
+        data["fusion"]["joint"] = joint
     elif role in ("attention", "position"):  # a text has masks, an image is a grid
         place = (
             "text"

@@ -77,6 +77,7 @@ BUILT_IN = {
         "window": "attention.window:Window",
         "dilated": "attention.dilated:Dilated",
         "global": "attention.global_tokens:GlobalTokens",
+        "modalities": "attention.modalities:Modalities",
         "block_sparse": "attention.block_sparse:BlockSparse",
         "linear": "attention.linear:Linear",
         "random": "attention.random_pairs:Random",

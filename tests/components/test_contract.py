@@ -31,6 +31,7 @@ ALTERNATIVES = {
     "never": [4],
     "kv_heads": 1,
     "block_sparse.random": 0,
+    "modalities.pairs": [["text", "image"]],
     "others": 3,
     "patch_stride": 2,
     "groups": 2,

@@ -5,6 +5,8 @@ import torch
 from influence import influence, itself, run, whom
 from tiny_models import assert_agree, built, example, masks, spec
 
+import mmspec
+
 FUSIONS = [
     "type: concat",
     "type: attention",
@@ -15,7 +17,7 @@ FUSIONS = [
     "type: transformer, streams: multi",
 ]
 ASKING = FUSIONS[1:5]  # what comes out is the first stream
-IMAGE, TEXT = 9, 6  # tokens
+IMAGE, TEXT, WIDTH = 9, 6, 16  # tokens of each; channels of the first stream
 
 
 def everything(tokens: int, batch: int = 4) -> torch.Tensor:
@@ -58,6 +60,41 @@ def test_in_a_single_stream_every_token_sees_every_token_that_is_there() -> None
     of_text = influence(outputs["joint"], leaves["text"])
     assert of_text[:, :IMAGE].equal(whom(there, IMAGE))
     assert of_text[:, IMAGE:].equal(whom(there, TEXT) | itself(4, TEXT))
+
+
+@pytest.mark.parametrize("order", [("image", "text"), ("text", "image")], ids=" then ".join)
+@pytest.mark.parametrize(
+    "pairs", [[], [("text", "image")], [("image", "text")], [("image", "text"), ("text", "image")]]
+)
+def test_a_modality_sees_itself_and_those_it_is_paired_with(
+    pairs: list[tuple[str, str]], order: tuple[str, str]
+) -> None:
+    inputs = example()
+    said = ", ".join(f"[{asks}, {seen}]" for asks, seen in pairs)
+    fusion = f"type: transformer, depth: 1, attention: {{type: modalities, pairs: [{said}]}}"
+    outputs, leaves = run(built(spec(fusion, order, outputs=["joint"])), inputs, *order)
+    there = {"image": everything(IMAGE), "text": inputs["text"] != 0}
+    sizes = {"image": IMAGE, "text": TEXT}
+    joint = dict(zip(order, outputs["joint"].split([sizes[name] for name in order], dim=1), strict=True))
+    for asks in order:
+        for seen in order:
+            expected = whom(there[seen], sizes[asks]) & (asks == seen or (asks, seen) in pairs)
+            if asks == seen:
+                expected = expected | itself(4, sizes[asks])
+            assert influence(joint[asks], leaves[seen]).equal(expected), f"{seen} -> {asks}"
+
+
+def test_modalities_that_are_not_paired_cost_nothing() -> None:
+    def flops(attention: str) -> int:
+        return mmspec.profile(spec(f"type: transformer, depth: 1, attention: {attention}"), text=TEXT)["flops.total"]
+
+    def saved(*pairs: int) -> int:
+        return sum(4 * asking * seen * WIDTH for asking, seen in pairs)
+
+    full = flops("full")
+    assert full - flops("modalities") == saved((IMAGE, TEXT), (TEXT, IMAGE))
+    assert full - flops("{type: modalities, pairs: [[text, image]]}") == saved((IMAGE, TEXT))
+    assert full == flops("{type: modalities, pairs: [[text, image], [image, text]]}")
 
 
 def test_of_several_streams_each_sees_itself_and_what_is_there_of_the_others() -> None:

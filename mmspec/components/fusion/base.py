@@ -77,13 +77,13 @@ class AttentiveFusion(TokenFusion):
 
     heads: PositiveInt = Field(4, description="attention heads; they must divide the width")
 
-    def look(self, g: Scope, name: str, x: Value, context: Value) -> Value:
+    def look(self, g: Scope, name: str, x: Value, context: Value, how: Heads | None = None) -> Value:
         """Attention from x to context.   [B, N, D], [B, M, D] -> [B, N, D]"""
-        return attend(g, name, x, context, Heads(self.heads))
+        return attend(g, name, x, context, how or Heads(self.heads))
 
-    def attend(self, g: Scope, name: str, x: Value, context: Value) -> Value:
+    def attend(self, g: Scope, name: str, x: Value, context: Value, how: Heads | None = None) -> Value:
         """An attention sublayer with its residual and norm:  norm(x + Attention(x, context))"""
-        seen = self.look(g, name, x, context)
+        seen = self.look(g, name, x, context, how)
         return g.norm(f"{name}_norm", x + g.dropout(f"{name}_dropout", seen, self.dropout)).named("x")
 
 

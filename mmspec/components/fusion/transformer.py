@@ -7,7 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from mmspec.components.attention.base import Attention
+from mmspec.components.attention.dense import Full
+from mmspec.components.attention.heads import Heads
 from mmspec.components.fusion.base import AttentiveFusion
+from mmspec.components.positions.base import Layout
 from mmspec.ir import Scope, Value
 
 
@@ -34,11 +38,21 @@ class TransformerFusion(AttentiveFusion):
         "single", alias="streams", description="one row of tokens, or one stream for each modality"
     )
 
+    attention: Attention = Field(
+        default_factory=Full, description="which tokens of the row, or of each stream, see which among themselves"
+    )
+
     def emit(self, g: Scope, *values: Value) -> Value | Mapping[str, Value]:
         streams = self.streams(g, values)
         if self.streams_ == "single":
+            layout = Layout(streams=tuple((stream.name, stream.tokens) for stream in streams))
+            how = Heads(self.heads, pattern=self.attention, layout=layout)
             typed = [stream + g.parameter(f"{stream.name}_type", stream.width) for stream in streams]
-            fused: Value = self.stack(g, self.single_block, g.row(*typed).named("x"), class_name="SingleStreamBlock")
+
+            def block(g: Scope, x: Value) -> Value:
+                return self.feed_forward(g, self.attend(g, "self_attention", x, x, how))
+
+            fused: Value = self.stack(g, block, g.row(*typed).named("x"), class_name="SingleStreamBlock")
             return fused
 
         def readout(g: Scope, *streams: Value) -> Value:
@@ -46,9 +60,6 @@ class TransformerFusion(AttentiveFusion):
 
         streams = self.stack(g, self.multi_block, streams, class_name="MultiStreamBlock", readout=readout)
         return {"": g.row(*streams), **{value.name: stream for value, stream in zip(values, streams, strict=True)}}
-
-    def single_block(self, g: Scope, x: Value) -> Value:
-        return self.feed_forward(g, self.attend(g, "self_attention", x, x))
 
     def multi_block(self, g: Scope, streams: tuple[Value, ...]) -> tuple[Value, ...]:
         updated = []
@@ -60,5 +71,5 @@ class TransformerFusion(AttentiveFusion):
 
     def stream(self, g: Scope, x: Value, context: Value) -> Value:
         x = self.attend(g, "cross_attention", x, context)
-        x = self.attend(g, "self_attention", x, x)
+        x = self.attend(g, "self_attention", x, x, Heads(self.heads, pattern=self.attention))
         return self.feed_forward(g, x)

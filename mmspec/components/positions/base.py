@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mmspec.ir import Scope, Value
+from mmspec.ir import Dim, Scope, Value
 from mmspec.spec import Component
 
 
 @dataclass(frozen=True)
 class Layout:
     """Where tokens stand: `prefix` of them nowhere (class tokens), the rest in a row (`grid` None) or, row by row, on a grid:
-    (rows, columns), (frames, rows, columns)."""
+    (rows, columns), (frames, rows, columns). `streams`: the modalities of a row, one after the other, with their lengths."""
 
     grid: tuple[int, ...] | None = None
     prefix: int = 0
+    streams: tuple[tuple[str, Dim], ...] = ()
 
 
 SEQUENCE = Layout()
