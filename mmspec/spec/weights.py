@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmspec.spec.source import Position
 
 WHOLE = ""  # the key of weights that are the whole model's
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+ENDINGS = (".safetensors", ".json", *PICKLED)  # of files; a name on the Hub may have dots too: meta-llama/Llama-3.1-8B
 
 
 class Weights(BaseModel):
@@ -50,4 +52,4 @@ def located(weights: Weights, position: Position | None) -> str:
     if position is None or not Path(position.source.name).is_file():
         return weights.file
     beside = Path(position.source.name).parent / weights.file
-    return str(beside) if beside.exists() or Path(weights.file).suffix else weights.file
+    return str(beside) if beside.exists() or weights.file.endswith(ENDINGS) else weights.file

@@ -16,8 +16,10 @@ A layout file, `transformers/<family>.yaml`, leads the names of one family's ten
       embeddings.cls_token: {to: image.class_token, rearrange: 1 1 d -> 1 d}
     ignore: {"pooler.dense.{p}": what it is for and why nothing here reads it}
 
-`{p}` is a word (weight, bias, running_mean), any other letter a number; `{i+1}` counts from 1 where i counts from 0. The first name
-that fits counts. What may be said of a tensor, applied in this order (`layout.TensorRule`):
+`{p}` is what a layer calls its own (weight, bias, running_mean, running_var, num_batches_tracked), any other letter a number;
+`{i+1}` counts from 1 where i counts from 0. The first name that fits counts.
+
+What may be said of a tensor, applied in this order (`layout.TensorRule`):
 
     unstack: e                 along the first axis, ours are numbered by {e}:  (E, 2I, D) -> E times (2I, D)
     rearrange: in out -> out in    axes by name; 1 is an axis of size one, which may come and go

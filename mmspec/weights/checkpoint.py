@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from mmspec.errors import UserError
+from mmspec.spec.weights import ENDINGS, PICKLED
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -59,7 +59,7 @@ def open_checkpoint(said: str | Path, pickled: bool = False) -> Checkpoint:
             raise UserError(f"the folder {path} has neither {SINGLE} nor {INDEX}")
         path = found[0]
     if not path.exists():
-        if _HUB_NAME.fullmatch(str(said)) and not path.suffix:
+        if _HUB_NAME.fullmatch(str(said)) and not str(said).endswith(ENDINGS):
             from mmspec.weights.hub import downloaded
 
             return open_checkpoint(downloaded(str(said)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from mmspec.weights import complaint
 from mmspec.weights.binding import bind
 from mmspec.weights.checkpoint import Checkpoint, open_checkpoint
 from mmspec.weights.layout import OURS, Layout, layouts
+from mmspec.weights.names import Names
 from mmspec.weights.ours import same_names
-from mmspec.weights.plan import Ours, Plan, Shape, covered, plan
+from mmspec.weights.plan import Ours, Plan, Shape, plan
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _recognised(said: str, checkpoint: Checkpoint, planned: Callable[[Layout], P
     known = layouts(said)
     if len(known) == 1:
         return known[0]
-    scores = {layout: covered(layout, checkpoint.shapes) for layout in known}
+    scores = {layout: Names(layout).covered(checkpoint.shapes) for layout in known}
     most = max(scores.values())
     best = [layout for layout, score in scores.items() if score == most]
     if most == 0:
@@ -103,32 +103,37 @@ def _recognised(said: str, checkpoint: Checkpoint, planned: Callable[[Layout], P
         raise UserError(
             f"no layout of {said} knows a name in {checkpoint.name}, which has {len(names):,} tensors: {', '.join(names[:3])}, ..."
         )
-    if len(best) > 1:
-        whole = _whole(best, planned)
-        if len({tuple((step.theirs, step.ours) for step in made.steps) for _, made in whole}) == 1:
-            return whole[0][0]
-        raise UserError(
-            f"{checkpoint.name} may be any of {', '.join(layout.name for layout in best)}; say which as the layout"
-        )
-    return best[0]
+    return best[0] if len(best) == 1 else _fitting(best, planned, checkpoint)
 
 
-def _whole(layouts: Sequence[Layout], planned: Callable[[Layout], Plan]) -> list[tuple[Layout, Plan]]:
-    """Those that load this model from this checkpoint, and how: families share the names of what they have in common."""
-    found: list[tuple[Layout, Plan]] = []
-    for layout in layouts:
-        with suppress(UserError):  # it speaks of nodes that this spec has several of
+def _fitting(several: Sequence[Layout], planned: Callable[[Layout], Plan], checkpoint: Checkpoint) -> Layout:
+    """Families share the names of what they have in common: any of those that load this model and lead all to the same places, or,
+    where none does, the one that has the least to complain of."""
+    plans: list[tuple[int, Layout, Plan]] = []
+    refusal: UserError | None = None
+    for layout in several:
+        try:
             made = planned(layout)
-            if not (made.missing or made.unused or made.misfits):
-                found.append((layout, made))
-    return found
+        except UserError as error:  # it speaks of nodes that this spec has several of
+            refusal = error
+        else:
+            plans.append((len(made.missing) + len(made.unused) + len(made.misfits), layout, made))
+    if not plans:
+        assert refusal is not None
+        raise refusal
+    least = min(problems for problems, _, _ in plans)
+    fitting = [(layout, made) for problems, layout, made in plans if problems == least]
+    if least == 0 and len({tuple((step.theirs, step.ours) for step in made.steps) for _, made in fitting}) > 1:
+        names = ", ".join(layout.name for layout, _ in fitting)
+        raise UserError(f"{checkpoint.name} may be any of {names}, which differ; say which as the layout")
+    return fitting[0][0]
 
 
 def _other(layout: str, checkpoint: Checkpoint) -> str:
     """Which layout was meant, perhaps, where ours was asked for."""
     if layout == OURS:
         for other in layouts("transformers"):
-            if covered(other, checkpoint.shapes) == len(checkpoint.shapes):
+            if Names(other).covered(checkpoint.shapes) == len(checkpoint.shapes):
                 return f"its names are those of {other.name}: say so with the layout `transformers`"
     return ""
 

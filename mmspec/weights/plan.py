@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from mmspec.weights import operations, tables
 from mmspec.weights.binding import Bound
 from mmspec.weights.layout import Layout, TensorRule
+from mmspec.weights.names import Names
 from mmspec.weights.operations import Misfit
 from mmspec.weights.templates import fill, match
 
@@ -49,12 +50,6 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
 
-def covered(layout: Layout, names: Iterable[str]) -> int:
-    """How many of these names the layout knows."""
-    reader = _Names(layout)
-    return sum(reader.known(name) is not None for name in names)
-
-
 def plan(
     layout: Layout,
     bound: Bound,
@@ -66,33 +61,6 @@ def plan(
 ) -> Plan:
     """Lead every tensor of theirs to ours, or say why not. With `only`, what the layout has for other nodes is left out."""
     return _Planner(layout, bound, theirs, ours, only, grid).run(ignore)
-
-
-class _Names:
-    """Their names as the layout writes them: without a prefix, and as they are called now."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        file = layout.file
-        parts = [part for rule in file.join.values() for part in rule.of]
-        self.templates = (*layout.rules, *parts, *file.ignore)
-
-    def known(self, name: str) -> tuple[str, str, dict[str, str]] | None:
-        """The name, the template that it follows and the values of its places."""
-        for bare in self.spellings(name):
-            for template in self.templates:
-                values = match(template, bare)
-                if values is not None:
-                    return bare, template, values
-        return None
-
-    def spellings(self, name: str) -> Iterable[str]:
-        bare = [name, *(name.removeprefix(prefix) for prefix in self.layout.file.prefix if name.startswith(prefix))]
-        yield from bare
-        for spelling in bare:
-            for old, new in self.layout.file.older.items():
-                spelling = spelling.replace(old, new)
-            yield spelling
 
 
 class _Planner:
@@ -112,7 +80,7 @@ class _Planner:
         self.joins: dict[str, dict[int, str]] = {}
 
     def run(self, ignore: Sequence[str]) -> Plan:
-        reader = _Names(self.layout)
+        reader = Names(self.layout)
         found: list[tuple[str, str, dict[str, str]]] = []
         for name in self.theirs:
             if any(fnmatchcase(name, pattern) for pattern in ignore):
@@ -180,7 +148,7 @@ class _Planner:
 
     def twin(self, bare: str, twin: str) -> None:
         """One of two names of a tensor: the other one is loaded, or, where the file has only this, this one in its place."""
-        known = _Names(self.layout).known(twin)
+        known = Names(self.layout).known(twin)
         assert known is not None and known[1] in self.layout.rules, f"{self.layout.name}: {twin} has no rule"
         other = [fill(ours, known[2]) for ours in self.layout.rules[known[1]].to]
         if not self.has_place(other):

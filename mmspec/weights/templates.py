@@ -1,7 +1,7 @@
 """Names with places to fill in: `layers.{i}.attention.q_proj.{p}`.
 
-`{p}` stands for a word without dots (weight, bias, running_mean), any other letter for a number; `{i+1}` and `{i-1}` for a number
-that is one more or less than i, where one side counts from 1.
+`{p}` stands for what a layer calls its own (weight, bias, running_mean, ...), any other letter for a number; `{i+1}` and `{i-1}`
+for a number that is one more or less than i, where one side counts from 1.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import cache
 
 _PLACE = re.compile(r"\{([a-z]+)([+-]\d+)?\}")
 WORD = "p"
+WORDS = "weight|bias|running_mean|running_var|num_batches_tracked"
 
 
 def match(template: str, name: str) -> dict[str, str] | None:
@@ -53,7 +54,7 @@ def _compiled(template: str) -> tuple[re.Pattern[str], dict[str, int]]:
     for place in _PLACE.finditer(template):
         name = place[1]
         pattern += re.escape(template[end : place.start()])
-        pattern += f"(?P={name})" if name in seen else f"(?P<{name}>{r'[^.]+' if name == WORD else r'[0-9]+'})"
+        pattern += f"(?P={name})" if name in seen else f"(?P<{name}>{WORDS if name == WORD else '[0-9]+'})"
         seen.add(name)
         if place[2]:
             offsets[name] = int(place[2])

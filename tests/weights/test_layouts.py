@@ -68,9 +68,10 @@ def test_a_layout_says_whose_names_it_has_and_why_it_ignores_some(family):
     assert all(reason.strip() for reason in (*found.file.ignore.values(), *found.file.computed.values()))
 
 
-def test_a_place_stands_for_a_number_or_a_word_without_dots():
+def test_a_place_stands_for_a_number_or_for_what_a_layer_calls_its_own():
     assert match("a.{i}.{p}", "a.12.weight") == {"i": "12", "p": "weight"}
     assert match("a.{i}.{p}", "a.b.weight") is None
+    assert match("a.{i}.{p}", "a.1.gamma") is None
     assert match("a.{i}.{p}", "a.1.b.weight") is None
     assert match("a{i}.b{i}", "a1.b1") == {"i": "1"}
     assert match("a{i}.b{i}", "a1.b2") is None

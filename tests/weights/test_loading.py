@@ -238,8 +238,8 @@ def test_a_name_on_the_hub_is_what_its_folder_holds(model, tmp_path, monkeypatch
 
     sharded(tmp_path, vit_names())
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    mmspec.load_weights(model, "google/vit-tiny")
-    assert asked == [("google/vit-tiny", ("*.safetensors", "model.safetensors.index.json"))]
+    mmspec.load_weights(model, "google/vit-1.5-tiny")
+    assert asked == [("google/vit-1.5-tiny", ("*.safetensors", "model.safetensors.index.json"))]
     assert torch.equal(model.state_dict()["label.output.bias"], vit_names()["classifier.bias"])
 
 

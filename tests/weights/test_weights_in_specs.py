@@ -45,6 +45,14 @@ def test_the_whole_model_begins_with_a_file_beside_the_spec(written, monkeypatch
     assert (loaded.layout, loaded.tensors) == ("transformers/vit", 40)
 
 
+def test_a_name_on_the_hub_is_no_path(written):
+    for name in ("google/vit-base-patch16-224", "meta-llama/Llama-3.1-8B"):
+        spec = written(SPEC + f"weights: {{file: {name}, layout: transformers}}\n")
+        assert spec.weights_at("") == name
+    spec = written(SPEC + "weights: {file: deeper/vit.safetensors, layout: transformers}\n")
+    assert spec.weights_at("").endswith("/deeper/vit.safetensors")
+
+
 def test_a_node_begins_with_a_file_and_the_others_are_fresh(written):
     spec = written(SPEC.replace("classes: 3", "classes: 5") + IMAGE)
     model = mmspec.build(spec)
