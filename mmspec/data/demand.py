@@ -41,6 +41,7 @@ class Demand:
 
 
 CONTRAST = ("info_nce", "sigmoid")  # objectives of pairs
+OF_ITSELF = ("masked_patches",)  # objectives that compare the model with what it reads
 GUESSES = {"next_token": "{}.next", "masked_token": "{}"}  # objectives of texts, and the column of what is asked for
 
 
@@ -73,6 +74,8 @@ def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None, t
             column = GUESSES[objective.type].format(objective.text)
             targets.append(Target(path, column, objective.head, 0, text=objective.text))
             continue
+        if objective.type in OF_ITSELF:
+            continue
         if objective.type != "cross_entropy":
             message = f"there is no data for an objective of type '{objective.type}'"
             hint = "train it in a loop of your own, with mmspec.backend.build_objectives"
@@ -85,6 +88,10 @@ def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None, t
         if known.classes != target.classes:
             message = f"the column '{target.column}' has {known.classes} classes for '{known.head}'"
             problems.append(spec.diagnostic(f"{path}.target", f"{message} and {target.classes} for '{target.head}'"))
+    if spec.objectives and not targets and not problems:
+        message = "no objective has a column that accuracy could be told by"
+        hint = f"add one, such as {_OBJECTIVE}, or train it in a loop of your own, with mmspec.backend.build_objectives"
+        problems.append(spec.diagnostic("objectives", message, hint=hint))
     if not spec.objectives:
         problems.append(spec.diagnostic("objectives", "there is nothing to train for", hint=_OBJECTIVE))
     refuse(problems)
