@@ -33,16 +33,16 @@ def text(
 
 def names(several: Iterable[str]) -> str:
     """Names, those that differ by their numbers alone as one."""
-    return ", ".join(together for together, _ in _grouped(dict.fromkeys(several, "")))
+    return ", ".join(together for together, _ in grouped(dict.fromkeys(several, "")))
 
 
 def _lines(kind: str, said: Mapping[str, str]) -> list[str]:
-    grouped = _grouped(said)
-    width = min(max((len(name) for name, _ in grouped), default=0), 60)
-    return [f"  {kind:<8} {name:<{width}}  {why}".rstrip() for name, why in grouped]
+    together = grouped(said)
+    width = min(max((len(name) for name, _ in together), default=0), 60)
+    return [f"  {kind:<8} {name:<{width}}  {why}".rstrip() for name, why in together]
 
 
-def _grouped(said: Mapping[str, str]) -> list[tuple[str, str]]:
+def grouped(said: Mapping[str, str]) -> list[tuple[str, str]]:
     """Names with what is said of each; those that differ in numbers alone, and are there for all of these numbers, as one."""
     groups: dict[tuple[str, str], list[list[int]]] = {}
     for name, why in sorted(said.items()):

@@ -153,7 +153,7 @@ def _filled(made: Plan, checkpoint: Checkpoint, state: Mapping[str, torch.Tensor
             if tensor.dtype != state[name].dtype:
                 kinds.add(str(tensor.dtype).removeprefix("torch."))
             state[name].copy_(tensor)
-    notes = list(made.notes)
+    notes = [f"{name} {how}" for name, how in complaint.grouped(made.adapted)]
     notes += [f"{', '.join(sorted(kinds))} in the file is float32 in the model"] if kinds else []
     notes += [f"left out {complaint.names(theirs)}: {reason}" for reason, theirs in made.ignored.items()]
     return tuple(notes)

@@ -47,7 +47,7 @@ class Plan:
     misfits: dict[str, str] = field(default_factory=dict)  # ours: why
     absent: dict[str, str] = field(default_factory=dict)  # words of the layout that mean no node: what they would mean
     ignored: dict[str, list[str]] = field(default_factory=dict)  # reason: theirs
-    notes: list[str] = field(default_factory=list)
+    adapted: dict[str, str] = field(default_factory=dict)  # ours: how it is not theirs as it was
 
 
 def plan(
@@ -234,16 +234,16 @@ class _Planner:
         size = self.ours[ours]
         if size.grid is not None:
             sides = " x ".join(map(str, size.grid[1:]))
-            self.plan.notes.append(f"{ours} is interpolated from {theirs}, which has another grid than {sides}")
+            self.plan.adapted[ours] = f"is interpolated from {theirs}, which has another grid than {sides}"
         else:
-            self.plan.notes.append(f"{ours} has the first {size.shape[0]} rows of {theirs}, which has more")
+            self.plan.adapted[ours] = f"has the first {size.shape[0]} rows of {theirs}, which has more"
 
     def complete(self) -> None:
         """What of ours has nothing yet: from the other name of a tied tensor, by its own formula, or missing."""
         for name in self.ours.keys() - self.filled.keys():
             twin = self.other_name(name)
             if twin is not None and twin in self.files:
-                self.plan.notes.append(f"{name} is a copy of {self.files[twin]}: the checkpoint ties them")
+                self.plan.adapted[name] = f"is a copy of {self.files[twin]}: the checkpoint ties them"
                 self.add(Step((self.files[twin],), (name,), lambda given: given), [name])
             elif any(
                 match(own, name) is not None for each in self.layout.file.computed if (own := self.bound.name(each))

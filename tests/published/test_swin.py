@@ -1,8 +1,10 @@
 """Swin of transformers."""
 
 import torch
-from peer import agree, price
+from peer import agree, draw, price, written
 from transformers import SwinConfig, SwinForImageClassification
+
+import mmspec
 
 SIZES = {
     "image_size": 64,
@@ -43,3 +45,18 @@ def test_maps_that_windows_do_not_tile_are_padded_as_published():
 
 def test_swin_t_costs_what_is_published():
     price("swin_t", parameters=28_288_354, flops=8_981_133_312)
+
+
+def test_tables_of_another_window_are_interpolated_as_images_of_heads(tmp_path):
+    reference = SwinForImageClassification(SwinConfig(**SIZES))
+    draw(reference)
+    wide = [f"encoders.image.stages.{i}.attention.window=8" for i in range(2)]
+    model = mmspec.build(mmspec.load("swin_t", wide, variant="small"))
+    loaded = mmspec.load_weights(model, written(reference, tmp_path / "state.safetensors"))
+    adapted = [note for note in loaded.notes if "is interpolated" in note]
+    assert len(adapted) == 2 and all(".blocks.0-1." in note and "15 x 15" in note for note in adapted)
+    name = "swin.encoder.layers.1.blocks.0.attention.relative_position_bias.relative_position_bias_table"
+    table = reference.state_dict()[name].T.reshape(1, 4, 7, 7)
+    expected = torch.nn.functional.interpolate(table, size=(15, 15), mode="bicubic", align_corners=False)
+    found = model.state_dict()["image.stage2.blocks.0.attention.relative_bias"]
+    assert torch.allclose(found, expected.reshape(4, 225).T)

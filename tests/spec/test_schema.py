@@ -49,6 +49,25 @@ def test_what_is_used_from_definitions_and_variants_pass() -> None:
     assert messages(text) == []
 
 
+FILE = "{file: vit.safetensors, layout: transformers, ignore: [classifier.*], grid: [3, 5]}"
+
+
+@pytest.mark.parametrize("weights", ["vit.safetensors", FILE, f"{{image: {FILE}, text: text.safetensors}}"])
+def test_weights_may_be_of_the_model_or_of_nodes(weights: str) -> None:
+    text = f"{FLAGSHIP}weights: {weights}\n"
+    read(text, CATALOGUE)
+    assert messages(text) == []
+    assert messages(read(text, CATALOGUE).to_yaml()) == []
+
+
+@pytest.mark.parametrize(
+    ("weights", "path"),
+    [("3", "weights"), ("{file: a, layuot: b}", "weights"), ("{image: {layout: a}}", "weights.image")],
+)
+def test_a_mistake_in_weights_is_one_message(weights: str, path: str) -> None:
+    assert [at for at, _ in messages(f"{FLAGSHIP}weights: {weights}\n")] == [path]
+
+
 def test_the_first_spec_and_the_resolved_one_pass_and_what_extends_another_may_leave_out() -> None:
     assert messages(starter("x")) == []
     assert messages(read(FLAGSHIP, CATALOGUE).to_yaml()) == []
