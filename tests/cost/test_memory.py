@@ -56,6 +56,14 @@ def test_activations_of_the_shipped_specs_are_predicted_within_a_hundredth(name,
     assert predicted == pytest.approx(held, rel=0.01)
 
 
+@pytest.mark.parametrize("name", ["bert_base", "gpt2_small", "t5_base", "llama_1b"])
+def test_the_scores_of_long_texts_are_in_the_prediction(name):
+    """Masks of pairs, biases with what is masked, keys repeated for their queries."""
+    longer = ["inputs.text.length=200", *(["inputs.target.length=150"] if name == "t5_base" else [])]
+    held, predicted = held_and_predicted(mmspec.load(name, longer, variant="small"), 3)
+    assert predicted == pytest.approx(held, rel=0.01)
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_activations_of_random_specs_are_predicted_and_those_of_experts_as_the_most_they_can_be(seed):
     held, predicted = held_and_predicted(random_spec(seed), 4)

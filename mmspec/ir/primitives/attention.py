@@ -62,6 +62,19 @@ class Attention(Primitive):
         keys = key[2]
         return 2 * batch * heads * queries * keys * (width + value[3])
 
+    def scratch(self, op: Op, shape: ShapeOf) -> Dim:
+        """The product is fused. Held are keys and values repeated for the query heads, what is allowed, a bias with what is not."""
+        a, (query, key, value) = op.attributes, (shape(x) for x in op.inputs[:3])
+        batch, heads, queries, _ = query
+        pairs = batch * queries * key[2]
+        held: Dim = 4 * batch * heads * key[2] * (key[3] + value[3]) if heads != key[1] else 0
+        if a["causal"] and (a["masked"] or a["biased"]):  # which pairs are allowed, and for a mask also as numbers
+            held = held + queries * key[2] + (pairs if a["masked"] else 0)
+            held = held + (0 if a["biased"] else 4 * pairs)
+        if a["biased"] and (a["masked"] or a["causal"] or len(op.inputs[-1].shape) == 4):
+            held = held + 4 * heads * pairs
+        return held
+
     def run(self, torch: Any, module: Any, op: Op, query: Any, key: Any, value: Any, *rest: Any) -> Any:
         a = op.attributes
         names = [name for name, said in (("mask", a["masked"]), ("bias", a["biased"])) if said]

@@ -63,7 +63,7 @@ class Stages(Control):
 @primitive
 class Experts(Control):
     """`count` copies of one subgraph; each token meets the `k` that its logits favour, and weighs their answers by its
-    probabilities (`normalise`: over the sum of the k). Above a `capacity` tokens of a sequence are not answered.   bodies: (expert,)
+    probabilities (`normalise`: over the sum of the k). Above a `capacity`, tokens of a sequence get zeros.   bodies: (expert,)
 
     Inputs are tokens [B, N, D], router logits [B, N, count] and perhaps a mask bool[B, N]. Outputs are [B, N, D] and the
     balance loss. The shapes in the body are those of all tokens sent to all experts together: B * N * k rows.
