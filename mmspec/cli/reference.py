@@ -12,13 +12,13 @@ from pathlib import Path
 
 from mmspec.cli.commands.explain import ROLES, default_text, kind_text
 from mmspec.cli.commands.list import in_order
-from mmspec.spec import ComponentDescription, describe
+from mmspec.spec import ComponentDescription, Node, describe
 
 HEAD = """\
 # Components
 
 Made from the classes by `python -m mmspec.cli.reference docs`; `mmspec explain TYPE` says the same on a terminal.
-Every component also takes what its role takes: `from` and `frozen` for encoders, fusions and heads.
+Every component also takes what its role takes: `from`, `frozen`, `tie` and `average_of` for encoders, fusions, decoders and heads.
 """
 
 
@@ -50,7 +50,7 @@ PAGES = {"components.md": components, "fusion_gated.svg": picture}
 def _component(described: ComponentDescription) -> Iterator[str]:
     yield f"### `{described.type}`\n"
     yield f"```text\n{described.text}\n```\n"
-    fields = [field for field in described.fields if field.key not in ("from", "frozen")]
+    fields = [field for field in described.fields if field.key not in Node.keys()]
     if not fields:
         return
     yield "| field | value | default | range | meaning |\n| --- | --- | --- | --- | --- |"
