@@ -9,7 +9,10 @@ from torch import fx
 
 from mmspec.backend import build as build_fresh
 from mmspec.backend import serving_form
+from mmspec.backend.averages import follow
+from mmspec.passes.averages import averages
 from mmspec.spec import ModelSpec
+from mmspec.spec.weights import WHOLE
 from mmspec.weights.layout import OURS
 from mmspec.weights.load import Loaded, load_weights
 
@@ -42,6 +45,8 @@ def build(
             )
             for node, said in spec.weights.items()
         )  # fmt: skip
+        # averages begin where they follow, loaded or not
+        follow(module, [pair for pair in averages(spec) if not {pair[0], WHOLE} & spec.weights.keys()], keep=0.0)
     if form == "serving":
         module = serving_form(spec, module.state_dict())
     module.meta["loaded"] = loaded

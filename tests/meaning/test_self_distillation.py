@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_models import built
 
 import mmspec
@@ -16,7 +17,9 @@ DINO = "type: dino, hidden: 12, bottleneck: 8, prototypes: 7"
 TEACHER = "from: inputs.image, average_of: image"
 
 
-def taught(views: int = 2, teacher: str = TEACHER, centred: str = ", centred: 0.9", vit: str = "type: vit"):
+def taught(
+    views: int = 2, teacher: str = TEACHER, centred: str = ", centred: 0.9", vit: str = "type: vit", weights: str = ""
+):
     return read(
         f"""
         name: taught
@@ -28,6 +31,7 @@ def taught(views: int = 2, teacher: str = TEACHER, centred: str = ", centred: 0.
           student: {{{DINO}, from: image.class}}
           says: {{type: dino, from: teacher.class, average_of: student{centred}}}
         objectives: [{{type: dino, head: student, teacher: says, student_temperature: 0.2, teacher_temperature: 0.1}}]
+        {weights}
         """,
         CATALOGUE,
         origin="taught.yaml",
@@ -98,6 +102,15 @@ def test_a_teacher_starts_as_its_student():
     assert student.keys() == teacher.keys()
     assert all(torch.equal(student[name], teacher[name]) for name in student)
     assert all(p.requires_grad for p in student.values()) and not any(p.requires_grad for p in teacher.values())
+
+
+def test_a_teacher_starts_as_the_student_that_a_spec_loads(tmp_path):
+    file = tmp_path / "image.safetensors"
+    loaded = {name: torch.randn_like(p) for name, p in mmspec.build(taught()).image.named_parameters("image")}
+    save_file(loaded, file)
+    model = mmspec.build(taught(weights=f"weights: {{image: {{file: {file}, layout: mmspec}}}}"))
+    assert torch.equal(model.image.patches.weight, loaded["image.patches.weight"])
+    assert torch.equal(model.teacher.patches.weight, loaded["image.patches.weight"])
 
 
 MEAN_TEACHER = """
