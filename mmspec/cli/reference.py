@@ -50,7 +50,8 @@ PAGES = {"components.md": components, "fusion_gated.svg": picture}
 def _component(described: ComponentDescription) -> Iterator[str]:
     yield f"### `{described.type}`\n"
     yield f"```text\n{described.text}\n```\n"
-    fields = [field for field in described.fields if field.key not in Node.keys()]
+    of_the_role = set(Node.keys())
+    fields = [field for field in described.fields if field.key not in of_the_role]
     if not fields:
         return
     yield "| field | value | default | range | meaning |\n| --- | --- | --- | --- | --- |"
