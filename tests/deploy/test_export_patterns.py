@@ -6,6 +6,7 @@ import pytest
 import small_exports as small
 import torch
 
+import mmspec
 from mmspec.components import CATALOGUE
 from mmspec.deploy.draft import check_draft, prove
 from mmspec.spec import read
@@ -16,15 +17,17 @@ PATTERNS = {
     "block_sparse": "{type: block_sparse, block: 2, random: 1}",
     "linear": "{type: linear, causal: true}",
 }
+LONGEST = {"linear": 150}  # three chunks
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_text_under_a_pattern_is_exported_for_every_length(pattern):
+    longest = LONGEST.get(pattern, 18)
     spec = read(
         f"""
         name: pattern
-        inputs: {{text: {{type: text, vocab_size: 20, length: 18}}}}
+        inputs: {{text: {{type: text, vocab_size: 20, length: {longest}}}}}
         encoders:
           text: {{type: text_transformer, width: 8, depth: 1, heads: 2, expansion: 2, attention: {PATTERNS[pattern]}}}
         heads: {{label: {{type: classification, classes: 4}}}}
@@ -37,10 +40,17 @@ def test_a_text_under_a_pattern_is_exported_for_every_length(pattern):
     assert max(prove(draft).max_error.values()) <= 1e-5
     session = onnxruntime.InferenceSession(draft.proto.SerializeToString(), providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
-    for length in range(1, 19):
+    for length in range(1, longest + 1):
         ids = torch.randint(1, 20, (2, length), generator=generator)
         present = torch.rand(2, length, generator=generator) > 0.2
         with torch.no_grad():
             expected = draft.module.eval()(ids, present)["label"]
         (found,) = session.run(["label"], {"text": ids.numpy(), "text_mask": present.numpy()})
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-5, err_msg=f"{length} tokens")
+
+
+@pytest.mark.slow
+def test_bigbird_is_exported():
+    draft = small.draft(mmspec.load("bigbird_base", ["encoders.text.depth=1"], "small"))
+    check_draft(draft)
+    assert max(prove(draft).max_error.values()) <= 1e-4
