@@ -52,4 +52,11 @@ def located(weights: Weights, position: Position | None) -> str:
     if position is None or not Path(position.source.name).is_file():
         return weights.file
     beside = Path(position.source.name).parent / weights.file
-    return str(beside) if beside.exists() or weights.file.endswith(ENDINGS) else weights.file
+    return str(beside) if weights.file.endswith(ENDINGS) or _exists(beside) else weights.file
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # no name of a file: who opens it says so
+        return False

@@ -53,12 +53,16 @@ def open_checkpoint(said: str | Path, pickled: bool = False) -> Checkpoint:
     Raises   UserError: it is not there, torn, or pickled (unless `pickled`: then torch.load reads tensors and nothing else).
     """
     path = Path(said)
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise UserError(f"cannot look for weights at {str(said)[:80]}: {error.strerror}") from error
     if path.is_dir():
         found = [path / name for name in (INDEX, SINGLE) if (path / name).is_file()]
         if not found:
             raise UserError(f"the folder {path} has neither {SINGLE} nor {INDEX}")
         path = found[0]
-    if not path.exists():
+    if not there:
         if _HUB_NAME.fullmatch(str(said)) and not str(said).endswith(ENDINGS):
             from mmspec.weights.hub import downloaded
 
@@ -84,7 +88,7 @@ def _shards(index: Path) -> dict[str, Path]:
     try:
         homes: Any = json.loads(index.read_text())["weight_map"]
         shards = {str(key): index.parent / str(file) for key, file in homes.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{index} is no index of shards: it needs a `weight_map` from tensors to files") from error
     outside = {str(path) for path in shards.values() if path.resolve().parent != index.parent.resolve()}
     if outside:
@@ -96,9 +100,10 @@ def _shards(index: Path) -> dict[str, Path]:
 
 
 def _is_pickle(path: Path) -> bool:
+    """Whether it begins as torch saves. A safetensors file begins with the length of its header, which may be any bytes, and `{`."""
     with path.open("rb") as file:
-        start = file.read(4)
-    return start[:2] == b"PK" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05")
+        start = file.read(9)
+    return start[8:] != b"{" and (start[:2] == b"PK" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"))
 
 
 def _unpickled(path: Path, allowed: bool) -> Checkpoint:

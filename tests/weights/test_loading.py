@@ -10,6 +10,7 @@ from vit_names import SPEC, tiny, vit_names
 
 import mmspec
 from mmspec.errors import UserError
+from mmspec.weights.checkpoint import open_checkpoint
 
 
 def refused(model, path, *patterns, **options):
@@ -185,14 +186,17 @@ def test_shards_that_are_not_there_or_hold_less_than_the_index_says(model, tmp_p
     said["weight_map"] = {"vit.more": "../elsewhere.safetensors"}
     index.write_text(json.dumps(said))
     refused(model, index, r"points outside its folder")
-    index.write_text("{}")
-    refused(model, index, r"is no index of shards")
+    for text in ("{}", "[" * 100_000, '{"weight_map": {"a": 3}}', "\0"):
+        index.write_text(text)
+        refused(model, index, r"is no index of shards|which are not there")
 
 
 def test_a_truncated_file(model, saved):
     path = saved(vit_names())
-    path.write_bytes(path.read_bytes()[:-100])
-    refused(model, path, r"vit\.safetensors is torn, or no safetensors file")
+    whole = path.read_bytes()
+    for length in (len(whole) - 100, len(whole) // 2, 100, 8, 1, 0):
+        path.write_bytes(whole[:length])
+        refused(model, path, r"vit\.safetensors is torn, or no safetensors file")
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
@@ -202,6 +206,18 @@ def test_pickled_content_is_refused_by_what_it_is_unless_asked_for(model, tmp_pa
     refused(model, path, r"is pickled.*say `pickled: true`")
     mmspec.load_weights(model, path, pickled=True)
     assert torch.equal(model.state_dict()["label.output.bias"], vit_names()["classifier.bias"])
+
+
+@pytest.mark.parametrize("start", [b"PK", b"\x80\x02"])
+def test_a_header_whose_length_reads_like_a_pickle_is_none(tmp_path, start):
+    path = tmp_path / "a.safetensors"
+    save_file({"a": torch.ones(2)}, path)
+    whole = path.read_bytes()
+    end = 8 + int.from_bytes(whole[:8], "little")
+    length = int.from_bytes(start, "little")
+    path.write_bytes(length.to_bytes(8, "little") + whole[8:end].rstrip().ljust(length) + whole[end:])
+    assert path.read_bytes().startswith(start)
+    assert torch.equal(open_checkpoint(path).read("a"), torch.ones(2))
 
 
 class Payload:
@@ -217,6 +233,8 @@ def test_a_pickle_runs_nothing_even_where_it_is_asked_for(model, tmp_path, capsy
 
 def test_a_path_that_is_not_there(model, tmp_path):
     refused(model, tmp_path / "nothing.safetensors", r"there are no weights at .*nothing\.safetensors")
+    refused(model, "a" * 5000, r"cannot look for weights at aaaa.*: File name too long")
+    refused(model, "a\0b", r"there are no weights at")
     refused(model, tmp_path, r"has neither model\.safetensors nor")
 
 
