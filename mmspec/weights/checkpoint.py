@@ -100,7 +100,7 @@ def _shards(index: Path) -> dict[str, Path]:
 
 
 def _is_pickle(path: Path) -> bool:
-    """Whether it begins as torch saves. A safetensors file begins with the length of its header, which may be any bytes, and `{`."""
+    """Whether it begins as torch saves. A safetensors file begins with the length of its header, of any bytes, and `{`."""
     with path.open("rb") as file:
         start = file.read(9)
     return start[8:] != b"{" and (start[:2] == b"PK" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"))
