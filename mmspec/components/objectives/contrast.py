@@ -40,6 +40,7 @@ class InfoNce(Contrast):
         L = 1/2 (CE(logits, i) + CE(logits^T, i)),   the mean over the batch
 
     With a `target` column, the right answers of a row share its probability:  -mean_i mean_{j in P(i)} log softmax_j(logits_i).
+    Where samples of one id have equal inputs on one side, equal captions, this is the same loss.
 
     Shapes   logits f32[B, B], ids i64[B] -> f32[]
     Source   CLIP, arXiv:2103.00020, fig. 3 (InfoNCE: arXiv:1807.03748); with a `target` UniCL, arXiv:2204.03610, eq. 3
