@@ -44,6 +44,37 @@ def test_graph_price_module_and_source_of_a_tied_spec_agree():
     check_spec(tied())
 
 
+TEXTS = """\
+name: texts
+inputs:
+  query: {type: text, vocab_size: 20, length: 6}
+  document: {type: text, vocab_size: 20, length: 6}
+encoders:
+  query: {type: text_transformer, width: 16, depth: 1, heads: 2}
+  document: {type: text_transformer, tie: query}
+fusion:
+  joint: {type: cross_attention, from: [query, document], depth: 1, heads: 2}
+heads:
+  label: {type: classification, classes: 3}
+objectives:
+  - {type: cross_entropy, target: answer}
+"""
+
+
+def test_texts_of_different_lengths_go_through_one_encoder_in_training_and_in_serving_form():
+    check_spec(tied(TEXTS))
+    model = mmspec.build(tied(TEXTS)).eval()
+    randomise(model)
+    serving = mmspec.build(tied(TEXTS), form="serving").eval()
+    serving.load_state_dict(model.state_dict())
+    generator = torch.Generator().manual_seed(3)
+    texts = {
+        "query": torch.randint(1, 20, (2, 6), generator=generator),
+        "document": torch.randint(1, 20, (2, 4), generator=generator),
+    }
+    assert torch.allclose(model(**texts)["label"], serving(**texts)["label"], atol=1e-5)
+
+
 def test_tied_nodes_compute_what_two_of_the_same_weights_compute():
     one, two = mmspec.build(tied()).eval(), mmspec.build(tied(APART)).eval()
     randomise(one)

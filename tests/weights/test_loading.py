@@ -51,6 +51,15 @@ def test_names_without_their_prefix_and_names_of_older_files_are_the_same_tensor
         assert all(torch.equal(tensor, expected[name]) for name, tensor in fresh.state_dict().items())
 
 
+def test_the_serving_form_loads_the_same_weights(model, saved):
+    path = saved(vit_names())
+    mmspec.load_weights(model, path)
+    serving = mmspec.build(tiny(), form="serving").eval()
+    mmspec.load_weights(serving, path)
+    image = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(serving(image=image)["label"], model.eval()(image=image)["label"], atol=1e-4)
+
+
 def test_half_precision_is_widened_and_said(model, saved):
     theirs = {name: tensor.bfloat16() for name, tensor in vit_names().items()}
     loaded = mmspec.load_weights(model, saved(theirs))
