@@ -7,7 +7,7 @@ Absent keys get no weight; a query that sees nothing gets zeros.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from mmspec.ir.dims import Dim, Shape, blocks, product
 from mmspec.ir.graph import Op, Value
@@ -16,6 +16,8 @@ from mmspec.ir.primitives.base import Primitive, ShapeOf, primitive
 
 class Pattern(Primitive):
     """[B, h, N, d], [B, g, N, d], [B, g, N, e] -> [B, h, N, e]"""
+
+    usual: ClassVar[dict[str, int]] = {}  # what the function does unasked
 
     def infer(self, query: Value, key: Value, value: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
         return (*query.shape[:-1], value.shape[-1]), query.dtype
@@ -40,7 +42,7 @@ class Pattern(Primitive):
     def run(self, torch: Any, module: Any, op: Op, query: Any, key: Any, value: Any, *rest: Any) -> Any:
         named = dict(zip(op.attributes["given"], rest, strict=True))
         unusual = {k: v for k, v in op.attributes.items() if v is not None and v is not False and v != ()}
-        said = {k: v for k, v in unusual.items() if k != "given"}
+        said = {k: v for k, v in unusual.items() if k != "given" and v != self.usual.get(k)}
         return getattr(torch.runtime, self.kind)(query, key, value, **named, **said)
 
 
@@ -50,6 +52,7 @@ class LocalAttention(Pattern):
     all and are seen by all (Longformer, arXiv:2004.05150)."""
 
     kind = "local_attention"
+    usual: ClassVar[dict[str, int]] = {"dilation": 1, "first": 0}
 
     def pairs(self, length: Dim, op: Op) -> Dim:
         a = op.attributes
@@ -70,6 +73,7 @@ class GroupAttention(Pattern):
     are a multiple of `size` away along each axis; without `sides`, of a row. The `first` tokens see all and are seen by all."""
 
     kind = "group_attention"
+    usual: ClassVar[dict[str, int]] = {"first": 0}
 
     def pairs(self, length: Dim, op: Op) -> Dim:
         a = op.attributes
