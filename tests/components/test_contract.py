@@ -61,7 +61,7 @@ ALTERNATIVES = {
     "mobilevit.patch_size": 4,
     "mobilevit.expansion": 3.0,
     "mobilevit.position": "learned",
-    "transformer.position": "learned",
+    "transformer.position": "rotary",
     "convolutions.widths": [8, 12],
     "convolutions.strides": [1],
     "shift": 0,
