@@ -134,7 +134,7 @@ def random_blocks(heads: int, blocks: int, count: int, ends: int, reach: int, se
     for row in list(rows) * heads:
         others = torch.tensor([block for block in rows if abs(block - row) > reach])
         drawn.append(others[torch.randperm(len(others), generator=generator)[:count]])
-    return torch.stack(drawn).unflatten(0, (heads, -1))
+    return torch.stack(drawn).reshape(heads, len(rows), -1)
 
 
 def random_tokens(heads: int, length: int, count: int, seed: int) -> Tensor:
