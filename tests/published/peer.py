@@ -165,6 +165,8 @@ def compare_outputs(model, reference, inputs, outputs, theirs) -> float:
         found = ours[name]
         assert found.shape == expected.shape, f"{name} is {list(found.shape)}, theirs {list(expected.shape)}"
         assert torch.isfinite(expected).all(), f"their {name} is not finite"
+        assert torch.isfinite(found).all(), f"our {name} is not finite"
+        assert expected.std() > 1e-3, f"their {name} is hardly more than a constant"
         errors.append(((found - expected).abs().max() / expected.std()).item())
     return max(errors)
 
