@@ -38,7 +38,7 @@ def random_data(seed: int) -> dict[str, Any]:
             encoders[name] = {"type": "vit", "patch_size": patch, "position": position, **encoder}
         else:
             inputs[name] = {"type": "text", "vocab_size": draw.choice([5, 50]), "length": draw.choice([3, 7])}
-            encoders[name] = {"type": "text_transformer", "position": draw.choice(["none", "learned"]), **encoder}
+            encoders[name] = {"type": "text_transformer", **encoder, **reading(draw, heads)}
     data: dict[str, Any] = {"name": f"random_{seed}", "inputs": inputs, "encoders": encoders}
     source = modalities[0]
     if len(modalities) > 1:
@@ -48,8 +48,43 @@ def random_data(seed: int) -> dict[str, Any]:
     data["heads"] = {"label": {"type": "classification", "classes": draw.choice([2, 9]), "pool": pool, "from": source}}
     if source == "joint" and draw.random() < 0.3:
         data["heads"]["second"] = {"type": "classification", "classes": 3, "from": "joint"}
-    data["objectives"] = [{"type": "cross_entropy", "head": head, "target": head} for head in data["heads"]]
+    if "text" in modalities and draw.random() < 0.4:
+        data["inputs"]["answer"] = {"type": "text", "vocab_size": 9, "length": 4, "start": draw.choice([0, 1, None])}
+        data["decoders"] = {"writer": writer(draw, ["inputs.answer", source])}
+        data["heads"]["words"] = draw.choice(
+            [
+                {
+                    "type": "language_model",
+                    "from": ["writer", "writer.embedding"],
+                    "scaled": draw.choice([True, False]),
+                },
+                {"type": "language_model", "from": "writer", "vocab_size": 9, "bias": draw.choice([True, False])},
+                {"type": "masked_language_model", "from": ["writer", "writer.embedding"]},
+            ]
+        )
+    judged = [head for head in data["heads"] if head != "words"]
+    data["objectives"] = [{"type": "cross_entropy", "head": head, "target": head} for head in judged]
+    if "words" in data["heads"]:
+        data["objectives"].append({"type": "next_token", "head": "words", "text": "answer"})
     return data
+
+
+def reading(draw: random.Random, heads: int) -> dict[str, Any]:
+    """Who sees whom in a text, and how places are told."""
+    norms = {"norm": draw.choice(["layer", "rms"]), "norm_order": draw.choice(["pre", "post", "sandwich"])}
+    return norms | {
+        "attention": draw.choice(["full", "causal", {"type": "prefix", "tokens": 2}]),
+        "position": draw.choice(["none", "learned", "rotary", "relative_buckets"]),
+        "kv_heads": draw.choice([None, 1, heads]),
+        "gated": draw.choice([True, False]),
+        "bias": draw.choice([True, False]),
+    }
+
+
+def writer(draw: random.Random, reads: list[str]) -> dict[str, Any]:
+    heads = draw.choice([1, 2])
+    sizes = {"width": heads * draw.choice([2, 6]), "heads": heads, "depth": draw.choice([1, 2]), "router": router(draw)}
+    return {"type": "text_decoder", "from": reads, **sizes, **reading(draw, heads)}
 
 
 def fusion(draw: random.Random, modalities: list[str]) -> dict[str, Any]:
@@ -70,4 +105,10 @@ def fusion(draw: random.Random, modalities: list[str]) -> dict[str, Any]:
 
 def router(draw: random.Random) -> Any:
     experts = draw.choice([1, 2, 4])
-    return draw.choice(["dense", {"type": "top_k", "experts": experts, "k": draw.randint(1, experts)}])
+    top_k = {
+        "type": "top_k",
+        "experts": experts,
+        "k": draw.randint(1, experts),
+        "normalise": draw.choice([True, False]),
+    }
+    return draw.choice(["dense", top_k, {"type": "switch", "experts": experts, "capacity": draw.choice([1, 3, None])}])

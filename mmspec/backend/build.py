@@ -56,6 +56,10 @@ class Objectives(nn.Module):
 
     def forward(self, outputs: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         given = {**outputs, **{f"{name}_target": target for name, target in targets.items()}}
+        if missing := [name.removesuffix("_target") for name in self.inputs if name not in given]:
+            raise UserError(
+                f"the losses ask for {', '.join(missing)}: a target, or an output of the model in training mode"
+            )
         results = self.losses(*(given[name] for name in self.inputs))
         return dict(zip(self.names, results if isinstance(results, tuple) else (results,), strict=True))
 

@@ -103,8 +103,16 @@ def _experts(op: Op, sizes: Sizes) -> int:
     choices = sizes(body.inputs[0])[0]
     assert isinstance(choices, int)
     held = sizes.bytes(op.inputs[1]) + choices * (4 + 8 + 8)  # probabilities; weights, experts and order of the choices
-    at_work: int = -(-peak_activations(body, sizes) // k)
-    return held + max(2 * sent + at_work, 4 * sent + 8 * choices, 2 * sent + 3 * 8 * choices)
+    at_work, queue = -(-peak_activations(body, sizes) // k), 0
+    if (capacity := op.attributes.get("capacity")) is not None:
+        tokens = sizes(op.inputs[0])[-2]
+        assert isinstance(tokens, int)
+        at_work = -(-at_work * min(capacity, tokens) // tokens)
+        queue = choices * (
+            op.attributes["count"] * (3 * 4 + 1) + 8
+        )  # who is sent where, and in which place of the queue
+        held += 8 * choices  # the choices, once more where there was room
+    return held + max(2 * sent + at_work, 4 * sent + 8 * choices, 2 * sent + 3 * 8 * choices, queue)
 
 
 def _bytes(values: Iterable[Value], sizes: Sizes) -> int:

@@ -67,7 +67,9 @@ def test_the_scores_of_long_texts_are_in_the_prediction(name):
 @pytest.mark.parametrize("seed", range(30))
 def test_activations_of_random_specs_are_predicted_and_those_of_experts_as_the_most_they_can_be(seed):
     held, predicted = held_and_predicted(random_spec(seed), 4)
-    assert 0.9 * held <= predicted <= 1.5 * held
+    assert (
+        0.6 * held <= predicted <= 2 * held
+    )  # with heads two channels wide, what is made on the way weighs as much as tokens
 
 
 def test_a_long_stack_needs_no_more_than_a_short_one():
