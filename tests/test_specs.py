@@ -48,6 +48,7 @@ def test_graph_price_module_and_source_agree(name):
     check_spec(spec, gradients=False)  # those are checked for each component
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory of a process is read as Linux tells it")
 def test_every_spec_is_priced_in_a_blink_and_without_torch():
     answer = subprocess.run([sys.executable, "-c", PRICED], check=True, capture_output=True, text=True).stdout
     slowest, bytes_at_most, torch_is_there = answer.split()
