@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import keyword
 from collections.abc import Callable, Iterable, Sequence
@@ -11,10 +12,11 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.fx.graph_module import _WrappedCall
 from torch.fx.proxy import GraphAppendingTracer
 
 from mmspec.backend import runtime
-from mmspec.ir import PRIMITIVES, Graph, Op
+from mmspec.ir import PRIMITIVES, Graph, Op, Value
 from mmspec.ir.graph import copies
 
 
@@ -39,6 +41,21 @@ class ScopeModule(fx.GraphModule):
             if isinstance(child, runtime.Projections):
                 child.take(state, prefix, missing, errors)
         super()._load_from_state_dict(state, prefix, metadata, strict, missing, unexpected, errors)
+
+    @property
+    def graph(self) -> fx.Graph:
+        """Its own from the moment that somebody asks: until then, copies of one block share theirs."""
+        if self.__dict__.pop("_borrowed", False):
+            self._graph = copy.deepcopy(self._graph)
+            self._graph.owning_module = self
+        return self._graph
+
+    @graph.setter
+    def graph(self, graph: fx.Graph) -> None:
+        fx.GraphModule.graph.fset(self, graph)  # type: ignore[attr-defined]
+
+    def _recompile_submodules(self) -> list[Any]:
+        return []  # they were compiled when they were made
 
     def __reduce__(self) -> tuple[Any, ...]:
         restore, (body, imports) = super().__reduce__()
@@ -113,7 +130,7 @@ def _add_module(root: nn.Module, op: Op) -> None:
     if op.kind in ("call", "define"):
         made: Any = graph_module(op.bodies[0])
     elif op.kind in ("repeat", "stages", "experts"):
-        made = container(torch.nn, runtime, op, [graph_module(body) for body in copies(op)])
+        made = container(torch.nn, runtime, op, _copies(op))
     else:
         made = PRIMITIVES[op.kind].make(_MAKING, op)
     if made is not None:
@@ -121,6 +138,75 @@ def _add_module(root: nn.Module, op: Op) -> None:
 
 
 _MAKING = SimpleNamespace(nn=torch.nn, empty=torch.empty, runtime=runtime)  # what modules and parameters are made with
+
+
+def _copies(op: Op) -> list[nn.Module]:
+    """A module for each copy of the operation's bodies; what has the same code is recorded and compiled once."""
+    codes = {id(body): _code(body) for body in op.bodies}
+    made: dict[Any, fx.GraphModule] = {}
+    modules: list[nn.Module] = []
+    for body in copies(op):
+        first = made.get(codes[id(body)])
+        if first is None:
+            first = made[codes[id(body)]] = graph_module(body)
+            modules.append(first)
+        else:
+            modules.append(_twin(first))
+            _set_rates(modules[-1], body)
+    return modules
+
+
+def _code(graph: Graph) -> Any:
+    """What the code and the layers of a graph's module follow from: all but how often dropout strikes."""
+    places: dict[int, int] = {}
+
+    def described(values: Iterable[Value]) -> str:
+        for value in values:
+            places[id(value)] = len(places)
+        return " ".join(f"{value.name}{value.shape}{value.dtype}" for value in values)
+
+    said: list[Any] = [graph.name, described(graph.inputs)]
+    for op in graph.ops:
+        read = tuple(places[id(value)] for value in op.inputs)
+        attributes = {name: value for name, value in op.attributes.items() if name != "p"}
+        bodies = tuple(map(_code, op.bodies))
+        trained = tuple(parameter.trainable for parameter in op.parameters)
+        said.append((op.kind, op.name, read, str(attributes), trained, bodies, described(op.outputs)))
+    return (*said, tuple((name, places[id(value)]) for name, value in graph.outputs.items()))
+
+
+def _set_rates(module: nn.Module, graph: Graph) -> None:
+    for op in graph.ops:
+        if "p" in op.attributes:
+            module.get_submodule(op.name).p = op.attributes["p"]
+        else:
+            for index, body in enumerate(copies(op)):
+                inner = module.get_submodule(op.name)
+                _set_rates(inner if op.kind in ("call", "define") else inner.get_submodule(str(index)), body)
+
+
+def _twin(module: nn.Module) -> nn.Module:
+    """A module of the same code, with parameters and modules of its own."""
+    if isinstance(module, ScopeModule):
+        twin: nn.Module = ScopeModule.__new__(ScopeModule)  # of a class of its own, as fx's are
+        kind: Any = type(twin)
+        kind.__name__ = type(module).__name__
+        kind.forward = type(module).forward
+        kind._wrapped_call = _WrappedCall(kind, None)
+        kind.__call__ = vars(type(module))["__call__"]
+    else:
+        twin = type(module).__new__(type(module))
+    twin.__dict__.update({name: copy.copy(v) if isinstance(v, (dict, set)) else v for name, v in vars(module).items()})
+    twin._modules = {name: None if child is None else _twin(child) for name, child in module._modules.items()}
+    twin._parameters = {name: _own(parameter) for name, parameter in module._parameters.items()}
+    twin._buffers = {name: None if buffer is None else buffer.clone() for name, buffer in module._buffers.items()}
+    if isinstance(twin, ScopeModule):
+        twin.__dict__["_borrowed"] = True
+    return twin
+
+
+def _own(parameter: nn.Parameter | None) -> nn.Parameter | None:
+    return None if parameter is None else nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
 
 
 def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
