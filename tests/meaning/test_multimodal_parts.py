@@ -9,6 +9,7 @@ from mmspec.backend.runtime import insert_tokens, token_mask
 from mmspec.components import CATALOGUE
 from mmspec.ir.placeholders import Placeholder, placeholders
 from mmspec.spec import SpecError, read
+from mmspec.testing import check_spec
 
 
 def built(text: str) -> torch.nn.Module:
@@ -211,3 +212,19 @@ def test_an_mlp_has_an_activation_between_its_layers_and_none_after_the_last() -
         (7, 7),
         (5, 7),
     ]
+
+
+# siblings ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("llava_1_5_7b", ["encoders.projector.depth=1"]),  # LLaVA 1.0
+        ("llava_1_5_7b", ["encoders.image.class_token=false", "encoders.image.patch_bias=true"]),  # a SigLIP tower
+        ("clip_vit_b32", ["encoders.image.activation=gelu", "encoders.text.activation=gelu"]),  # open_clip
+        ("siglip_base", ["heads.image_embedding.pool=mean", "encoders.text.position=rotary"]),
+    ],
+)
+def test_a_relative_of_a_published_system_is_the_same_spec_with_other_values(name: str, changes: list[str]) -> None:
+    check_spec(mmspec.load(name, changes, "small"))
