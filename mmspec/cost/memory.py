@@ -103,7 +103,8 @@ def _experts(op: Op, sizes: Sizes) -> int:
     choices = sizes(body.inputs[0])[0]
     assert isinstance(choices, int)
     held = sizes.bytes(op.inputs[1]) + choices * (4 + 8 + 8)  # probabilities; weights, experts and order of the choices
-    at_work, queue = -(-peak_activations(body, sizes) // k), 0
+    at_work: int = -(-peak_activations(body, sizes) // k)
+    queue = 0
     if (capacity := op.attributes.get("capacity")) is not None:
         tokens = sizes(op.inputs[0])[-2]
         assert isinstance(tokens, int)

@@ -113,11 +113,12 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:
-    """softmax(q k^T / sqrt(d)) v, in five operators; torch's translation takes twenty, which ONNX Runtime does not fuse. Where it is
-    causal, the scores of later keys are the least there are.
+    """softmax(q k^T / sqrt(d)) v, in five operators; torch's translation takes twenty, which ONNX Runtime does not fuse. Where
+    it is causal, the scores of later keys are the least there are.
     [B, h, N, d], [B, h, M, d], [B, h, M, d] -> [B, h, N, d]"""
-    from onnxscript import opset18 as op
+    from onnxscript import opset18
 
+    op: Any = opset18  # whose types know tensors of a model only, and not the numbers that it turns into tensors
     assert attn_mask is None and not enable_gqa, "masks are written out by runtime.attention"
     width = query.shape[3]
     scores = op.MatMul(query, op.Transpose(key, perm=[0, 1, 3, 2]))

@@ -183,7 +183,7 @@ def parameters(graph: Graph, path: str = "") -> Iterator[Placed]:
 
 
 def _place(op: Op, parameter: Parameter) -> str:
-    """A bare parameter is an attribute of its scope, joined layers keep their names; others belong to the operation's own module."""
+    """A bare parameter is an attribute of its scope, joined layers keep their names; others are their own module's."""
     if op.kind == "parameter":
         return op.name
     return parameter.name if op.kind == "projections" else f"{op.name}.{parameter.name}"

@@ -61,7 +61,7 @@ def shift_mask(rows: int, columns: int, window: int, shift: int) -> Tensor:
     down, across = (
         (torch.arange(side) >= side - window).long() + (torch.arange(side) >= side - shift) for side in (rows, columns)
     )
-    regions = (3 * down[:, None] + across).unflatten(0, (-1, window)).unflatten(2, (-1, window))
+    regions: Tensor = (3 * down[:, None] + across).view(rows // window, window, columns // window, window)
     regions = regions.transpose(1, 2).reshape(-1, 1, window * window)
     return (regions[..., None] != regions[:, :, None]).float() * -100.0
 

@@ -21,7 +21,7 @@ class Switch(SparseRouter):
 
     Shapes   [B, N, D] -> [B, N, D]
     Source   Switch Transformers, arXiv:2101.03961, sec. 2.1 and 2.2
-    Differs  the paper shares the capacity among the sequences of a batch; here, as in the published checkpoints' code, each sequence
+    Differs  the paper shares the capacity among the sequences of a batch; here, as in the published checkpoints' code, each
              has its own, so that a text is answered alone as it is in company; no noise on the router's input in training;
              FLOPs are priced as if no token were dropped
 

@@ -153,7 +153,8 @@ class SpanMeans(Primitive):
         return None
 
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
-        return 2 * sum(op.attributes["scales"]) * product(shape(op.inputs[0]))
+        spans: int = sum(op.attributes["scales"])
+        return 2 * spans * product(shape(op.inputs[0]))
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         x, *mask = inputs
