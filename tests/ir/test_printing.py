@@ -36,7 +36,7 @@ def test_a_model_prints_one_line_for_each_node():
           text: f32[B, N, 4] = text_transformer(inputs.text, text_present) {width: 4, depth: 1, heads: 2}
           @label = classification {classes: 3}
           joint: f32[B, 4, 8], balance: f32[], label: f32[B, 3], label.exits: f32[2, B, 3] = \
-gated(image, text, text_present, @label) {depth: 2, router: top_k(experts=3, k=1), halting: confidence(head=label), heads: 2}
+gated(image, text, text_present, @label) {depth: 2, router: top_k(k=1, experts=3), halting: confidence(head=label), heads: 2}
           return {label, label.exits (training), joint.balance: balance (training)}""")
 
 

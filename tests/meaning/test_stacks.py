@@ -71,6 +71,22 @@ def test_what_one_kind_alone_reads_stays_after_what_nobody_needs_is_dropped() ->
     assert [value.name for value in drop_unused(only_narrow).ops[0].inputs] == ["x"]
 
 
+def test_a_block_can_be_changed_without_its_twins() -> None:
+    model = piece(lambda g, x, offset: g.stack("blocks", 3, wide, x, offset, class_name="Block"), **SHAPES)
+    x, offset = torch.randn(2, 2, 4)
+    expected = x
+    for index, block in enumerate(model.blocks):
+        after = block(expected, offset)
+        expected = after - offset if index == 1 else after
+    changed = model.blocks[1]
+    sum_ = next(node for node in changed.graph.nodes if node.op == "call_function" and "add" in str(node.target))
+    sum_.replace_all_uses_with(sum_.args[0])
+    changed.graph.eliminate_dead_code()
+    changed.recompile()
+    assert_agree(model(x, offset), expected)
+    assert len({block.down.weight.data_ptr() for block in model.blocks}) == 3
+
+
 EVERY_SECOND = "router: {type: top_k, experts: 3, k: 2, balance: 0.1}, router_every: 2"
 
 
