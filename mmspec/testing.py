@@ -65,7 +65,11 @@ MASKED = {"image": {"masked": 0.5, "position": "sinusoidal_2d", "class_token": T
 REST = {"type": "masked_autoencoder", "from": ["image", "image.order"], "width": 8, "depth": 1, "heads": 2}
 PIXELS = {"type": "pixels", "from": ["rest", "inputs.image", "image.order"]}
 ALONE: Data = {"inputs": {"text": None}, "encoders": MASKED, "fusion": None, "decoders": {"rest": REST}}
-IMAGE: Data = {"encoders": {"text": None}, "fusion": None, "heads": {"label": {"from": "image"}, "other": {"from": "image"}}}
+IMAGE: Data = {
+    "encoders": {"text": None},
+    "fusion": None,
+    "heads": {"label": {"from": "image"}, "other": {"from": "image"}},
+}
 DINO = {"type": "dino", "from": "image", "hidden": 8, "bottleneck": 8, "prototypes": 5}
 TOKENS = [
     {"type": "next_token", "text": "text", "head": "label"},
@@ -315,7 +319,9 @@ def check_fields(
     needs: Mapping[str, Mapping[str, Any]],
 ) -> None:
     plain = meaning(_read(surround(component, given), catalogue))
-    for key in sorted(set(component.keys()) - {"type", "from", "text", "average_of", "tie"}):  # the last two say what is read
+    for key in sorted(
+        set(component.keys()) - {"type", "from", "text", "average_of", "tie"}
+    ):  # the last two say what is read
         if key == "frozen" and not trained(_read(surround(component, given), catalogue), component):
             continue
         value = alternatives[key] if key in alternatives else another(component, key, given, catalogue)

@@ -27,7 +27,12 @@ def test_the_wheel_carries_the_shipped_folders_and_the_package_finds_them_there(
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    for name in ("py.typed", "study/report.css", "study/report.js", "weights/transformers/vit.yaml"):  # what is not Python travels too
+    for name in (
+        "py.typed",
+        "study/report.css",
+        "study/report.js",
+        "weights/transformers/vit.yaml",
+    ):  # what is not Python travels too
         assert (tmp_path / "site" / "mmspec" / name).is_file()
     ask = "from mmspec import shipped; print(*(shipped.folder(k) for k in ('specs', 'search', 'export')), sep='\\n')"
     out = subprocess.run([sys.executable, "-c", ask], cwd=tmp_path / "site", check=True, capture_output=True, text=True)

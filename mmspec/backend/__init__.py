@@ -9,9 +9,9 @@ __all__ = [
     "build_graph",
     "build_objectives",
     "load_state",
-    "serving_form",
     "read_folder",
     "read_serving",
+    "serving_form",
     "source",
     "write_folder",
 ]

@@ -8,7 +8,14 @@ from typing import Any
 from mmspec.ir.graph import Graph, Init, Op, Value, copies
 from mmspec.ir.primitives import shape_text
 
-ASIDE = {"type", "carried", "head_inputs", "readout", "order", "grid"}  # attributes that the rest of the line says already
+ASIDE = {
+    "type",
+    "carried",
+    "head_inputs",
+    "readout",
+    "order",
+    "grid",
+}  # attributes that the rest of the line says already
 
 
 def text(graph: Graph, nested: bool = False) -> str:

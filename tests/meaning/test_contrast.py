@@ -82,7 +82,9 @@ def test_huge_logits_have_finite_losses_and_gradients(name: str) -> None:
             else (scale * torch.eye(4)).requires_grad_()
         )
         loss = LOSSES[name](logits)
-        assert float(loss.detach()) == pytest.approx(cost, abs=1.2)  # ln 3 for three wrong answers that are equally sure
+        assert float(loss.detach()) == pytest.approx(
+            cost, abs=1.2
+        )  # ln 3 for three wrong answers that are equally sure
         loss.backward()
         assert logits.grad is not None and torch.isfinite(logits.grad).all()
 
