@@ -17,12 +17,14 @@ def averages(spec: ModelSpec) -> tuple[tuple[str, str], ...]:
 
 def unfollowable(spec: ModelSpec, ops: Sequence[Op]) -> Iterator[Diagnostic]:
     """Averages whose weights have other names or shapes than those that they would follow."""
+    pairs = averages(spec)
+    concerned = {name for pair in pairs for name in pair}
     shapes = {
         op.name: {placed.path: placed.parameter for body in op.bodies for placed in parameters(body)}
         for op in ops
-        if op.kind in ("call", "define")
+        if op.name in concerned and op.kind in ("call", "define")
     }
-    for name, followed in averages(spec):
+    for name, followed in pairs:
         if name not in shapes or followed not in shapes:
             continue  # it has a problem of its own
         ours, theirs = shapes[name], shapes[followed]

@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -258,11 +259,18 @@ def _any(component: Component) -> Any:
     return component
 
 
+@cache
+def numbers_read(component: type[Component]) -> tuple[int, float]:
+    """How many values a component reads, at least and at most."""
+    read = list(inspect.signature(component.emit).parameters.values())[2:]  # type: ignore[attr-defined]  # after self and g
+    least = sum(p.default is p.empty and p.kind is not p.VAR_POSITIONAL for p in read)
+    return least, math.inf if any(p.kind is p.VAR_POSITIONAL for p in read) else len(read)
+
+
 def check_number(component: Any, found: int) -> None:
     """Raises ShapeError: a component reads another number of values than it is given"""
-    read = list(inspect.signature(component.emit).parameters.values())[1:]
-    least = sum(p.default is p.empty and p.kind is not p.VAR_POSITIONAL for p in read)
-    most = math.inf if any(p.kind is p.VAR_POSITIONAL for p in read) else len(read)
+    kind: type[Component] = type(component)
+    least, most = numbers_read(kind)
     if not least <= found <= most:
         wanted = f"{least}" if least == most else f"at least {least}" if most == math.inf else f"{least} to {most}"
         raise ShapeError(f"a {component.type} reads {wanted}, and here it is given {found}", "from")
