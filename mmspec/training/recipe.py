@@ -1,6 +1,6 @@
 """How a model is trained, as a user writes it in a recipe, in a study, or behind `mmspec train`.
 
-    recipe: {data: digits_questions, steps: 600, batch: 64}
+    recipe: {data: digits_questions, steps: 500, batch: 64}
 
 Torch is not needed to read one.
 """
@@ -40,7 +40,7 @@ class Recipe(BaseModel):
     augment: NonNegativeFloat | None = Field(
         None, description="strength of the small affine variation of pictures in training; 1 for digits, else 0"
     )
-    steps: PositiveInt = Field(600, description="updates of the weights")
+    steps: PositiveInt = Field(500, description="updates of the weights")
     batch: PositiveInt = Field(64, description="examples per step")
     learning_rate: PositiveFloat = Field(1e-3, description="at its peak; up in a line, then down as a cosine")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises")
