@@ -22,7 +22,7 @@ from mmspec.spec.reader import read_tree
 from mmspec.spec.source import Source
 from mmspec.spec.tree import plain
 from mmspec.study import read_study
-from mmspec.testing import SMALL, surround
+from mmspec.testing.neighbours import SMALL, surround
 from mmspec.weights.layout import layouts
 
 ROOT = Path(__file__).resolve().parent.parent
