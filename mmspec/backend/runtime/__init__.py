@@ -10,6 +10,7 @@ from mmspec.backend.runtime.drop_path import DropPath
 from mmspec.backend.runtime.experts import Experts
 from mmspec.backend.runtime.functions import (
     attention,
+    biased_scores,
     cross_entropy,
     distance_bias,
     grid,
@@ -73,6 +74,7 @@ from mmspec.backend.runtime.tables import (
 
 __all__ = [
     "Centred", "DropPath", "Experts", "Limited", "Outputs", "Projections", "Stages", "StandardizedConv2d", "attention",
+    "biased_scores",
     "block_attention", "blocks_over", "cross_entropy", "distance_bias", "distance_buckets", "entmax", "entmax_attention",
     "for_heads", "fourier_waves", "front_attention", "gathered_attention", "grid", "group_attention", "grouped", "info_nce",
     "insert_tokens", "lengthened", "linear_attention", "local_attention", "log_power", "masked_error", "masked_first",

@@ -21,6 +21,12 @@ def token_mask(
     return torch.cat([torch.ones_like(present[:, :1]), present[:, 1:]], dim=1) if begun else present
 
 
+def biased_scores(query: Tensor, key: Tensor, bias: Tensor | None, scale: float | None) -> Tensor:
+    """q k^T * scale + bias, the scale 1 / sqrt(d) unless given.   [..., N, d], [..., M, d], [..., N, M] -> [..., N, M]"""
+    scores = torch.matmul(query, key.transpose(-2, -1)) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    return scores if bias is None else scores + bias
+
+
 def attention(
     query: Tensor,
     key: Tensor,
@@ -54,9 +60,7 @@ def attention(
             query, key, value, attn_mask=allowed, is_causal=causal and allowed is None, scale=scale
         )
     # other runtimes turn a row without keys into a uniform average; written out, it is zeros everywhere
-    scores: Tensor = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if bias is not None:
-        scores = scores + bias
+    scores = biased_scores(query, key, bias, scale)
     if allowed is None:
         return torch.matmul(scores.softmax(dim=-1), value)
     weights = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(dim=-1)

@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmspec.backend.runtime.functions import biased_scores
+
 
 def visible_attention(
     query: Tensor, key: Tensor, value: Tensor, visible: Tensor, bias: Tensor | None = None, scale: float | None = None
 ) -> Tensor:
     """softmax(q k^T * scale + bias) v over the visible keys; zeros where there are none.
     [..., n, d], [..., m, d], [..., m, e], bool[..., n, m] -> [..., n, e]"""
-    scores = torch.matmul(query, key.transpose(-2, -1)) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if bias is not None:
-        scores = scores + bias
+    scores = biased_scores(query, key, bias, scale)
     weights = scores.masked_fill(~visible, torch.finfo(scores.dtype).min).softmax(dim=-1)
     y: Tensor = torch.matmul(weights * visible.any(dim=-1, keepdim=True), value)
     return y

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmspec.backend.runtime.functions import biased_scores
 from mmspec.backend.runtime.patterns import for_heads, visible_attention
 
 
@@ -49,9 +50,7 @@ def top_k_attention(
 ) -> Tensor:
     """softmax over the k largest scores of each query (arXiv:1912.11637, eq. 7 and 8); scores equal to the k-th are kept too."""
     key, value = for_heads(key, query), for_heads(value, query)
-    scores = torch.matmul(query, key.transpose(-2, -1)) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if bias is not None:
-        scores = scores + bias
+    scores = biased_scores(query, key, bias, scale)
     visible = visible_pairs(query, mask, causal)
     lowest = torch.finfo(scores.dtype).min
     scores = scores.masked_fill(~visible, lowest)
@@ -72,9 +71,7 @@ def entmax_attention(
 ) -> Tensor:
     """alpha-entmax of the scores in the place of softmax, with alpha = 1 + sigmoid(`alpha`) for each head (arXiv:1909.00015)."""
     key, value = for_heads(key, query), for_heads(value, query)
-    scores = torch.matmul(query, key.transpose(-2, -1)) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if bias is not None:
-        scores = scores + bias
+    scores = biased_scores(query, key, bias, scale)
     visible = visible_pairs(query, mask, causal)
     some = visible.any(dim=-1, keepdim=True)
     weights = entmax(scores, torch.sigmoid(alpha)[:, None, None], visible | ~some)

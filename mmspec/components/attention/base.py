@@ -16,8 +16,8 @@ class Attention(Component):
 
     @property
     def is_causal(self) -> bool:
-        """Whether a token sees itself and earlier ones only."""
-        return False
+        """Whether a token sees itself and earlier ones only: what the pattern's field `causal` says, where it has one."""
+        return bool(getattr(self, "causal", False))
 
     @property
     def title(self) -> str:

@@ -36,10 +36,6 @@ class Dilated(Attention):
     size: PositiveInt | None = Field(None, description="how many of them on either side; all by default")
     causal: bool = Field(False, description="only itself and what stands before it; rows only")
 
-    @property
-    def is_causal(self) -> bool:
-        return self.causal
-
     def mix(
         self,
         g: Scope,

@@ -30,10 +30,6 @@ class Entmax(Attention):
     type: Literal["entmax"] = "entmax"
     causal: bool = Field(False, description="only itself and what stands before it")
 
-    @property
-    def is_causal(self) -> bool:
-        return self.causal
-
     def mix(
         self,
         g: Scope,

@@ -31,10 +31,6 @@ class Linear(Attention):
     causal: bool = Field(False, description="only itself and what stands before it, in the order of the row")
     CHUNK: ClassVar[int] = 64
 
-    @property
-    def is_causal(self) -> bool:
-        return self.causal
-
     def mix(
         self,
         g: Scope,

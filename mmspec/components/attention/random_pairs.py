@@ -29,10 +29,6 @@ class Random(Attention):
     seed: int = Field(0, description="of the draw in the first block of a stack; the next has the next")
     causal: bool = Field(False, description="of those drawn only the earlier ones")
 
-    @property
-    def is_causal(self) -> bool:
-        return self.causal
-
     def of_block(self, index: int) -> Attention:
         return self.model_copy(update={"seed": self.seed + index})
 

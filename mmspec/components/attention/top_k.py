@@ -28,10 +28,6 @@ class TopK(Attention):
     k: PositiveInt = Field(8, description="keys that each query keeps; equal scores are kept together")
     causal: bool = Field(False, description="only itself and what stands before it")
 
-    @property
-    def is_causal(self) -> bool:
-        return self.causal
-
     def mix(
         self,
         g: Scope,

@@ -32,10 +32,6 @@ class Window(Attention):
     size: PositiveInt = Field(64, description="in a row how far a token sees on either side; on a grid a window's side")
     causal: bool = Field(False, description="only itself and what stands before it; rows only")
 
-    @property
-    def is_causal(self) -> bool:
-        return self.causal
-
     def mix(
         self,
         g: Scope,
