@@ -15,6 +15,8 @@ BUILT_IN = {
     "input": {
         "image": "inputs:Image",
         "noise": "inputs:Noise",
+        "category": "inputs:Category",
+        "number": "inputs:Number",
         "text": "inputs:Text",
         "waveform": "inputs:Waveform",
         "spectrogram": "inputs:Spectrogram",

@@ -127,6 +127,35 @@ class Video(Input):
         return g.input(name, (symbol("B"), self.frames, self.channels, self.size, self.size))
 
 
+class Category(Input):
+    """One of several things for each sample: a task, a language, a speaker.
+
+    Shapes   i64[B]
+
+        task: {type: category, classes: 4}
+    """
+
+    type: Literal["category"] = "category"
+    classes: PositiveInt = Field(description="how many there are; ids are below it")
+
+    def emit(self, g: Scope, name: str) -> Value:
+        return g.input(name, (symbol("B"),), "i64", bound=self.classes)
+
+
+class Number(Input):
+    """A number for each sample, which a caller may leave out: what is left out limits nothing.
+
+    Shapes   f32[B]
+
+        budget: {type: number}
+    """
+
+    type: Literal["number"] = "number"
+
+    def emit(self, g: Scope, name: str) -> Value:
+        return g.input(name, (symbol("B"),), optional=True)
+
+
 class Noise(Input):
     """A number for each token, which decides by chance what a model leaves to chance. Where a caller gives none, it is drawn.
 

@@ -40,6 +40,7 @@ class Demand:
     targets: tuple[Target, ...]
 
 
+OPTIONAL = ("noise", "number")  # inputs that may be left out
 CONTRAST = ("info_nce", "sigmoid")  # objectives of pairs
 OF_ITSELF = ("masked_patches",)  # objectives that compare the model with what it reads
 GUESSES = {"next_token": "{}.next", "masked_token": "{}"}  # objectives of texts, and the column of what is asked for
@@ -55,7 +56,7 @@ def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None, t
     problems: list[Diagnostic] = []
     columns: dict[str, Column] = {}
     for name, component in spec.inputs.items():
-        if component.type == "noise":  # type: ignore[attr-defined]  # no column: the model draws it
+        if component.type in OPTIONAL:  # type: ignore[attr-defined]  # no column: the model does without
             continue
         try:
             columns[name] = _column(component, tokenizer)

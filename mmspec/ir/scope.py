@@ -35,6 +35,7 @@ class Program:
     """What the scopes of one lowering share."""
 
     define_head: Callable[[str, Value], Value]  # the head of that name as a function of such a value, in the root scope
+    inputs: dict[str, Value] = field(default_factory=dict)  # what the model reads, in the root scope
     limits: dict[str, int] = field(default_factory=dict)  # the largest size of each symbol
     notes: list[str] = field(default_factory=list)
 
@@ -317,6 +318,13 @@ class Scope(Layers):
             return self.program.define_head(head, like)
         outer = self.parent.function(head, like)
         return self.receive(outer)
+
+    def model_input(self, name: str) -> Value:
+        """The model's input of that name, handed down from the root scope."""
+        if self.parent is None:
+            assert self.program is not None
+            return self.program.inputs[name]
+        return self.receive(self.parent.model_input(name))
 
     # the border -----------------------------------------------------------------------------------------------------
 

@@ -54,7 +54,8 @@ class _Lowering:
 
     def graph(self) -> Graph:
         for name, component in self.spec.inputs.items():
-            self.values[f"inputs.{name}"] = component.emit(self.root, name)  # type: ignore[attr-defined]
+            value = self.values[f"inputs.{name}"] = component.emit(self.root, name)  # type: ignore[attr-defined]
+            self.root.program.inputs[name] = value  # type: ignore[union-attr]
         for node in self.spec.nodes:
             sources = [f"{s.path}.{s.port}" if s.port else s.path for s in node.sources]
             if all(source in self.values for source in sources):

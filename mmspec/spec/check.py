@@ -285,4 +285,5 @@ class _Check:
                 (section, name, "from"), f"{name!r} reads {len(listed):,} nodes; at most {SECTION_LIMIT:,} are read"
             )
             return wiring.Declared(section, name, (), is_list, broken=True)
-        return wiring.Declared(section, name, listed, is_list)
+        asides = () if component is None else tuple(component.inputs_named())
+        return wiring.Declared(section, name, listed, is_list, asides)

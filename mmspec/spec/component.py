@@ -54,6 +54,7 @@ class Component(BaseModel):
         strict=True, extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=True, validate_by_alias=True
     )
     role: ClassVar[str] = "component"
+    names_input: ClassVar[str] = ""  # of what fills a slot: the field that names an input which it reads by itself
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -114,3 +115,10 @@ class Component(BaseModel):
                 yield key, value
             elif isinstance(value, tuple):
                 yield from ((f"{key}.{i}", item) for i, item in enumerate(value) if isinstance(item, Component))
+
+    def inputs_named(self) -> Iterator[tuple[str, str]]:
+        """The inputs that components in this one's slots read by themselves, each with the path of the field that says so."""
+        for path, child in self.children():
+            if child.names_input and (name := getattr(child, child.names_input)):
+                yield f"{path}.{child.names_input}", name
+            yield from ((f"{path}.{inner}", name) for inner, name in child.inputs_named())

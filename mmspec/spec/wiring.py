@@ -37,6 +37,7 @@ class Declared:
     name: str
     reads: tuple[str, ...] | None
     is_list: bool = False
+    asides: tuple[tuple[str, str], ...] = ()  # inputs that components in its slots read: where it is said, and which
     broken: bool = False
     sources: list[Source] = field(default_factory=list)
 
@@ -66,6 +67,11 @@ def wire(
                 report((node.section, node.name, "from", i), f"{node.path} reads {reference!r} twice")
             else:
                 node.sources.append(source)
+        for where, name in node.asides:
+            if name not in inputs:
+                failed = True
+                near, path = did_you_mean(name, inputs), (node.section, node.name, *path_of(where))
+                report(path, f"there is no input {name!r}{near}", f"inputs are: {listing(inputs)}")
     for node in nodes:
         if node.reads is None and not node.broken:
             failed |= not _default(node, inputs, nodes, report)
@@ -204,6 +210,7 @@ def _report_cycle(node: Declared, cycle: list[str], report: Report) -> None:
 
 def _unused(inputs: Mapping[str, object], nodes: list[Declared], asked: list[str], report: Report) -> None:
     read = {source.path for node in nodes for source in node.sources} | set(asked)
+    read |= {f"inputs.{name}" for node in nodes for _, name in node.asides}
     for name in inputs:
         if f"inputs.{name}" not in read:
             report(("inputs", name), f"nobody reads the input {name!r}", "read it with `from`, or remove it")

@@ -9,7 +9,7 @@ from mmspec.components.encoders.log_mel import LogMel
 from mmspec.components.encoders.pyramid import Pyramid
 from mmspec.components.halting.confidence import Confidence
 from mmspec.components.heads.dino import Dino
-from mmspec.components.inputs import Noise, Spectrogram, Video, Waveform
+from mmspec.components.inputs import Category, Noise, Number, Spectrogram, Video, Waveform
 from mmspec.components.objectives.dino import DinoLoss
 from mmspec.components.pools import NoPool
 from mmspec.components.stages.downsample import Patches, PatchMerging
@@ -99,6 +99,8 @@ FIELDS |= {
 }
 IMPOSSIBLE = {
     NoPool: "it is an error on tokens, which the diagnostics' tests show",
+    Category: "a router by task reads it",
+    Number: "a budget of FLOPs reads it",
     Noise: "it has as many numbers as an image has patches: test_masking",
 }
 
