@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from mmspec.backend.averages import follow
 from mmspec.backend.fx import graph_module
 from mmspec.backend.runtime import Projections, tables
+from mmspec.cost.budgets import with_costs
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Init, parameter_count, parameters
 from mmspec.ir.graph import constants
@@ -77,6 +78,7 @@ def build_graph(graph: Graph, fresh: bool = True) -> fx.GraphModule:
     """The module of a whole model's graph, with its parameters initialised as the graph says, or, where not `fresh`, with what
     happened to be in memory.   Raises UserError."""
     check_memory(graph)
+    graph = with_costs(graph)
     with torch.device("meta"), _Uninitialised():
         module = graph_module(graph)
     joined = _materialised(module)

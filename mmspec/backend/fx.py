@@ -116,7 +116,7 @@ def graph_module(graph: Graph) -> fx.GraphModule:
     module = ScopeModule(root, fxg, class_name=graph.name)
     _forget(module, (op.name for op in graph.ops if op.kind == "constant"))
     for op in graph.ops:
-        if op.kind == "repeat":  # fx keeps the blocks of a list and forgets that it was one
+        if op.kind in ("repeat", "functions"):  # fx keeps the blocks of a list and forgets that it was one
             setattr(module, op.name, getattr(root, op.name))
     return module
 
@@ -129,7 +129,7 @@ def _add_module(root: nn.Module, op: Op) -> None:
         return
     if op.kind in ("call", "define"):
         made: Any = graph_module(op.bodies[0])
-    elif op.kind in ("repeat", "stages", "experts"):
+    elif op.kind in ("repeat", "stages", "experts", "functions"):
         made = container(torch.nn, runtime, op, _copies(op))
     else:
         made = PRIMITIVES[op.kind].make(_MAKING, op)
@@ -213,25 +213,22 @@ def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
     """The module around copies of a body; written once for modules and for source."""
     a = op.attributes
     unusual: dict[str, Any]
-    if op.kind == "repeat":
+    if op.kind in ("repeat", "functions"):
         return nn.ModuleList(copies)
     if op.kind == "experts":
         unusual = {name: a[name] for name in ("normalise", "capacity") if name in a}
         return runtime.Experts(copies, k=a["k"], balance=a["balance"], **unusual)
-    unusual = {}
-    if a["carried"] != 1:
-        unusual["carried"] = a["carried"]
-    if a["head_inputs"] != (0,):
-        unusual["head_inputs"] = a["head_inputs"]
-    if a["balance"]:
-        unusual["balance"] = True
-    return runtime.Stages(copies, threshold=a["threshold"], **unusual)
+    criterion = getattr(runtime, a["criterion"])(**a.get("arguments", {}))
+    unusual = {name: a[name] for name in ("seen", "read", "taken", "whole", "after", "returned") if name in a}
+    unusual |= {} if a["carried"] == 1 else {"carried": a["carried"]}
+    unusual |= {"balance": True} if a["balance"] else {}
+    return runtime.Stages(copies, criterion, a["threshold"], **unusual)
 
 
 def _run(op: Op, inputs: list[fx.Proxy], space: _Recording, tracer: GraphAppendingTracer) -> Sequence[fx.Proxy]:
     if op.kind == "repeat":
         return _unrolled(op, inputs, tracer)
-    if op.kind in ("parameter", "constant", "define"):
+    if op.kind in ("parameter", "constant", "define", "functions"):
         module: Any = tracer.create_proxy("get_attr", op.attributes.get("shares", op.name), (), {})
     else:
 

@@ -71,6 +71,11 @@ BUILT_IN = {
     "halting": {
         "none": "halting.never:Never",
         "confidence": "halting.confidence:Confidence",
+        "entropy": "halting.entropy:Entropy",
+        "improvement": "halting.improvement:Improvement",
+        "patience": "halting.patience:Patience",
+        "ponder": "halting.ponder:Ponder",
+        "budget": "halting.budget:Budget",
     },
     "attention": {
         "full": "attention.dense:Full",

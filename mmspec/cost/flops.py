@@ -90,10 +90,19 @@ def op_flops(op: Op, sizes: Sizes) -> Flops:
 
 
 def _stages(op: Op, sizes: Sizes) -> Flops:
-    head, *readout = (value.function for value in op.inputs if value.function is not None)
-    read, asked = sum(flops(graph, sizes).own for graph in readout), flops(head, sizes).own
-    blocks = [flops(body, sizes).own + read for body in op.bodies]
-    spent = accumulate(blocks[index] for index in op.attributes["order"])
-    name = op.inputs[0].name
-    exits = [Flops(own, Counter({name: number * asked})) for number, own in enumerate(spent, 1)]
+    """What blocks, halting units and own heads of exits cost is the stack's; what is spent on the head is the head's."""
+    given = dict(zip(op.attributes["given"], op.inputs, strict=False))
+    cost = {name: flops(value.function, sizes).own for name, value in given.items() if value.function is not None}
+    assert not cost.get("readout"), "what heads see is read out without matrix products"
+    blocks = [flops(body, sizes).own for body in op.bodies]
+    through = list(accumulate((blocks[index] for index in op.attributes["order"]), initial=0))
+    after = op.attributes.get("after") or range(1, op.attributes["count"])
+    exits = []
+    for number, end in enumerate((*after, op.attributes["count"]), 1):
+        last, asked = number > len(after), number
+        own = through[end] + min(number, len(after)) * cost.get("unit", 0)
+        if "heads" in given:
+            own, asked = own + min(number, len(after)) * cost["heads"], int(last)
+        heads = Counter({given["head"].name: asked * cost["head"]}) if "head" in given else NO_HEADS
+        exits.append(Flops(own, heads))
     return Flops(exits[-1].own, exits[-1].heads, exits)

@@ -34,6 +34,9 @@ def _through(op: Op, ports: set[int], path: str) -> Found:
     inner = f"{path}{op.name}."
     if op.kind == "call":
         return _body(op.bodies[0], ports, f"{path}{op.attributes.get('shares', op.name)}.")
+    if op.kind == "functions":
+        every = (_body(body, set(range(len(body.outputs))), f"{inner}{i}.")[0] for i, body in enumerate(copies(op)))
+        return set().union(*every), set()
     if op.kind == "define":
         return _body(op.bodies[0], set(range(len(op.bodies[0].outputs))), inner)[0], set()
     if op.kind == "experts":
@@ -53,9 +56,10 @@ def _stack(op: Op, ports: set[int], path: str) -> Found:
     """Block by block from the last: what a block must give is what is wanted of the stack, what the next block reads and, where
     samples may leave, what the head looks at."""
     carried = op.attributes["carried"]
-    functions = len(op.inputs) - len(op.bodies[0].inputs)  # the head, and perhaps a readout
-    asked = {i for i in op.attributes.get("head_inputs", ()) if i < carried}
-    answers = op.kind == "stages" and carried in ports
+    functions = len(op.attributes.get("given", ()))  # the head, a readout, ...
+    seen = set(op.attributes.get("seen", (0,))) if op.kind == "stages" else set()
+    asked = {i for i in seen if i < carried}
+    answers = op.kind == "stages" and any(port >= carried for port in ports)
     left = {port for port in ports if port < carried}  # a sample's values at its exit
     wanted = left | (asked if answers else set())
     parameters: set[str] = set()
@@ -65,9 +69,7 @@ def _stack(op: Op, ports: set[int], path: str) -> Found:
         parameters |= found
         shared |= {i for i in inputs if i >= carried}
         wanted = {i for i in inputs if i < carried} | (left | asked if op.kind == "stages" else set())
-    if op.kind == "stages":
-        shared |= {i for i in op.attributes["head_inputs"] if i >= carried}
-    return parameters, set(range(functions)) | {functions + i for i in wanted | shared}
+    return parameters, set(range(functions)) | {functions + i for i in wanted | shared | seen}
 
 
 def _body(body: Graph, ports: set[int], path: str) -> Found:

@@ -133,8 +133,10 @@ def _is_stream(op: Op) -> bool:
 def _exit(op: Op) -> str:
     if op.kind != "stages":
         return ""
-    threshold = op.attributes.get("threshold")
-    return "early exit" if threshold is None else f"p > {threshold:g}"
+    threshold = op.attributes["threshold"]
+    if op.attributes["criterion"] == "Confidence" and isinstance(threshold, float):
+        return f"p > {threshold:g}"
+    return "early exit"
 
 
 def _feeds_an_activation(op: Op, graph: Graph) -> bool:

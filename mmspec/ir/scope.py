@@ -11,23 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mmspec.ir.dims import Dim, Shape, bind, product
 from mmspec.ir.graph import Graph, Op, Parameter, Value
 from mmspec.ir.layers import Layers
-from mmspec.ir.primitives import PRIMITIVES, ShapeError, shape_text
+from mmspec.ir.primitives import PRIMITIVES
+
+if TYPE_CHECKING:
+    from mmspec.ir.stacks import Halting, Readout
 
 Results = Value | tuple[Value, ...] | Mapping[str, Value]
 Body = Callable[..., Results]
-
-
-class Halting(Protocol):
-    """What a stack asks of a halting policy."""
-
-    @property
-    def head(self) -> str: ...
-    def attributes(self) -> Mapping[str, Any]: ...
 
 
 @dataclass
@@ -190,94 +185,35 @@ class Scope(Layers):
         *shared: Value,
         class_name: str,
         halting: Halting | None = None,
-        readout: Body | None = None,
+        readout: Readout | None = None,
         taps: Sequence[int] = (),
         doc: str = "",
     ) -> Any:
         """`depth` blocks in a row. `body(g, carried, *shared)` is emitted once; it returns the carried value(s) for the next.
 
         Blocks of several kinds are a sequence of `depth` bodies, each kind emitted once. With a halting policy a sample may
-        stop after any block: the policy's head is applied there, to the carried value or, where several are carried, to
-        `readout(g, *carried)`. `taps` are blocks, counted from one, whose result is returned beside the last one's; they need a
+        stop early: the policy's head is applied there, to the carried value or to `readout(g, *carried)`, which may return two
+        values: what the stack returns in the carried value's place, and what heads see. `taps` are blocks, counted from one, whose result is returned beside the last one's; they need a
         single carried value and no halting.   Raises ShapeError.
         """
-        bodies = list(dict.fromkeys([body] if callable(body) else body))
-        order = (0,) * depth if callable(body) else tuple(map(bodies.index, body))
-        assert len(order) == depth
-        streams = (carried,) if isinstance(carried, Value) else carried
-        blocks = [self._block(f"{name}.*.", each, carried, shared, class_name) for each in bodies]
-        first, balance = blocks[0].scope, any(block.scope.balance for block in blocks)
-        passed_on = [Value(value.name, value.shape, value.dtype, self, value.mask) for value in streams]
-        loss = [Value("balance", (), "f32", self)] if balance else []
-        attributes: dict[str, Any] = {"count": depth, "order": order, "carried": len(streams), "balance": balance}
-        tapped = [Value(f"block_{tap}", v.shape, v.dtype, self, v.mask) for tap in taps for v in streams]
-        if taps:
-            assert halting is None and isinstance(carried, Value)
-            attributes["taps"] = tuple(taps)
-        head, read, seen = self._exit(halting, streams, readout, first) if halting is not None else (None, (), [])
-        # what any block reads is handed to all of them, in one order
-        wanted = dict.fromkeys((*streams, *(value for block in blocks for value in block.used())))
-        wanted |= dict.fromkeys(first._outer[id(value)] for value in seen)
-        graphs = tuple(block.close(tuple(wanted), balance, doc) for block in blocks)
-        if halting is None:
-            self._append("repeat", name, tuple(wanted), (*passed_on, *tapped, *loss), attributes, bodies=graphs)
-        else:
-            assert head is not None and head.function is not None
-            logits = next(iter(head.function.outputs.values()))
-            found = {
-                halting.head: Value(halting.head, logits.shape, logits.dtype, self),
-                f"{halting.head}.exit": Value("exit", (logits.shape[0],), "i64", self),
-                f"{halting.head}.exits": Value("exits", (depth, *logits.shape), logits.dtype, self),
-            }
-            self.exits |= found
-            attributes |= halting.attributes()
-            attributes |= {"head_inputs": tuple(map(graphs[0].inputs.index, seen)), "readout": bool(read)}
-            outputs = (*passed_on, *found.values(), *loss)
-            self._append("stages", name, (head, *read, *wanted), outputs, attributes, bodies=graphs)
-        self.balance += loss
-        if taps:
-            return passed_on[0], *tapped
-        return passed_on[0] if isinstance(carried, Value) else tuple(passed_on)
+        from mmspec.ir.stacks import stack
 
-    def _block(
-        self, path: str, body: Body, carried: Value | tuple[Value, ...], shared: tuple[Value, ...], class_name: str
-    ) -> _Block:
-        inner = Scope(class_name, self, path=f"{self.path}{path}")
-        streams = (carried,) if isinstance(carried, Value) else carried
-        handed = inner.receive_all(body, (*streams, *shared), 0 if isinstance(carried, Value) else len(streams))
-        if isinstance(carried, Value):
-            returned = body(inner, *handed)
-        else:
-            returned = body(inner, handed[: len(streams)], *handed[len(streams) :])
-        results: tuple[Value, ...] = (returned,) if isinstance(returned, Value) else tuple(returned)  # type: ignore[arg-type]
-        for before, after in zip(streams, results, strict=True):
-            if before.shape != after.shape:
-                raise ShapeError(f"a block turns {shape_text(before.shape)} into {shape_text(after.shape)}")
-        assert not inner.exits, "a halting stack inside a repeated block"
-        return _Block(inner, {value.name: result for value, result in zip(handed, results, strict=False)})
+        return stack(
+            self, name, depth, body, carried, *shared, class_name=class_name, halting=halting, readout=readout, taps=taps,
+            doc=doc,
+        )  # fmt: skip
 
-    def _exit(
-        self, halting: Halting, streams: tuple[Value, ...], readout: Body | None, inner: Scope
-    ) -> tuple[Value, tuple[Value, ...], list[Value]]:
-        """The head as a function, the readout as one (or none), and which of the block's inputs they look at."""
-        if readout is None:
-            assert len(streams) == 1, "several carried values need a readout"
-            head = self.function(halting.head, streams[0])
-            candidates = [streams[0], *([streams[0].mask] if streams[0].mask is not None else [])]
-            assert head.function is not None
-            return head, (), [inner.receive(value) for value in candidates[: len(head.function.inputs)]]
-        trial = Scope("Readout", self)
-        value = readout(trial, *trial.receive_all(readout, streams))
-        assert isinstance(value, Value)
-        head = self.function(halting.head, value)
-        assert head.function is not None
-        outputs = {"joint": value}
-        if len(head.function.inputs) > 1 and value.mask is not None:
-            outputs["mask"] = value.mask
-        graph = trial.close(outputs, "What a head sees at an exit: the streams in a row.", None)
-        read = Value("readout", (), "function", self, function=graph)
-        self._append("define", "readout", (), (read,), {}, bodies=(graph,))
-        return head, (read,), [inner.receive(value) for value in trial.handed(graph)]
+    def defined(self, name: str, graph: Graph) -> Value:
+        """A finished graph as a function that can be handed on."""
+        value = Value(name, (), "function", self, function=graph)
+        self._append("define", name, (), (value,), {}, bodies=(graph,))
+        return value
+
+    def functions(self, name: str, graph: Graph, count: int) -> Value:
+        """Functions like one that is known, each with weights of its own, as a list that can be handed on."""
+        value = Value(name, (), "function", self, function=graph)
+        self._append("functions", name, (), (value,), {"count": count}, bodies=(graph,))
+        return value
 
     def experts(
         self,
@@ -373,29 +309,6 @@ class Scope(Layers):
         used |= {id(value) for value in outputs.values()} | {id(value) for value in keep}
         inputs = tuple(value for value in self.inputs if id(value) in used)
         return Graph(self.name, inputs, tuple(self.ops), outputs, doc, arguments=arguments or {})
-
-
-@dataclass
-class _Block:
-    """One kind of a stack's blocks, before it is known what the others are handed."""
-
-    scope: Scope
-    outputs: dict[str, Value]
-
-    def used(self) -> tuple[Value, ...]:
-        """The outer values that it reads."""
-        read = {id(value) for op in self.scope.ops for value in op.inputs}
-        read |= {id(value) for value in self.outputs.values()}
-        return tuple(self.scope._outer[id(value)] for value in self.scope.inputs if id(value) in read)
-
-    def close(self, handed: tuple[Value, ...], balance: bool, doc: str) -> Graph:
-        if balance:
-            total = (
-                self.scope.total_balance() if self.scope.balance else self.scope.emit("zero", *self.scope.inputs[:1])
-            )
-            self.outputs["balance"] = total.named("balance")
-        self.scope.inputs = [self.scope.receive(value) for value in handed]
-        return self.scope.close(self.outputs, doc, None, keep=self.scope.inputs)
 
 
 def _named(name: str, results: Results) -> dict[str, Value]:

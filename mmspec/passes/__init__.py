@@ -35,7 +35,8 @@ def lower(spec: ModelSpec) -> Graph:
 def lower_serving(spec: ModelSpec) -> Graph:
     """The graph that answers: the heads, what the spec asks for, and where each sample left a stack that may halt."""
     policies: list[Any] = [getattr(node.component, "halting", None) for node in spec.nodes]
-    exits = [f"{policy.head}.exit" for policy in policies if hasattr(policy, "head")]
+    owners = zip(spec.nodes, policies, strict=True)
+    exits = [f"{policy.head or node.name}.exit" for node, policy in owners if hasattr(policy, "head")]
     return serving(lower(replace(spec, outputs=tuple(dict.fromkeys((*spec.outputs, *exits))))))
 
 

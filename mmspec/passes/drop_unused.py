@@ -79,6 +79,8 @@ def _narrowed_stack(op: Op, needed: set[int]) -> Op:
     for body in op.bodies:
         wanted = {port: value for port, value in body.outputs.items() if balance or port != "balance"}
         pruned.append(_pruned(body, wanted, keep))
+    if op.kind == "stages":  # its blocks keep all that they are handed
+        return replace(op, outputs=outputs, attributes=attributes, bodies=tuple(pruned))
     return _with_bodies(op, tuple(pruned), len(op.inputs) - handed, outputs, attributes)
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import PurePath
 from typing import Any
 
+from mmspec.components.objectives.base import Exits
 from mmspec.ir import Graph, Program, Scope, ShapeError, Value
 from mmspec.ir.dims import Shape
 from mmspec.passes.averages import unfollowable
@@ -160,11 +161,11 @@ class _Lowering:
     def outputs(self) -> tuple[Mapping[str, Value], list[str]]:
         outputs = {name: self.values[f"heads.{name}"] for name in self.spec.heads}
         for asked in self.spec.outputs:
-            if asked.endswith(".exits") and asked in self.root.exits:
+            if asked.endswith((".exits", ".halting")) and asked in self.root.exits:
                 message, hint = f"{asked} exists in training only", "in training mode the model returns it unasked"
                 raise SpecError([self.spec.diagnostic("outputs", message, hint=hint)])
             outputs[asked] = self.root.exits[asked] if asked in self.root.exits else self.asked(asked)
-        training = {name: value for name, value in self.root.exits.items() if name.endswith(".exits")}
+        training = {name: v for name, v in self.root.exits.items() if name.endswith((".exits", ".halting"))}
         training |= {f"{name}.balance": value for name, value in self.balance.items()}
         for index, objective in enumerate(map(_any, self.spec.objectives)):
             for field, name in objective.reads().items():
@@ -193,7 +194,7 @@ class _Lowering:
         outputs: dict[str, Value] = {}
         for index, loss in enumerate(map(_any, self.spec.objectives)):
             try:
-                value = loss.emit(g, _Seen(g, model, loss.reads(), self.exit_weight))
+                value = loss.emit(g, _Seen(g, model, loss.reads(), self.policy))
             except ShapeError as error:
                 path = f"objectives.{index}.{error.field}".rstrip(".")
                 raise SpecError([self.spec.diagnostic(path, str(error), hint=error.hint)]) from error
@@ -203,7 +204,7 @@ class _Lowering:
                 name, number = f"{base}_{number}", number + 1
             outputs[name] = value.named(f"{name}_loss")
             total.append(value)
-        seen = _Seen(g, model, {}, self.exit_weight)
+        seen = _Seen(g, model, {}, self.policy)
         for name in model.outputs:
             if name.endswith(".balance"):
                 outputs[name] = seen.output(name)
@@ -219,12 +220,10 @@ class _Lowering:
             "What training minimises.",
         )
 
-    def exit_weight(self, head: str) -> float:
-        for node in self.spec.nodes:
-            halting: Component | None = getattr(node.component, "halting", None)
-            if getattr(halting, "head", None) == head:
-                return float(halting.exit_weight)  # type: ignore[union-attr]
-        return 0.0
+    def policy(self, head: str) -> Any:
+        """The halting policy that asks a head at its exits."""
+        policies: list[Any] = [getattr(node.component, "halting", None) for node in self.spec.nodes]
+        return next(policy for policy in policies if getattr(policy, "head", None) == head)
 
 
 @dataclass(frozen=True)
@@ -234,7 +233,7 @@ class _Seen:
     g: Scope
     model: Graph
     reads: Mapping[str, str]  # by field
-    weight_of: Callable[[str], float]
+    policy_of: Callable[[str], Any]
 
     def output(self, name: str) -> Value:
         name = self.reads.get(name, name)
@@ -246,9 +245,12 @@ class _Seen:
     def target(self, column: str, shape: Shape, dtype: str = "i64") -> Value:
         return self._input(f"{column}_target", Value(column, shape, dtype, self.g))
 
-    def exits(self, head: str) -> tuple[Value | None, float]:
+    def exits(self, head: str) -> Exits | None:
         name = f"{head}.exits"
-        return (self.output(name), self.weight_of(head)) if name in self.model.outputs else (None, 0.0)
+        if name not in self.model.outputs:
+            return None
+        chances = self.output(f"{head}.halting") if f"{head}.halting" in self.model.outputs else None
+        return Exits(self.output(name), chances, self.policy_of(head))
 
     def _input(self, name: str, like: Value) -> Value:
         known = {value.name: value for value in self.g.inputs}

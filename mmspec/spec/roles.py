@@ -77,6 +77,7 @@ class Halting(Component):
     """When a stack may stop early. A policy with a `head` field applies that head, which must read this node, at every exit."""
 
     role: ClassVar[str] = "halting"
+    needs_head: ClassVar[bool] = True  # one without works where no head reads its node
 
 
 class Pool(Component):

@@ -66,7 +66,7 @@ def _pass(
     seen: list[Tensor] = []
 
     def note(_: nn.Module, inputs: Any, outputs: Any) -> None:
-        seen.append(outputs[stages.carried + 1])  # after the carried values comes the answer, then the exit
+        seen.append(outputs[stages.carried])  # after the carried values comes the exit
 
     parts: list[tuple[Tensor, Tensor]] = []
     hook = stages.register_forward_hook(note)

@@ -6,7 +6,9 @@ They import torch only: a stand-alone `model.py` carries copies of those it uses
 from mmspec.backend.runtime.blocks import block_attention, gathered_attention
 from mmspec.backend.runtime.centred import Centred
 from mmspec.backend.runtime.contrast import info_nce, pairwise_sigmoid
+from mmspec.backend.runtime.criteria import Budget, Confidence, Entropy, Improvement, Patience, Ponder
 from mmspec.backend.runtime.drop_path import DropPath
+from mmspec.backend.runtime.exit_losses import cross_entropies, distillation, halting_cost, weighted_mean
 from mmspec.backend.runtime.experts import Experts
 from mmspec.backend.runtime.functions import (
     attention,
@@ -73,8 +75,8 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "Centred", "DropPath", "Experts", "Limited", "Outputs", "Projections", "Stages", "StandardizedConv2d", "attention",
-    "biased_scores",
+    "Budget", "Centred", "Confidence", "DropPath", "Entropy", "Experts", "Improvement", "Limited", "Outputs", "Patience",
+    "Ponder", "Projections", "Stages", "StandardizedConv2d", "attention", "biased_scores",
     "block_attention", "blocks_over", "cross_entropy", "distance_bias", "distance_buckets", "entmax", "entmax_attention",
     "for_heads", "fourier_waves", "front_attention", "gathered_attention", "grid", "group_attention", "grouped", "info_nce",
     "insert_tokens", "lengthened", "linear_attention", "local_attention", "log_power", "masked_error", "masked_first",
@@ -82,5 +84,5 @@ __all__ = [
     "present_up_to", "random_attention", "random_blocks", "random_order", "random_tokens", "relative_bias", "restore",
     "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "self_distillation", "shift_mask", "sinusoidal", "sinusoidal_grid",
     "span_means", "steps_of", "token_cross_entropy", "token_mask", "top_k_attention", "ungrouped", "visible_attention",
-    "visible_pairs", "window_index", "with_neighbours",
+    "visible_pairs", "cross_entropies", "distillation", "halting_cost", "weighted_mean", "window_index", "with_neighbours",
 ]  # fmt: skip

@@ -1,23 +1,39 @@
 """A stack of blocks that a sample may leave early."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-Head = Callable[..., Tensor]
+Function = Callable[..., object]
+
+
+class Asked(NamedTuple):
+    """What is asked at an exit: how values are read out, the head, the heads of the earlier exits where they have their own, the
+    halting unit. None where there is none."""
+
+    readout: Function | None
+    head: Function | None
+    heads: Sequence[Function] | None
+    unit: Function | None
 
 
 class Stages(nn.ModuleList):
-    """After each block but the last, a sample leaves if its head is sure: largest probability above the block's threshold.
+    """At each exit a sample leaves whose score, by the `criterion`, exceeds the exit's threshold. Exits come after the blocks in
+    `after`, counted from one (after each by default); the end is the last.
 
-    In training all blocks run and the head is applied after each. At inference a sample that has left is not computed any
+    In training all blocks run and the head is applied at each exit. At inference a sample that has left is not computed any
     further: the rest of the batch goes on without it.
 
-    `forward(head, *values)`: the first `carried` values go from block to block, the others are the same for all, every one
-    with the batch first. The head is applied to the values at `head_inputs`, or to what `readout` makes of them.
-    Returns the carried values at each sample's exit, the head's output there [B, C], the exit's index i64[B], in training the
-    head's output at all exits [blocks, B, C] (else None), and the blocks' balance loss if they have one.
+    `forward(*values, ...)`: the first `carried` values go from block to block, the others are the same for all; those in `whole`
+    are one for all samples, every other has the samples first. The blocks take the first `taken` of them. Heads see the values at
+    `seen`, or what `readout` makes of those. With `returned`, the readout's first result takes the carried value's place on the way
+    out, and heads see the others. A head reads the first `read` of what it sees.
+
+    Returns the carried values at each sample's exit, the exit's number i64[B]; with a head its answer there [B, ...] and, in training
+    (else None), its answers at all exits [exits, B, ...]; with a halting unit, in training (else None), the probability of each exit
+    f32[exits, B]; and the blocks' balance loss if they have one.
     """
 
     thresholds: Tensor
@@ -25,128 +41,222 @@ class Stages(nn.ModuleList):
     def __init__(
         self,
         blocks: Iterable[nn.Module],
-        threshold: float,
+        criterion: nn.Module,
+        threshold: float | Sequence[float],
         carried: int = 1,
-        head_inputs: Sequence[int] = (0,),
+        seen: Sequence[int] = (0,),
+        read: int = 1,
+        taken: int | None = None,
+        whole: Sequence[int] = (),
+        after: Sequence[int] | None = None,
+        returned: bool = False,
         balance: bool = False,
     ) -> None:
         super().__init__(blocks)
-        self.threshold = threshold
-        self.carried = carried
-        self.head_inputs = tuple(head_inputs)
-        self.balance = balance
-        self.register_buffer("thresholds", torch.full((len(self) - 1,), threshold, device="cpu"), persistent=False)
+        self.ends = tuple(range(1, len(self) + 1)) if after is None else (*after, len(self))
+        self.carried, self.seen, self.read = carried, tuple(seen), read
+        self.taken, self.whole = taken, tuple(whole)
+        self.returned, self.balance = returned, balance
+        self.criterion = criterion
+        given = (threshold,) * self.earlier if isinstance(threshold, (int, float)) else tuple(threshold)
+        self.given = given
+        self.register_buffer("thresholds", torch.tensor(given, dtype=torch.float32, device="cpu"), persistent=False)
+
+    @property
+    def exits(self) -> int:
+        return len(self.ends)
+
+    @property
+    def earlier(self) -> int:
+        """Exits before the end."""
+        return len(self.ends) - 1
 
     def force(self, exit: int | None) -> None:
-        """Let every sample leave after block `exit`; None restores the threshold."""
-        self.thresholds.fill_(self.threshold if exit is None else 1.0)  # no probability is above 1
-        if exit is not None and exit < len(self) - 1:
-            self.thresholds[exit] = -1.0
+        """Let every sample leave at that exit; None restores the thresholds."""
+        if exit is None:
+            self.thresholds.copy_(torch.tensor(self.given))
+            return
+        self.thresholds.fill_(torch.inf)
+        if exit < self.earlier:
+            self.thresholds[exit] = -torch.inf
 
     def forward(
-        self, head: Head, *values: Tensor, readout: Callable[..., object] | None = None
+        self,
+        *values: Tensor,
+        head: Function | None = None,
+        readout: Function | None = None,
+        heads: Sequence[Function] | None = None,
+        unit: Function | None = None,
+        budget: Tensor | None = None,
     ) -> tuple[Tensor | None, ...]:
-        if readout is not None:
-            head = _after(readout, head)
+        asked = Asked(readout, head, heads, unit)
         if self.training:
-            return self.all_exits(head, values)
+            return self.all_exits(asked, values, budget)
         if torch.compiler.is_exporting():
-            return self.conditional(head, values)
-        return self.compacted(head, values)
+            return self.conditional(asked, values, budget)
+        return self.compacted(asked, values, budget)
 
-    def all_exits(self, head: Head, values: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-        answers, losses = [], []
-        for block in self:
-            values, loss = self.step(block, values)
-            answers.append(self.ask(head, values))
+    def all_exits(self, asked: Asked, values: Sequence[Tensor], budget: Tensor | None) -> tuple[Tensor | None, ...]:
+        memory = self.start(asked, values, budget)
+        answers, scores, losses = [], [], []
+        for exit in range(self.exits):
+            values, loss = self.run(exit, values)
+            view = self.view(asked, values)
+            answers += self.answers(asked, exit, view)
             losses.append(loss)
-        exits = torch.stack(answers)
-        sure = self.confidence(exits[:-1]) > self.thresholds[:, None]  # [blocks - 1, B]
-        exit = torch.cat([sure, torch.ones_like(sure[:1])] if len(sure) else [sure]).to(torch.int64).argmax(dim=0)
-        return self.result(values, answers[-1], exit, exits, sum(losses[1:], losses[0]))
+            if exit < self.earlier:
+                score, memory = self.score(exit, answers, view, asked, memory)
+                scores.append(score)
+        left = torch.stack(scores)  # [exits - 1, B]
+        sure = left > self.thresholds[:, None]
+        exit = torch.cat([sure, torch.ones_like(sure[:1])]).to(torch.int64).argmax(dim=0)
+        chances = None
+        if asked.unit is not None:  # scores are the probability of having left
+            edges = torch.cat([torch.zeros_like(left[:1]), left, torch.ones_like(left[:1])])
+            chances = edges[1:] - edges[:-1]
+        every = torch.stack(answers) if answers else None
+        return self.result(asked, values, answers[-1:], exit, every, chances, sum(losses[1:], losses[0]))
 
-    def compacted(self, head: Head, values: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-        batch = values[0].shape[0]
+    def compacted(self, asked: Asked, values: Sequence[Tensor], budget: Tensor | None) -> tuple[Tensor | None, ...]:
+        batch, shared = values[0].shape[0], values[self.carried :]
         rows = torch.arange(batch, device=values[0].device)  # the samples that go on
-        found: list[Tensor] = []  # carried values and the head's output, as far as they are known
-        exit = torch.zeros_like(rows)
-        for index, block in enumerate(self):
-            values, _ = self.step(block, values)
-            answer = self.ask(head, values)
-            now = [*values[: self.carried], answer]
+        memory = self.start(asked, values, budget)
+        found: list[Tensor] = []  # carried values and the head's answer, as far as they are known
+        left = torch.zeros_like(rows)
+        for exit in range(self.exits):
+            values, _ = self.run(exit, values)
+            view = self.view(asked, values)
+            answer = self.answers(asked, exit, view)
+            now = [*values[: self.carried], *answer]
             if len(rows) < batch:
                 now = [old.index_copy(0, rows, new) for old, new in zip(found, now, strict=True)]
             found = now
-            exit[rows] = index
-            if index == len(self) - 1:
+            left[rows] = exit
+            if exit == self.earlier:
                 break
-            on = torch.nonzero(self.unsure(answer, index)).squeeze(1)
+            score, memory = self.score(exit, answer, view, asked, memory)
+            on = torch.nonzero(self.stays(score, exit)).squeeze(1)
             if len(on) == 0:
                 break
             if len(on) < len(rows):
                 rows = rows.index_select(0, on)
-                values = [value.index_select(0, on) for value in values]
-        return self.result(found, found[-1], exit, None, values[0].new_zeros(()))
+                values = self.some(values, on)
+                memory = tuple(value.index_select(0, on) for value in memory)
+        state, answer = [*found[: self.carried], *shared], found[self.carried :]
+        return self.result(asked, state, answer, left, None, None, state[0].new_zeros(()))
 
-    def conditional(self, head: Head, values: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    def conditional(self, asked: Asked, values: Sequence[Tensor], budget: Tensor | None) -> tuple[Tensor | None, ...]:
         """The same with `torch.cond`, whose branches have the whole batch's shapes; the work inside is compacted."""
-        batch, shared = values[0].shape[0], tuple(values[self.carried :])
-        values, _ = self.step(self[0], values)
-        answer = self.ask(head, values)
-        state = (*values[: self.carried], answer)
-        exit = torch.zeros(batch, dtype=torch.int64, device=answer.device)
-        alive = self.unsure(answer, 0)
-        for index in range(1, len(self)):
+        shared = tuple(values[self.carried :])
+        memory = self.start(asked, values, budget)
+        values, _ = self.run(0, values)
+        view = self.view(asked, values)
+        answer = self.answers(asked, 0, view)
+        known = self.carried + len(answer)
+        score, memory = self.score(0, answer, view, asked, memory)
+        state = (*values[: self.carried], *answer, score, *memory)
+        alive = self.stays(score, 0)
+        left = torch.zeros_like(alive, dtype=torch.int64)
+        for exit in range(1, self.exits):
+            last = exit == self.earlier
+            state = state[:known] if last else state  # at the end nothing is decided
 
-            def go(alive: Tensor, *operands: Tensor, block: nn.Module = self[index]) -> tuple[Tensor, ...]:
+            def go(alive: Tensor, *operands: Tensor, exit: int = exit, last: bool = last) -> tuple[Tensor, ...]:
                 rows = torch.nonzero(alive).squeeze(1)
-                state, shared = operands[: self.carried + 1], operands[self.carried + 1 :]
-                chosen = [value.index_select(0, rows) for value in (*state[:-1], *shared)]
-                after, _ = self.step(block, chosen)
-                now = (*after[: self.carried], self.ask(head, after))
+                state, shared = operands[:held], operands[held:]
+                values, _ = self.run(exit, self.some([*state[: self.carried], *shared], rows))
+                view = self.view(asked, values)
+                answer = self.answers(asked, exit, view)
+                now = [*values[: self.carried], *answer]
+                if not last:
+                    memory = tuple(value.index_select(0, rows) for value in state[known + 1 :])
+                    score, memory = self.score(exit, answer, view, asked, memory)
+                    now += [score, *memory]
                 return tuple(_dense(old).index_copy(0, rows, new) for old, new in zip(state, now, strict=True))
 
             def skip(alive: Tensor, *operands: Tensor) -> tuple[Tensor, ...]:
-                return tuple(_dense(value) for value in operands[: self.carried + 1])
+                return tuple(_dense(value) for value in operands[:held])
 
+            held = len(state)
             after = torch.cond(alive.any(), go, skip, (alive, *state, *shared))
             state = tuple(new.reshape(old.shape) for new, old in zip(after, state, strict=True))  # ties the batch again
-            exit = torch.where(alive, index, exit)
-            if index < len(self) - 1:
-                alive = alive & self.unsure(state[-1], index)
-        return self.result(state, state[-1], exit, None, answer.new_zeros(()))
+            left = torch.where(alive, exit, left)
+            if not last:
+                alive = alive & self.stays(state[known], exit)
+        values = [*state[: self.carried], *shared]
+        return self.result(asked, values, state[self.carried : known], left, None, None, values[0].new_zeros(()))
 
-    def step(self, block: nn.Module, values: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """One block: the new carried values before the shared ones, and the block's balance loss."""
-        after = block(*values)
-        after = after if isinstance(after, tuple) else (after,)
-        loss = after[self.carried] if self.balance else values[0].new_zeros(())
-        return [*after[: self.carried], *values[self.carried :]], loss
+    # parts ------------------------------------------------------------------------------------------------------------
 
-    def ask(self, head: Head, values: Sequence[Tensor]) -> Tensor:
-        return head(*(values[i] for i in self.head_inputs))
+    def run(self, exit: int, values: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """The blocks up to an exit: the new carried values before the shared ones, and the blocks' balance loss."""
+        loss = values[0].new_zeros(())
+        for index in range(self.ends[exit - 1] if exit else 0, self.ends[exit]):
+            after = self[index](*values[: self.taken])
+            after = after if isinstance(after, tuple) else (after,)
+            loss = loss + after[self.carried] if self.balance else loss
+            values = [*after[: self.carried], *values[self.carried :]]
+        return list(values), loss
+
+    def view(self, asked: Asked, values: Sequence[Tensor]) -> Sequence[Tensor]:
+        """What heads and criteria see: tokens or a vector, and perhaps a mask."""
+        looked: Sequence[Tensor] = [values[i] for i in self.seen]
+        if asked.readout is None:
+            return looked
+        made = asked.readout(*looked)
+        looked = made if isinstance(made, tuple) else (made,)  # type: ignore[assignment]
+        return looked[1:] if self.returned else looked
+
+    def answers(self, asked: Asked, exit: int, view: Sequence[Tensor]) -> list[Tensor]:
+        """What the head says at an exit; nothing without one."""
+        if asked.head is None:
+            return []
+        own = asked.heads is not None and exit < self.earlier
+        answer: Tensor = (asked.heads[exit] if own else asked.head)(*view[: self.read])  # type: ignore[index,assignment]
+        return [answer]
+
+    def start(self, asked: Asked, values: Sequence[Tensor], budget: Tensor | None) -> tuple[Tensor, ...]:
+        """What the criterion remembers of each sample before the first block."""
+        memory: tuple[Tensor, ...] = self.criterion.start(values[0], lambda: self.view(asked, values), budget)  # type: ignore[operator]
+        return memory
+
+    def score(
+        self, exit: int, answer: Sequence[Tensor], view: Sequence[Tensor], asked: Asked, memory: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """How much speaks for leaving at an exit f32[b], and what is remembered of each sample."""
+        said: tuple[Tensor, tuple[Tensor, ...]] = self.criterion(
+            exit, answer[-1] if answer else None, view, asked.unit, memory
+        )
+        return said
+
+    def stays(self, score: Tensor, exit: int) -> Tensor:
+        """Which samples go on; one whose score is no number does.   f32[b] -> bool[b]"""
+        return ~(score > self.thresholds[exit])
+
+    def some(self, values: Sequence[Tensor], rows: Tensor) -> list[Tensor]:
+        """The values of these samples."""
+        return [value if i in self.whole else value.index_select(0, rows) for i, value in enumerate(values)]
 
     def result(
-        self, carried: Sequence[Tensor], answer: Tensor, exit: Tensor, exits: Tensor | None, loss: Tensor
+        self,
+        asked: Asked,
+        values: Sequence[Tensor],
+        answer: Sequence[Tensor],
+        exit: Tensor,
+        answers: Tensor | None,
+        chances: Tensor | None,
+        loss: Tensor,
     ) -> tuple[Tensor | None, ...]:
-        return (*carried[: self.carried], answer, exit, exits, *([loss] if self.balance else []))
-
-    def unsure(self, answer: Tensor, index: int) -> Tensor:
-        """Which samples go on after block `index`; a confidence that is no number is not sure.   [B, C] -> bool[B]"""
-        return ~(self.confidence(answer) > self.thresholds[index])
-
-    @staticmethod
-    def confidence(logits: Tensor) -> Tensor:
-        """The largest probability.   [..., C] -> [...]"""
-        return logits.softmax(dim=-1).amax(dim=-1)
-
-
-def _after(readout: Callable[..., object], head: Head) -> Head:
-    def ask(*values: Tensor) -> Tensor:
-        seen = readout(*values)
-        return head(*seen) if isinstance(seen, tuple) else head(seen)
-
-    return ask
+        outward: Sequence[Tensor] = values[: self.carried]
+        if self.returned and asked.readout is not None:
+            outward = asked.readout(*(values[i] for i in self.seen))[:1]  # type: ignore[index]
+        return (
+            *outward,
+            exit,
+            *((answer[0], answers) if asked.head is not None else ()),
+            *((chances,) if asked.unit is not None else ()),
+            *((loss,) if self.balance else ()),
+        )
 
 
 def _dense(value: Tensor) -> Tensor:

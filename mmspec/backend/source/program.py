@@ -17,6 +17,7 @@ from mmspec.backend import runtime
 from mmspec.backend.runtime import centred, drop_path, experts, limited, stages
 from mmspec.backend.source.expressions import Torch
 from mmspec.backend.source.scopes import WIDTH, Line, Scope, Writer
+from mmspec.cost.budgets import with_costs
 from mmspec.ir import Graph
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
@@ -37,6 +38,7 @@ class Class:
 
 def source(graph: Graph, header: str = "") -> str:
     """A Python file that imports torch only and defines the model of `graph`, class by class, the model last."""
+    graph = with_costs(graph)
     torch = Torch()
     constructions: dict[int, str] = {}
     classes: list[Class] = []
@@ -189,6 +191,8 @@ def _preamble(header: str, used: set[str]) -> str:
         imports.append(
             f"from collections.abc import {'Callable, Iterable, Sequence' if 'Stages' in used else 'Iterable'}"
         )
+    if "Stages" in used:
+        imports.append("from typing import NamedTuple")
     torch = ["import torch", "import torch.nn.functional as F", "from torch import Tensor, nn"]
     return "\n".join([f'"""{header.strip()}\n"""', "", *imports, *([""] if imports else []), *torch])
 

@@ -73,7 +73,7 @@ class Writer:
             return
         if op.kind in ("call", "define"):
             made = self.construct(op.bodies[0])
-        elif op.kind in ("repeat", "stages", "experts"):
+        elif op.kind in ("repeat", "stages", "experts", "functions"):
             made = container(self.torch.nn, self.torch.runtime, op, Expression(self._copies(op))).text
         else:
             expression = PRIMITIVES[op.kind].make(self.torch, op)
@@ -91,7 +91,7 @@ class Writer:
         times = f"for _ in range({len(said) // period})"
         made = f"{said[0]} {times}" if period == 1 else f"block {times} for block in ({', '.join(said[:period])})"
         # a generator that is the only argument needs no brackets of its own
-        return made if op.kind == "repeat" else f"({made})"
+        return made if op.kind in ("repeat", "functions") else f"({made})"
 
     # forward --------------------------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class Writer:
         self.scope.signature_comment = ", ".join(shapes)
 
     def _compute(self, op: Op) -> None:
-        if op.kind in ("parameter", "constant", "define"):
+        if op.kind in ("parameter", "constant", "define", "functions"):
             self.expressions[id(op.outputs[0])] = Expression(f"self.{op.attributes.get('shares', op.name)}")
             return
         if op.kind == "repeat":

@@ -8,12 +8,12 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmspec.components.attention.heads import Heads, attend
 from mmspec.components.blocks.feed_forward import feed_forward
+from mmspec.components.halting.base import policy_of
 from mmspec.components.halting.never import Never
 from mmspec.components.routers.base import TokenRouter
 from mmspec.components.routers.dense import Dense
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.ir.scope import Body
-from mmspec.ir.scope import Halting as StackHalting
 from mmspec.spec import Fusion, Halting
 
 
@@ -50,15 +50,9 @@ class TokenFusion(Fusion):
         self, g: Scope, body: Body, carried: Any, *shared: Value, class_name: str, readout: Body | None = None
     ) -> Any:
         """`depth` blocks, with the halting that the spec asks for."""
-        policy: StackHalting | None = None
-        if not isinstance(self.halting, Never):
-            policy = self.halting  # type: ignore[assignment]  # what is not Never has a head and attributes
-            if self.depth == 1:
-                message = "a stack of one block has no exit before its end"
-                raise ShapeError(message, "halting", hint="depth at least 2, or halting none")
         return g.stack(
-            "blocks", self.depth, body, carried, *shared, class_name=class_name, halting=policy,
-            readout=readout if policy is not None else None,
+            "blocks", self.depth, body, carried, *shared, class_name=class_name,
+            halting=policy_of(self.halting, self.depth), readout=readout,
         )  # fmt: skip
 
     def feed_forward(self, g: Scope, x: Value) -> Value:

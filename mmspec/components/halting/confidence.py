@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field
 
-from mmspec.spec import Halting
+from mmspec.components.halting.base import ExitPolicy
+
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class Confidence(Halting):
-    """A sample leaves the stack after the first block at which its head is sure.
+class Confidence(ExitPolicy):
+    """A sample leaves the stack at the first exit at which its head is sure.
 
-        exit after block i  if  max_c softmax(head(x_i))_c > threshold
+        exit at i  if  max_c softmax(head(x_i))_c > threshold
 
     At inference a sample that has left is not computed any further, at any batch size. In training all exits are computed and
     the earlier ones are trained with `exit_weight` times the mean of their losses.
 
-    Raises   ShapeError: a stack of one block, whose only exit is its end
+    Raises   ShapeError: a stack of one block, whose only exit is its end; exits that do not lie inside the stack
     Source   BranchyNet, arXiv:1709.01686 (by entropy there); Shallow-Deep Networks, arXiv:1810.07052, sec. 4 (by confidence)
 
         halting: {type: confidence, threshold: 0.9, head: label}
     """
 
     type: Literal["confidence"] = "confidence"
-    head: str = Field(description="the head that is asked at every exit; it must read this node")
-    threshold: float = Field(
-        0.9, ge=0, le=1, description="the largest probability above which a sample leaves; 1 never"
+    threshold: Probability | tuple[Probability, ...] = Field(
+        0.9, description="the largest probability above which a sample leaves, 1 never; or one for each exit but the last"
     )
-    exit_weight: NonNegativeFloat = Field(1.0, description="weight of the earlier exits' mean loss in training")
 
-    def attributes(self) -> Mapping[str, Any]:
-        return {"threshold": self.threshold}
+    def criterion(self) -> Mapping[str, Any]:
+        return {"criterion": "Confidence", "threshold": self.threshold}

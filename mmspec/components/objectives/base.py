@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
-from mmspec.ir import Value
+from mmspec.components.halting.base import Each, ExitPolicy
+from mmspec.ir import Scope, Value
 from mmspec.ir.dims import Shape
+
+
+@dataclass(frozen=True)
+class Exits:
+    """Answers at all exits [E, B, ...]; of a policy with a halting unit the probability of each exit f32[E, B]; the policy."""
+
+    answers: Value
+    chances: Value | None
+    policy: ExitPolicy
+
+    def loss(self, g: Scope, last: Value, each: Each) -> Value:
+        """The loss at the end f32[], with what the policy makes of the exits; `each` gives their losses f32[E, B]."""
+        return self.policy.loss(g, last, self.answers, self.chances, each)
 
 
 class Seen(Protocol):
@@ -19,6 +34,6 @@ class Seen(Protocol):
         """A column of the data."""
         ...
 
-    def exits(self, head: str) -> tuple[Value | None, float]:
-        """What a head says at each exit of a stack that may halt, [E, ...], and the weight of the earlier ones' losses."""
+    def exits(self, head: str) -> Exits | None:
+        """What a head says at the exits of a stack that may halt; None where it is asked once."""
         ...

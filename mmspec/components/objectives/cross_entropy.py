@@ -12,8 +12,8 @@ from mmspec.spec import Objective
 
 
 class CrossEntropy(Objective):
-    """-log p(target), the mean over samples. Where the head is asked at several exits, the mean of the earlier exits' losses is
-    added, times the halting policy's `exit_weight`.
+    """-log p(target), the mean over samples. Where the head is asked at several exits, the halting policy says what is made of
+    their losses: most add the mean of the earlier exits', times `exit_weight`.
 
     Shapes   logits f32[B, C], target i64[B] -> f32[]
 
@@ -29,9 +29,12 @@ class CrossEntropy(Objective):
         assert self.head is not None
         logits = seen.output(self.head)
         target = seen.target(self.target, logits.shape[:-1])
-        exits, exit_weight = seen.exits(self.head)
         loss = g.emit("cross_entropy", logits, target, smoothing=self.label_smoothing)
-        if exits is not None and exit_weight:
-            earlier = g.emit("earlier_exits", exits)
-            loss = loss + g.emit("cross_entropy", earlier, target, smoothing=self.label_smoothing) * exit_weight
+        exits = seen.exits(self.head)
+        if exits is not None:
+
+            def each(answers: Value) -> Value:
+                return g.emit("cross_entropies", answers, target, smoothing=self.label_smoothing)
+
+            loss = exits.loss(g, loss, each)
         return loss * self.weight

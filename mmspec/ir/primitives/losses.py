@@ -40,6 +40,73 @@ class TokenCrossEntropy(Primitive):
 
 
 @primitive
+class CrossEntropies(Primitive):
+    """-log softmax(logits)[target] of each answer, by exit and sample.   f32[E, B, C], i64[B] -> f32[E, B]"""
+
+    kind = "cross_entropies"
+
+    def infer(self, logits: Value, target: Value, *, smoothing: float) -> tuple[Shape, str]:
+        return logits.shape[:-1], "f32"
+
+    def run(self, torch: Any, module: Any, op: Op, logits: Any, target: Any) -> Any:
+        return torch.runtime.cross_entropies(logits, target, op.attributes["smoothing"])
+
+
+@primitive
+class WeightedMean(Primitive):
+    """The mean over samples, weighted by exit and summed.   f32[E, B] -> f32[]"""
+
+    kind = "weighted_mean"
+
+    def infer(self, losses: Value, *, weights: tuple[float, ...]) -> tuple[Shape, str]:
+        return (), "f32"
+
+    def run(self, torch: Any, module: Any, op: Op, losses: Any) -> Any:
+        return torch.runtime.weighted_mean(losses, op.attributes["weights"])
+
+
+@primitive
+class ExpectedLoss(Primitive):
+    """The mean over samples of losses weighted by how likely each exit is.   f32[E, B], f32[E, B] -> f32[]"""
+
+    kind = "expected_loss"
+
+    def infer(self, losses: Value, chances: Value) -> tuple[Shape, str]:
+        return (), "f32"
+
+    def run(self, torch: Any, module: Any, op: Op, losses: Any, chances: Any) -> Any:
+        return (losses * chances).sum(dim=0).mean()
+
+
+@primitive
+class HaltingCost(Primitive):
+    """How far the exits' probabilities are from the geometric distribution of a `prior`, its last exit having the rest, as KL(p || q);
+    without a prior, the expected number of exits. The mean over samples.   f32[E, B] -> f32[]"""
+
+    kind = "halting_cost"
+
+    def infer(self, chances: Value, *, prior: float | None) -> tuple[Shape, str]:
+        return (), "f32"
+
+    def run(self, torch: Any, module: Any, op: Op, chances: Any) -> Any:
+        return torch.runtime.halting_cost(chances, op.attributes["prior"])
+
+
+@primitive
+class Distillation(Primitive):
+    """KL(softmax(last / T) || softmax(exit / T)) T^2, the mean over the earlier exits and samples; the last exit teaches and is not
+    taught.   f32[E, B, C] -> f32[]"""
+
+    kind = "distillation"
+
+    def infer(self, exits: Value, *, temperature: float) -> tuple[Shape, str]:
+        return (), "f32"
+
+    def run(self, torch: Any, module: Any, op: Op, exits: Any) -> Any:
+        return torch.runtime.distillation(exits, op.attributes["temperature"])
+
+
+@primitive
 class EarlierExits(Primitive):
     """All exits but the last.   f32[E, B, C] -> f32[E - 1, B, C]"""
 
