@@ -28,6 +28,18 @@ def with_costs(graph: Graph) -> Graph:
     return replace(graph, ops=tuple(ops))
 
 
+def most_spent(graph: Graph) -> Mapping[str, int]:
+    """By input that is a budget, the FLOPs of a sample for which it is no limit; of a graph with costs."""
+    found = {}
+    for op in graph.ops:
+        for stack in op.bodies[0].ops if _asks(op) else ():
+            if stack.attributes.get("criterion") == "Budget":
+                budget = stack.inputs[stack.attributes["given"].index("budget")]
+                place = op.bodies[0].inputs.index(budget)
+                found[op.inputs[place].name] = max(stack.attributes["arguments"]["costs"], default=0)
+    return found
+
+
 def _asks(op: Op) -> bool:
     return op.kind == "call" and any(inner.attributes.get("criterion") == "Budget" for inner in op.bodies[0].ops)
 

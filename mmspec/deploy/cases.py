@@ -65,6 +65,8 @@ def _shape(port: Port, sizes: Mapping[str, int]) -> list[int]:
 
 
 def _tensor(port: Port, shape: list[int], generator: torch.Generator, absent: bool) -> Tensor:
+    if port.dtype == "float32" and port.bound:
+        return torch.rand(shape, generator=generator) * (1.1 * port.bound)
     if port.dtype == "float32":
         return torch.randn(shape, generator=generator)
     if port.dtype == "int64":  # absent tokens have ids as well: nothing but the mask may decide
@@ -92,21 +94,21 @@ def planted(ids: Tensor, place: Placeholder, generator: torch.Generator) -> Tens
 
 def mixed_thresholds(module: nn.Module, case: Case, margin: float) -> dict[str, Tensor] | None:
     """Thresholds by stack that part the case's samples: after each block at most half of those that are left leave, and the
-    threshold lies in the widest gap between two of their confidences. None where no gap is wider than twice the margin."""
+    threshold lies in the widest gap between two of their scores. None where no gap is wider than twice the margin."""
     stacks = stacks_of(module)
     before = {name: stack.thresholds.clone() for name, stack in stacks.items()}
     for stack in stacks.values():
-        stack.force(len(stack) - 1)
+        stack.force(stack.earlier)
     with torch.no_grad(), watching(module, case.batch) as seen:
         module(*case.inputs)
     for name, stack in stacks.items():
         stack.thresholds.copy_(before[name])
-    found = {name: torch.ones_like(stack.thresholds) for name, stack in stacks.items()}
+    found = {name: torch.full_like(stack.thresholds, torch.inf) for name, stack in stacks.items()}
     parted = False
     for name, stack in stacks.items():
         alive = torch.ones(case.batch, dtype=torch.bool)
-        for exit in range(len(stack) - 1):
-            sure = seen.confidences[name][exit][1]
+        for exit in range(stack.earlier):
+            sure = seen.scores[name][exit][1]
             ordered = sure[alive].sort().values
             start = (len(ordered) - 1) // 2  # from here on, at most half are above
             gaps = ordered.diff()[start:]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mmspec.cost.budgets import most_spent
 from mmspec.deploy.target import Size, Target
 from mmspec.ir import Dim, Graph, Value
 from mmspec.ir.placeholders import Placeholder, placeholders
@@ -22,7 +23,7 @@ class Port:
     dtype: str
     dims: tuple[int | str, ...]
     meaning: str
-    bound: int = 0  # ids are below it
+    bound: int = 0  # ids are below it, and a budget is of that order
     places: tuple[Placeholder, ...] = ()  # ids that every sample has so many of
 
 
@@ -78,9 +79,12 @@ def contract_of(spec: ModelSpec, graph: Graph, target: Target) -> Contract:
     dims = {name: _range(sizes[symbol], graph.limits.get(symbol), least.get(name, 0)) for symbol, name in names.items()}
     fixed = {name: size.low for name, size in dims.items() if size.low == size.high}
 
+    budgets = most_spent(graph)
+
     def port(value: Value, name: str, meaning: str) -> Port:
         shape = tuple(_dim(dim, names, fixed) for dim in value.shape)
-        return Port(name, DTYPES[value.dtype], shape, meaning, value.bound, tuple(p for p in places if p.input == name))
+        bound = value.bound or budgets.get(name, 0)
+        return Port(name, DTYPES[value.dtype], shape, meaning, bound, tuple(p for p in places if p.input == name))
 
     inputs = tuple(port(value, value.name, _input(spec, value.name)) for value in graph.inputs)
     outputs = tuple(port(value, name, _output(spec, name)) for name, value in graph.outputs.items())
@@ -117,7 +121,7 @@ def _output(spec: ModelSpec, name: str) -> str:
     if name in spec.heads:
         return _summary(spec.heads[name])
     if name.endswith(".exit"):
-        return f"the block after which each sample left its stack, from 0, by the confidence of {name.removesuffix('.exit')}"
+        return f"the exit at which each sample left its stack, from 0, as {name.removesuffix('.exit')} was judged there"
     return f"what the node {name} gives"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 from torch.export import ExportedProgram
 
+from mmspec.cost.budgets import with_costs
 from mmspec.deploy.cleaning import clean
 from mmspec.deploy.contract import Contract, contract_of
 from mmspec.deploy.divergence import first_divergence
@@ -55,7 +56,7 @@ class Draft:
 def draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcontext()) -> Draft:
     """The steps from weights to a file.   Raises SpecError, UserError, Failure."""
     with step("build the serving form"):
-        graph = named_apart(lower_serving(subject.spec), subject.spec)
+        graph = with_costs(named_apart(lower_serving(subject.spec), subject.spec))
         contract = contract_of(subject.spec, graph, target)
         module = serving_module(graph, subject)
     with step("trace with torch.export"):
@@ -78,7 +79,7 @@ def named_apart(graph: Graph, spec: ModelSpec) -> Graph:
 def check_draft(draft: Draft) -> tuple[str, ...]:
     """The structural gate; returns in words what it made sure of.   Raises Failure."""
     stacks, live = stacks_of(draft.module), live_parameters(draft.graph)
-    conditions = sum(len(stack) - 1 for stack in stacks.values())
+    conditions = sum(stack.earlier for stack in stacks.values())
     needed = live | {f"{name}.thresholds" for name in stacks}
     check_structure(draft.proto, draft.contract, draft.target.opset, draft.weights, needed, conditions)
     return structure_checks(len(live), len(stacks), conditions, draft.target.opset)

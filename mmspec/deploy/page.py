@@ -110,7 +110,7 @@ def _parity(report: Report) -> str:
         "weights",
         *(["thresholds"] if exits else []),
         "case",
-        *(["leave after block 0, 1, ..."] if exits else []),
+        *(["leave at exit 0, 1, ..."] if exits else []),
         *floats,
         "close calls",
     )

@@ -1,7 +1,7 @@
 """The parity gate: the file, run by its runtime, against the eager torch module, over every case.
 
     weights      the model's own, and all of them drawn anew
-    thresholds   as they are; every sample forced to leave after block 0, 1, ...; set so that the exits are mixed
+    thresholds   as they are; every sample forced to leave at exit 0, 1, ...; set so that the exits are mixed
     inputs       see cases.py
 
 Exits must be equal, outputs within the target's tolerance. A sample may differ only if it is a close call (see watching.py);
@@ -39,8 +39,8 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Compared:
-    """One case. `errors` by output, the largest over the samples that were compared; `exits` how many samples left after each
-    block; `close` samples were close calls, `excused` of them went the other way and were not compared."""
+    """One case. `errors` by output, the largest over the samples that were compared; `exits` how many samples left at
+    each; `close` samples were close calls, `excused` of them went the other way and were not compared."""
 
     weights: str
     thresholds: str
@@ -141,11 +141,11 @@ def _settings(
     seed = 1000 * draw
     yield "as they are", {}, list(cases(contract, verify.batches if draw < 2 else [max(verify.batches)], seed))
     plain = plain_case(contract, max(verify.batches), seed + 11)
-    for exit in range(max((len(stack) for stack in stacks.values()), default=0)):
+    for exit in range(max((stack.exits for stack in stacks.values()), default=0)):
         for stack in stacks.values():
-            stack.force(min(exit, len(stack) - 1))
+            stack.force(min(exit, stack.earlier))
         arrays = {f"{path}.thresholds": stack.thresholds.numpy().copy() for path, stack in stacks.items()}
-        yield f"every sample leaves after block {exit}", arrays, [plain]
+        yield f"every sample leaves at exit {exit}", arrays, [plain]
     _restore(model)
     if not stacks:
         return
@@ -160,7 +160,7 @@ def _settings(
         inside = array(held[f"{path}.thresholds"])
         moved[f"{path}.thresholds"] = (inside + (mixed[path] - stack.thresholds).numpy()).astype(np.float32)
         stack.thresholds.copy_(mixed[path])
-    yield "between the samples, so that they leave at different blocks", moved, [many]
+    yield "between the samples, so that they leave at different exits", moved, [many]
 
 
 def _restore(model: nn.Module) -> None:

@@ -1,6 +1,6 @@
-"""What torch's module does on its way: how sure it is at each exit, and how close a call each token's experts are.
+"""What torch's module does on its way: what speaks for leaving at each exit, and how close a call each token's experts are.
 
-Runtimes round differently. Where a sample's confidence lies within a hair of a threshold, or two experts are all but tied for a
+Runtimes round differently. Where a sample's score lies within a hair of a threshold, or two experts are all but tied for a
 token, two correct implementations may part; a comparison must know which samples these are.
 """
 
@@ -21,15 +21,15 @@ from mmspec.backend.runtime import Experts, Stages
 class Watched:
     """Of one run over a batch.
 
-    confidences  by stack, at each exit it asked, the samples (rows of the batch) and how sure they were
-    exit_margin  f32[B], the smallest distance of a sample's confidence from the threshold it was held against
+    scores       by stack, at each exit before the end, the samples (rows of the batch) and their scores
+    exit_margin  f32[B], the smallest distance of a sample's score from the threshold it was held against
     tie_margin   f32[B], the smallest lead of a token's last chosen expert over the first that was not chosen
     chosen       by module of experts, how many tokens met each
     """
 
     exit_margin: Tensor
     tie_margin: Tensor
-    confidences: dict[str, list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
+    scores: dict[str, list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
     chosen: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -42,8 +42,8 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
     handles = []
     for name, stack in stacks.items():
         rows[name] = torch.arange(batch)
-        seen.confidences[name] = []
-        stack.ask = _asking(name, stack, rows, seen)  # type: ignore[method-assign]
+        seen.scores[name] = []
+        stack.score = _scoring(name, stack, rows, seen)  # type: ignore[method-assign]
     for name, child in module.named_modules():
         if isinstance(child, Experts):
             outer = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
@@ -53,7 +53,7 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
         yield seen
     finally:
         for stack in stacks.values():
-            del stack.ask
+            del stack.score
         for handle in handles:
             handle.remove()
 
@@ -63,19 +63,16 @@ def stacks_of(module: nn.Module) -> dict[str, Stages]:
     return {name: child for name, child in module.named_modules() if isinstance(child, Stages)}
 
 
-def _asking(name: str, stack: Stages, rows: dict[str, Tensor], seen: Watched) -> Any:
-    def ask(*args: Any) -> Tensor:
-        answer = Stages.ask(stack, *args)
-        here, exit = rows[name], len(seen.confidences[name])
-        sure = stack.confidence(answer)
-        seen.confidences[name].append((here, sure))
-        if exit < len(stack) - 1:
-            threshold = stack.thresholds[exit]
-            seen.exit_margin[here] = torch.minimum(seen.exit_margin[here], (sure - threshold).abs())
-            rows[name] = here[sure <= threshold]
-        return answer
+def _scoring(name: str, stack: Stages, rows: dict[str, Tensor], seen: Watched) -> Any:
+    def score(exit: int, *args: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+        found, memory = Stages.score(stack, exit, *args)
+        here, threshold = rows[name], stack.thresholds[exit]
+        seen.scores[name].append((here, found))
+        seen.exit_margin[here] = torch.minimum(seen.exit_margin[here], (found - threshold).abs())
+        rows[name] = here[stack.stays(found, exit)]
+        return found, memory
 
-    return ask
+    return score
 
 
 def _routing(name: str, outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:

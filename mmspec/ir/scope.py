@@ -30,6 +30,7 @@ class Program:
     """What the scopes of one lowering share."""
 
     define_head: Callable[[str, Value], Value]  # the head of that name as a function of such a value, in the root scope
+    port_read: Callable[[str], str] = str  # the part of a node that the head of that name reads, "" for all of it
     inputs: dict[str, Value] = field(default_factory=dict)  # what the model reads, in the root scope
     limits: dict[str, int] = field(default_factory=dict)  # the largest size of each symbol
     notes: list[str] = field(default_factory=list)
@@ -261,6 +262,11 @@ class Scope(Layers):
             assert self.program is not None
             return self.program.inputs[name]
         return self.receive(self.parent.model_input(name))
+
+    def port_read(self, head: str) -> str:
+        """The part of this node that a head reads; "" where it reads all of it."""
+        assert self.program is not None
+        return self.program.port_read(head)
 
     # the border -----------------------------------------------------------------------------------------------------
 

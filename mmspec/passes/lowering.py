@@ -44,7 +44,7 @@ class _Lowering:
     def __init__(self, spec: ModelSpec) -> None:
         spec.require_closed()
         self.spec = spec
-        self.root = Scope(class_name(spec.name), program=Program(self.define_head))
+        self.root = Scope(class_name(spec.name), program=Program(self.define_head, self.port_read))
         self.values: dict[
             str, Value
         ] = {}  # by path: "inputs.image", "encoders.image", "fusion.joint", "fusion.joint.image"
@@ -148,6 +148,9 @@ class _Lowering:
                 self.problem(node, error)
                 raise _Reported from error
         return self.heads[name]
+
+    def port_read(self, head: str) -> str:
+        return next(node.sources[0].port for node in self.spec.nodes if node.path == f"heads.{head}")
 
     def problem(self, node: WiredNode, error: ShapeError) -> None:
         path = f"{node.path}.{error.field}" if error.field else node.path

@@ -313,7 +313,7 @@ def forced(stacks: Mapping[str, Stages], exit: int | None, never: bool = False) 
     """Let every sample leave these stacks at one exit; with `never`, at the end."""
     before = {name: stack.thresholds.clone() for name, stack in stacks.items()}
     for stack in stacks.values():
-        stack.force(len(stack) - 1 if never else exit)
+        stack.force(stack.earlier if never else exit)
     yield
     for name, stack in stacks.items():
         stack.thresholds.copy_(before[name])

@@ -40,7 +40,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     taken, right, weight = _pass(module, stages, data, target, split, size)
     rows: list[dict[str, Any]] = []
-    for exit in range(len(stages)):
+    for exit in range(stages.exits):
         here = weight * (taken == exit)
         share = float(here.sum() / weight.sum())
         stages.force(exit)

@@ -12,6 +12,7 @@ from mmspec.components.attention.base import Attention
 from mmspec.components.attention.dense import Full
 from mmspec.components.attention.heads import Heads, attend
 from mmspec.components.blocks.feed_forward import Activation, feed_forward
+from mmspec.components.halting.base import ExitPolicy
 from mmspec.components.positions.absolute import Learned
 from mmspec.components.positions.base import Layout, Position
 from mmspec.components.routers.base import TokenRouter
@@ -78,6 +79,17 @@ class TransformerStack(Component):
         (), description="blocks, counted from one, whose tokens may be read too: 11 as `<node>.block_11`"
     )
 
+    @property
+    def policy(self) -> ExitPolicy | None:
+        """When a sample leaves the stack before its end; here never."""
+        return None
+
+    def through_exits(
+        self, g: Scope, name: str, bodies: Sequence[Body], x: Value, *shared: Value, layout: Layout
+    ) -> Value:
+        """The blocks and the last norm, of a stack that samples may leave."""
+        raise NotImplementedError
+
     def tokens(
         self,
         g: Scope,
@@ -99,7 +111,7 @@ class TransformerStack(Component):
             x = self.normed(g, "embedding_norm", x).named("x")
         x = g.dropout("dropout", x, self.dropout).named("x")
         x = self.through_blocks(g, x, layout, *context, skipped=skipped)
-        return self.normed(g, "norm", x) if self.final_norm else x
+        return x if self.policy is not None or not self.final_norm else self.normed(g, "norm", x)
 
     def through_blocks(
         self, g: Scope, x: Value, layout: Layout, *context: Value, skipped: Sequence[float] = ()
@@ -115,6 +127,8 @@ class TransformerStack(Component):
             if kind not in made:
                 made[kind] = self.block(replace(how, pattern=kind[0]), len(context), *kind[1:])
             bodies.append(made[kind])
+        if self.policy is not None:
+            return self.through_exits(g, "blocks", bodies, x, *context, *shared, layout=layout)
         if not self.taps:
             y: Value = g.stack("blocks", self.depth, bodies, x, *context, *shared, class_name="Block")
             return y

@@ -9,13 +9,13 @@ from pydantic import Field
 
 from mmspec.components.attention.base import Attention
 from mmspec.components.attention.dense import Causal
-from mmspec.components.blocks.transformer import TransformerStack
+from mmspec.components.blocks.halting import HaltingStack
 from mmspec.components.positions.base import SEQUENCE
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.spec import Decoder
 
 
-class TextDecoder(TransformerStack, Decoder):
+class TextDecoder(HaltingStack, Decoder):
     """Embeddings of the text so far, through blocks that look at it and then at a context.
 
         x = x + Attention(norm(x), causal);  x = x + Attention(norm(x), context);  x = x + FeedForward(norm(x))

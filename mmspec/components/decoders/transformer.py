@@ -8,14 +8,14 @@ from pydantic import Field
 
 from mmspec.components.attention.base import Attention
 from mmspec.components.attention.dense import Causal
-from mmspec.components.blocks.transformer import TransformerStack
+from mmspec.components.blocks.halting import HaltingStack
 from mmspec.components.fusion.base import adapted
 from mmspec.components.positions.base import SEQUENCE
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.spec import Decoder
 
 
-class TransformerDecoder(TransformerStack, Decoder):
+class TransformerDecoder(HaltingStack, Decoder):
     """Tokens of any node through transformer blocks: what a language model does after its embedding. Tokens of another width are
     projected first. With a second source, each block looks at that, too, between its attention and its feed-forward.
 
