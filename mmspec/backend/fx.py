@@ -129,7 +129,7 @@ def _add_module(root: nn.Module, op: Op) -> None:
         return
     if op.kind in ("call", "define"):
         made: Any = graph_module(op.bodies[0])
-    elif op.kind in ("repeat", "stages", "experts", "functions"):
+    elif op.kind in CONTAINERS:
         made = container(torch.nn, runtime, op, _copies(op))
     else:
         made = PRIMITIVES[op.kind].make(_MAKING, op)
@@ -137,6 +137,7 @@ def _add_module(root: nn.Module, op: Op) -> None:
         setattr(root, op.name, made)
 
 
+CONTAINERS = ("repeat", "stages", "loop", "experts", "functions")  # operations that are modules around copies of their bodies
 _MAKING = SimpleNamespace(nn=torch.nn, empty=torch.empty, runtime=runtime)  # what modules and parameters are made with
 
 
@@ -218,6 +219,9 @@ def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
     if op.kind == "experts":
         unusual = {name: a[name] for name in ("normalise", "capacity") if name in a}
         return runtime.Experts(copies, k=a["k"], balance=a["balance"], **unusual)
+    if op.kind == "loop":
+        unusual = {name: a[name] for name in ("by_token", "mask", "whole", "balance") if name in a}
+        return runtime.Loop(copies, steps=a["count"], epsilon=a["epsilon"], ponder=a["ponder"], **unusual)
     criterion = getattr(runtime, a["criterion"])(**a.get("arguments", {}))
     unusual = {name: a[name] for name in ("seen", "read", "taken", "whole", "after", "returned") if name in a}
     unusual |= {} if a["carried"] == 1 else {"carried": a["carried"]}

@@ -76,6 +76,7 @@ BUILT_IN = {
         "patience": "halting.patience:Patience",
         "ponder": "halting.ponder:Ponder",
         "budget": "halting.budget:Budget",
+        "act": "halting.act:Act",
     },
     "attention": {
         "full": "attention.dense:Full",

@@ -82,6 +82,10 @@ def op_flops(op: Op, sizes: Sizes) -> Flops:
         return Flops()
     if op.kind == "repeat":
         return Flops(sum(count * flops(body, sizes).own for body, count in owned(op)), NO_HEADS)
+    if op.kind == "loop":
+        block = flops(op.bodies[0], sizes).own
+        exits = [Flops(block * number, NO_HEADS) for number in range(1, op.attributes["count"] + 1)]
+        return Flops(exits[-1].own, NO_HEADS, exits)
     if op.kind == "experts":  # the body's shapes are those of all tokens sent to all experts
         return flops(op.bodies[0], sizes)
     if op.kind == "stages":

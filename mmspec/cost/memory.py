@@ -78,6 +78,9 @@ def _during(op: Op, sizes: Sizes, freed: int) -> int:
         return 0
     if op.kind == "call":
         return max(made, peak_activations(op.bodies[0], sizes))
+    if op.kind == "loop":  # the state beside the mean of all states
+        state = sizes.bytes(op.outputs[0])
+        return made + state + peak_activations(op.bodies[0], sizes)
     if op.kind in ("repeat", "stages"):
         carried = _bytes(op.outputs[: op.attributes["carried"]], sizes)
         block = max(peak_activations(body, sizes) for body in op.bodies)

@@ -23,7 +23,7 @@ from mmspec.deploy.structure import check_structure
 from mmspec.deploy.subject import Subject, serving_module
 from mmspec.deploy.target import Target
 from mmspec.deploy.tracing import traced, translated
-from mmspec.deploy.watching import stacks_of
+from mmspec.deploy.watching import loops_of, stacks_of
 from mmspec.ir import Graph
 from mmspec.passes import lower_serving
 from mmspec.spec import ModelSpec
@@ -81,8 +81,9 @@ def check_draft(draft: Draft) -> tuple[str, ...]:
     stacks, live = stacks_of(draft.module), live_parameters(draft.graph)
     conditions = sum(stack.earlier for stack in stacks.values())
     needed = live | {f"{name}.thresholds" for name in stacks}
-    check_structure(draft.proto, draft.contract, draft.target.opset, draft.weights, needed, conditions)
-    return structure_checks(len(live), len(stacks), conditions, draft.target.opset)
+    loops = len(loops_of(draft.module))
+    check_structure(draft.proto, draft.contract, draft.target.opset, draft.weights, needed, conditions, loops)
+    return structure_checks(len(live), len(stacks), conditions, loops, draft.target.opset)
 
 
 def prove(draft: Draft, progress: Callable[[str], None] = lambda text: None) -> Parity:

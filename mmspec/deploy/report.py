@@ -98,7 +98,7 @@ def file_facts(proto: onnx.ModelProto, content: bytes, weights: Mapping[str, Any
     }
 
 
-def structure_checks(weights: int, thresholds: int, conditions: int, opset: int) -> tuple[str, ...]:
+def structure_checks(weights: int, thresholds: int, conditions: int, loops: int, opset: int) -> tuple[str, ...]:
     """What `check_structure` has made sure of, in words."""
     exits = (
         f"halting stacks: {thresholds}, their thresholds are initialisers; earlier exits: {conditions}, each an If node"
@@ -109,6 +109,7 @@ def structure_checks(weights: int, thresholds: int, conditions: int, opset: int)
         f"all {weights} parameters that an output depends on are in the file under their own names, bit for bit the model's, and "
         "lead to an output, those of every expert included",
         *([exits] if thresholds else []),
+        *([f"adaptive computation: {loops}, each a Loop node"] if loops else []),
         "no stack traces, no paths, nothing outside the file",
     )
 

@@ -25,11 +25,12 @@ def check_structure(
     weights: Mapping[str, np.ndarray],
     live: set[str],
     conditions: int,
+    loops: int = 0,
 ) -> None:
     """Raise Failure with everything that is wrong.
 
     weights     parameters and thresholds by name; those in `live` must be in the file, any that are must be equal
-    conditions  how many `If` nodes the exits need
+    conditions  how many `If` nodes the exits need; loops: how many `Loop` nodes
     """
     problems = [
         *_valid(proto),
@@ -37,7 +38,7 @@ def check_structure(
         *_ports("input", proto.graph.input, contract.inputs),
         *_ports("output", proto.graph.output, contract.outputs),
         *_weights(proto, weights, live),
-        *_conditions(proto, conditions),
+        *_control(proto, conditions, loops),
         *_clean(proto),
     ]
     if problems:
@@ -94,10 +95,12 @@ def _weights(proto: onnx.ModelProto, weights: Mapping[str, np.ndarray], live: se
                 yield f"the constant {tensor.name} of {list(tensor.dims)} is no parameter of the model"
 
 
-def _conditions(proto: onnx.ModelProto, conditions: int) -> Iterator[str]:
-    found = operators(proto)["If"]
-    if found != conditions:
-        yield f"it has {found} If nodes, where the exits need {conditions}"
+def _control(proto: onnx.ModelProto, conditions: int, loops: int) -> Iterator[str]:
+    counts = operators(proto)
+    if counts["If"] != conditions:
+        yield f"it has {counts['If']} If nodes, where the exits need {conditions}"
+    if counts["Loop"] != loops:
+        yield f"it has {counts['Loop']} Loop nodes, where the spec has {loops} loops"
 
 
 def _clean(proto: onnx.ModelProto) -> Iterator[str]:
@@ -122,6 +125,10 @@ def _reach(graph: onnx.GraphProto, wanted: set[str]) -> set[str]:
         if not positions:
             continue
         alive |= {name for name in node.input if name}
+        if node.op_type == "Loop":  # what one step hands on, another may give out: all of it counts
+            body = next(attribute.g for attribute in node.attribute if attribute.name == "body")
+            alive |= _reach(body, {value.name for value in body.output})
+            continue
         for attribute in node.attribute:
             if attribute.HasField("g"):  # branches read outer values by name; their outputs stand in the node's order
                 alive |= _reach(attribute.g, {attribute.g.output[i].name for i in positions})

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmspec.backend.runtime import Experts, Stages
+from mmspec.backend.runtime import Experts, Loop, Stages
 
 
 @dataclass
@@ -44,9 +44,13 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
         rows[name] = torch.arange(batch)
         seen.scores[name] = []
         stack.score = _scoring(name, stack, rows, seen)  # type: ignore[method-assign]
+    loops = loops_of(module)
+    for name, loop in loops.items():
+        rows[name] = torch.arange(batch)
+        loop.goes_on = _going_on(name, loop, rows, seen)  # type: ignore[method-assign]
     for name, child in module.named_modules():
         if isinstance(child, Experts):
-            outer = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
+            outer = next((stack for stack in rows if name.startswith(f"{stack}.")), None)
             seen.chosen[name] = torch.zeros(len(child), dtype=torch.int64)
             handles.append(child.register_forward_pre_hook(_routing(name, outer, rows, seen)))
     try:
@@ -54,6 +58,8 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
     finally:
         for stack in stacks.values():
             del stack.score
+        for loop in loops.values():
+            del loop.goes_on
         for handle in handles:
             handle.remove()
 
@@ -61,6 +67,11 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
 def stacks_of(module: nn.Module) -> dict[str, Stages]:
     """The stacks that a sample may leave early, by name."""
     return {name: child for name, child in module.named_modules() if isinstance(child, Stages)}
+
+
+def loops_of(module: nn.Module) -> dict[str, Loop]:
+    """The loops that run as often as a sample needs, by name."""
+    return {name: child for name, child in module.named_modules() if isinstance(child, Loop)}
 
 
 def _scoring(name: str, stack: Stages, rows: dict[str, Tensor], seen: Watched) -> Any:
@@ -73,6 +84,17 @@ def _scoring(name: str, stack: Stages, rows: dict[str, Tensor], seen: Watched) -
         return found, memory
 
     return score
+
+
+def _going_on(name: str, loop: Loop, rows: dict[str, Tensor], seen: Watched) -> Any:
+    def goes_on(halted: Tensor, present: Tensor) -> Tensor:
+        found, here = Loop.goes_on(loop, halted, present), rows[name]
+        margin = (halted - loop.limit).abs().masked_fill(~present, torch.inf).amin(dim=1)
+        seen.exit_margin[here] = torch.minimum(seen.exit_margin[here], margin)
+        rows[name] = here[found]
+        return found
+
+    return goes_on
 
 
 def _routing(name: str, outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:

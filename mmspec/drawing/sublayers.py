@@ -68,6 +68,8 @@ def parts(graph: Graph) -> tuple[Part, ...]:
 
 def _parts(op: Op, graph: Graph) -> Iterator[Part]:
     match op.kind:
+        case "loop":
+            yield Stack(op.attributes["count"], parts(op.bodies[0]), "halts")
         case "repeat" | "stages":
             for order in _runs(op.attributes["order"]):
                 stack = Stack(

@@ -204,6 +204,19 @@ class Scope(Layers):
             doc=doc,
         )  # fmt: skip
 
+    def loop(
+        self, name: str, steps: int, body: Body, x: Value, *shared: Value, class_name: str, epsilon: float, ponder: float,
+        by_token: bool,
+    ) -> Value:  # fmt: skip
+        """One block, up to `steps` times, as long as each sample needs. `body(g, x, *shared)` returns x and how likely each token
+        (f32[B, N]), or where not `by_token` the sample (f32[B, 1]), is to halt; the result is the mean of the states by these.
+        [B, N, D] -> [B, N, D]"""
+        from mmspec.ir.stacks import loop
+
+        return loop(
+            self, name, steps, body, x, *shared, class_name=class_name, epsilon=epsilon, ponder=ponder, by_token=by_token
+        )  # fmt: skip
+
     def defined(self, name: str, graph: Graph) -> Value:
         """A finished graph as a function that can be handed on."""
         value = Value(name, (), "function", self, function=graph)

@@ -215,3 +215,43 @@ def _block(
             raise ShapeError(f"a block turns {shape_text(before.shape)} into {shape_text(after.shape)}")
     assert not inner.exits, "a halting stack inside a repeated block"
     return _Block(inner, {value.name: result for value, result in zip(handed, results, strict=False)})
+
+
+def loop(
+    g: Scope,
+    name: str,
+    steps: int,
+    body: Body,
+    x: Value,
+    *shared: Value,
+    class_name: str,
+    epsilon: float,
+    ponder: float,
+    by_token: bool,
+) -> Value:
+    """See `Scope.loop`."""
+    inner = Scope(class_name, g, path=f"{g.path}{name}.0.")
+    after, chance = body(inner, *inner.receive_all(body, (x, *shared)))  # type: ignore[misc]
+    assert isinstance(after, Value) and isinstance(chance, Value)
+    block = _Block(inner, {"x": after, "chance": chance})
+    balance = bool(inner.balance)
+    wanted = dict.fromkeys((x, *block.used()))
+    if by_token and x.mask is not None:
+        wanted |= {x.mask: None}
+    graph = block.close(tuple(wanted), balance, "")
+    handed = tuple(wanted)
+    attributes: dict[str, Any] = {"count": steps, "epsilon": epsilon, "ponder": ponder}
+    unusual: dict[str, Any] = {
+        "by_token": by_token,
+        "mask": handed.index(x.mask) if by_token and x.mask is not None else None,
+        "whole": tuple(i for i, value in enumerate(handed) if value.shape[:1] != x.shape[:1]),
+        "balance": balance,
+    }
+    usual = {"by_token": True, "mask": None, "whole": (), "balance": False}
+    attributes |= {key: value for key, value in unusual.items() if value != usual[key]}
+    result = Value(x.name, x.shape, x.dtype, g, x.mask)
+    exit, loss = Value("exit", x.shape[:1], "i64", g), Value("balance", (), "f32", g)
+    g._append("loop", name, handed, (result, exit, loss), attributes, bodies=(graph,))
+    g.taps["exit"] = exit
+    g.balance.append(loss)
+    return result

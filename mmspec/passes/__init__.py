@@ -36,8 +36,13 @@ def lower_serving(spec: ModelSpec) -> Graph:
     """The graph that answers: the heads, what the spec asks for, and where each sample left a stack that may halt."""
     policies: list[Any] = [getattr(node.component, "halting", None) for node in spec.nodes]
     owners = zip(spec.nodes, policies, strict=True)
-    exits = [f"{policy.head or node.name}.exit" for node, policy in owners if hasattr(policy, "head")]
+    exits = [f"{getattr(policy, 'head', None) or node.name}.exit" for node, policy in owners if may_halt(policy)]
     return serving(lower(replace(spec, outputs=tuple(dict.fromkeys((*spec.outputs, *exits))))))
+
+
+def may_halt(policy: Any) -> bool:
+    """Whether a node with this policy leaves some samples before its end."""
+    return policy is not None and policy.type != "none"
 
 
 def serving(graph: Graph) -> Graph:

@@ -30,7 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmspec.backend import build, build_objectives, source
-from mmspec.backend.runtime import Experts, Stages
+from mmspec.backend.runtime import Experts, Loop, Stages
 from mmspec.components import CATALOGUE
 from mmspec.cost import Sizes, profile
 from mmspec.data.masking import hidings
@@ -115,7 +115,7 @@ def check_flops(spec: ModelSpec, graph: Graph, model: nn.Module, inputs: Mapping
     sizes = bound_sizes(graph, inputs)
     price = profile(spec, graph=graph, **_renamed(sizes))
     total = price["flops.total"]
-    stacks = {name: module for name, module in model.named_modules() if isinstance(module, Stages)}
+    stacks = {name: module for name, module in model.named_modules() if isinstance(module, (Loop, Stages))}
     with forced(stacks, None, never=True), roomy(model):
         for training in (True, False):
             counted = counted_flops(model.train(training), inputs)
@@ -309,14 +309,16 @@ def randomise(model: nn.Module, scale: float = 0.3, seed: int = 0) -> None:
 
 
 @contextmanager
-def forced(stacks: Mapping[str, Stages], exit: int | None, never: bool = False) -> Iterator[None]:
-    """Let every sample leave these stacks at one exit; with `never`, at the end."""
-    before = {name: stack.thresholds.clone() for name, stack in stacks.items()}
+def forced(stacks: Mapping[str, Loop | Stages], exit: int | None, never: bool = False) -> Iterator[None]:
+    """Let every sample leave these stacks and loops at one exit; with `never`, at the end."""
+    before = {name: stack.thresholds.clone() for name, stack in stacks.items() if isinstance(stack, Stages)}
     for stack in stacks.values():
         stack.force(stack.earlier if never else exit)
     yield
     for name, stack in stacks.items():
-        stack.thresholds.copy_(before[name])
+        stack.force(None)
+        if isinstance(stack, Stages):
+            stack.thresholds.copy_(before[name])
 
 
 @contextmanager

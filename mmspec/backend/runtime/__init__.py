@@ -30,6 +30,7 @@ from mmspec.backend.runtime.functions import (
     token_mask,
 )
 from mmspec.backend.runtime.limited import Limited
+from mmspec.backend.runtime.loop import Loop
 from mmspec.backend.runtime.outputs import Outputs
 from mmspec.backend.runtime.patterns import (
     blocks_over,
@@ -75,7 +76,7 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "Budget", "Centred", "Confidence", "DropPath", "Entropy", "Experts", "Improvement", "Limited", "Outputs", "Patience",
+    "Budget", "Centred", "Confidence", "DropPath", "Entropy", "Experts", "Improvement", "Limited", "Loop", "Outputs", "Patience",
     "Ponder", "Projections", "Stages", "StandardizedConv2d", "attention", "biased_scores",
     "block_attention", "blocks_over", "cross_entropy", "distance_bias", "distance_buckets", "entmax", "entmax_attention",
     "for_heads", "fourier_waves", "front_attention", "gathered_attention", "grid", "group_attention", "grouped", "info_nce",

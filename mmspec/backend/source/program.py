@@ -14,14 +14,14 @@ from textwrap import dedent
 from types import CodeType, ModuleType
 
 from mmspec.backend import runtime
-from mmspec.backend.runtime import centred, drop_path, experts, limited, stages
+from mmspec.backend.runtime import centred, drop_path, experts, limited, loop, stages
 from mmspec.backend.source.expressions import Torch
 from mmspec.backend.source.scopes import WIDTH, Line, Scope, Writer
 from mmspec.cost.budgets import with_costs
 from mmspec.ir import Graph
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
-RUNTIME_MODULES = {"Centred": centred, "DropPath": drop_path, "Experts": experts, "Limited": limited, "Stages": stages}
+RUNTIME_MODULES = {"Centred": centred, "DropPath": drop_path, "Experts": experts, "Limited": limited, "Loop": loop, "Stages": stages}
 
 
 @dataclass
@@ -187,13 +187,13 @@ def _sentence(doc: str) -> str:
 
 def _preamble(header: str, used: set[str]) -> str:
     imports = ["import math"] if "distance_buckets" in used else []
-    if "Stages" in used or "Experts" in used:
-        imports.append(
-            f"from collections.abc import {'Callable, Iterable, Sequence' if 'Stages' in used else 'Iterable'}"
-        )
+    abstract = {"Callable": {"Stages"}, "Iterable": {"Stages", "Experts", "Loop"}, "Sequence": {"Stages", "Loop"}}
+    if names := [name for name, users in abstract.items() if users & used]:
+        imports.append(f"from collections.abc import {', '.join(names)}")
     if "Stages" in used:
         imports.append("from typing import NamedTuple")
     torch = ["import torch", "import torch.nn.functional as F", "from torch import Tensor, nn"]
+    torch += ["from torch._higher_order_ops import while_loop"] if "Loop" in used else []
     return "\n".join([f'"""{header.strip()}\n"""', "", *imports, *([""] if imports else []), *torch])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mmspec.backend import runtime
-from mmspec.backend.fx import container
+from mmspec.backend.fx import CONTAINERS, container
 from mmspec.backend.source.expressions import Expression, Torch, written
 from mmspec.ir import PRIMITIVES, Graph, Op, Value
 from mmspec.ir.graph import copies
@@ -73,7 +73,7 @@ class Writer:
             return
         if op.kind in ("call", "define"):
             made = self.construct(op.bodies[0])
-        elif op.kind in ("repeat", "stages", "experts", "functions"):
+        elif op.kind in CONTAINERS:
             made = container(self.torch.nn, self.torch.runtime, op, Expression(self._copies(op))).text
         else:
             expression = PRIMITIVES[op.kind].make(self.torch, op)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from mmspec.components.blocks.transformer import TransformerStack
+from mmspec.components.halting.act import Act
 from mmspec.components.halting.base import ExitPolicy, policy_of
 from mmspec.components.halting.never import Never
 from mmspec.components.positions.base import Layout
@@ -21,9 +22,16 @@ class HaltingStack(TransformerStack):
 
     halting: Halting = Field(default_factory=Never, description="when a sample may stop before the last block")
 
+    def through_blocks(
+        self, g: Scope, x: Value, layout: Layout, *context: Value, skipped: Sequence[float] = ()
+    ) -> Value:
+        if isinstance(self.halting, Act) and self.taps:
+            raise ShapeError("a loop has one block, which cannot be tapped", "taps")
+        return super().through_blocks(g, x, layout, *context, skipped=skipped)
+
     @property
     def policy(self) -> ExitPolicy | None:
-        policy = policy_of(self.halting, self.depth)
+        policy = None if isinstance(self.halting, Act) else policy_of(self.halting, self.depth)
         if policy is not None and self.taps:
             message = "blocks cannot be tapped in a stack that samples may leave before them"
             raise ShapeError(message, "taps", hint="halting: none, or no taps")

@@ -12,6 +12,7 @@ from mmspec.components.attention.base import Attention
 from mmspec.components.attention.dense import Full
 from mmspec.components.attention.heads import Heads, attend
 from mmspec.components.blocks.feed_forward import Activation, feed_forward
+from mmspec.components.halting.act import Act
 from mmspec.components.halting.base import ExitPolicy
 from mmspec.components.positions.absolute import Learned
 from mmspec.components.positions.base import Layout, Position
@@ -129,6 +130,9 @@ class TransformerStack(Component):
             bodies.append(made[kind])
         if self.policy is not None:
             return self.through_exits(g, "blocks", bodies, x, *context, *shared, layout=layout)
+        halting = getattr(self, "halting", None)
+        if isinstance(halting, Act):
+            return halting.stack(g, "blocks", self.depth, bodies, x, *context, *shared, class_name="Block")
         if not self.taps:
             y: Value = g.stack("blocks", self.depth, bodies, x, *context, *shared, class_name="Block")
             return y

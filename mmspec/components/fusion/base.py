@@ -8,6 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmspec.components.attention.heads import Heads, attend
 from mmspec.components.blocks.feed_forward import feed_forward
+from mmspec.components.halting.act import Act
 from mmspec.components.halting.base import policy_of
 from mmspec.components.halting.never import Never
 from mmspec.components.routers.base import TokenRouter
@@ -50,6 +51,8 @@ class TokenFusion(Fusion):
         self, g: Scope, body: Body, carried: Any, *shared: Value, class_name: str, readout: Body | None = None
     ) -> Any:
         """`depth` blocks, with the halting that the spec asks for."""
+        if isinstance(self.halting, Act):
+            return self.halting.stack(g, "blocks", self.depth, body, carried, *shared, class_name=class_name)
         return g.stack(
             "blocks", self.depth, body, carried, *shared, class_name=class_name,
             halting=policy_of(self.halting, self.depth), readout=readout,

@@ -78,6 +78,19 @@ class Stages(Control):
 
 
 @primitive
+class Loop(Control):
+    """One block with one set of weights, up to `count` times, until each sample has halted: adaptive computation time, with its
+    `epsilon` and the weight `ponder` of its cost (see `backend.runtime.Loop`).   bodies: (block,)
+
+    Inputs are the state, then what else the block takes; the body returns the state, how likely each token (or, where not
+    `by_token`, each sample) is to halt, and perhaps a balance loss. Outputs are the mean state, each sample's last step i64[B], and
+    the cost with the balance losses, which is 0 outside training.
+    """
+
+    kind = "loop"
+
+
+@primitive
 class Experts(Control):
     """`count` copies of one subgraph; each token meets the `k` that its logits favour, and weighs their answers by its
     probabilities (`normalise`: over the sum of the k). Above a `capacity`, tokens of a sequence get zeros.   bodies: (expert,)
