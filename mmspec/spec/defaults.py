@@ -53,7 +53,7 @@ def _halting(policy: Component, path: Path, node: str, readers: list[str], heads
     head, broken = policy.head, any(declared.broken for declared in heads.values())
     if head is None and len(readers) == 1:
         return policy.model_copy(update={"head": readers[0]})
-    if head is None and not policy.needs_head and not readers:
+    if head is None and not policy.needs_head:  # several heads read it, or none: none is asked
         return policy
     if head is None and not broken:
         several = f"{len(readers)} heads read it" if readers else "no head reads it"

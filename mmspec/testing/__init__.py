@@ -176,8 +176,8 @@ def check_fields(
 ) -> None:
     plain = meaning(_read(surround(component, given), catalogue))
     for key in sorted(
-        set(component.keys()) - {"type", "from", "text", "average_of", "tie"}
-    ):  # the last two say what is read
+        set(component.keys()) - {"type", "from", "text", "average_of", "tie", component.names_input}
+    ):  # the last three say what is read
         if key == "frozen" and not trained(_read(surround(component, given), catalogue), component):
             continue
         value = alternatives[key] if key in alternatives else another(component, key, given, catalogue)
@@ -260,6 +260,9 @@ def example(graph: Graph, batch: int) -> dict[str, Tensor]:
         if value.dtype == "f32":
             inputs[value.name] = torch.randn(sizes, generator=generator)
         elif value.dtype == "i64":
+            if len(sizes) == 1:
+                inputs[value.name] = torch.arange(batch) % value.bound
+                continue
             ids = torch.randint(1, value.bound, sizes, generator=generator)
             lengths = 1 + (torch.arange(batch) * 2) % sizes[1]
             inputs[value.name] = ids * (torch.arange(sizes[1]) < lengths[:, None])

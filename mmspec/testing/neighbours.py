@@ -199,8 +199,13 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
         data["decoders"] = {"decoded": {**written, "from": DECODED.get(written["type"], "joint")}}
         for head in data["heads"].values():
             head["from"] = "decoded"
-    elif role in ("router", "halting"):
-        data["fusion"]["joint"][role] = {**({"head": "label"} if "head" in set(component.keys()) else {}), **written}
+    elif role == "halting":
+        head = {"head": "label"} if "head" in set(component.keys()) else {}
+        data["fusion"]["joint"] |= {"depth": 4, "halting": {**head, **written}}
+        if component.names_input:
+            data["inputs"][component.names_input] = {"type": "number"}
+    elif role == "router":
+        data["fusion"]["joint"]["router"] = written
     elif role == "attention" and written["type"] in FOR_FUSIONS:
         joint = {"type": "transformer", "from": ["image", "text"], "depth": 2, "heads": 2, "attention": written}
         data["fusion"]["joint"] = joint

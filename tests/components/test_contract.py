@@ -22,7 +22,12 @@ ALTERNATIVES = {
     "width": 24,
     "patch_size": 8,
     "pad": 3,
-    "halting": {"type": "confidence", "head": "label"},
+    "halting": {"type": "improvement"},
+    "exits": [1, 2],
+    "own_heads": True,
+    "patience": 2,
+    "halting_bias": -1.0,
+    "act.per": "sample",
     "position": "none",
     "expansion": 2.0,
     "experts": 5,
@@ -73,6 +78,7 @@ ALTERNATIVES = {
 }
 # what else must be said for a field to say anything
 NEEDS = {"router_every": {"router": "top_k"}, "norm_eps": {"norm": "layer"}, "conv_stem.norm_eps": {}}
+NEEDS |= {"temperature": {"distil": 0.5}, "ponder.temperature": {"distil": 0.5}}
 NEEDS |= {
     "pyramid.norm_eps": {"final_norm": True},
     "patches.norm_eps": {},

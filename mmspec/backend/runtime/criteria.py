@@ -11,10 +11,10 @@ vectors [b, D], and perhaps the tokens' mask.
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-class Confidence(nn.Module):
+class Confidence:
     """The largest probability, of the least sure place where the head answers at several.   [b, ..., C] -> [b]"""
 
     def start(
@@ -22,13 +22,13 @@ class Confidence(nn.Module):
     ) -> tuple[Tensor, ...]:
         return ()
 
-    def forward(
+    def __call__(
         self, exit: int, answer: Tensor, seen: Sequence[Tensor], unit: Callable[..., Tensor] | None, memory: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         return answer.softmax(dim=-1).amax(dim=-1), memory
 
 
-class Entropy(nn.Module):
+class Entropy:
     """The negative entropy of the answer, in nats.   [b, C] -> [b]"""
 
     def start(
@@ -36,13 +36,13 @@ class Entropy(nn.Module):
     ) -> tuple[Tensor, ...]:
         return ()
 
-    def forward(
+    def __call__(
         self, exit: int, answer: Tensor, seen: Sequence[Tensor], unit: Callable[..., Tensor] | None, memory: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         return (answer.softmax(dim=-1) * answer.log_softmax(dim=-1)).sum(dim=-1), memory
 
 
-class Improvement(nn.Module):
+class Improvement:
     """Minus how much the blocks since the last exit have changed what heads see, relative to what it was: -|x - before| / |before|,
     over the tokens that are present. It remembers what was seen."""
 
@@ -51,7 +51,7 @@ class Improvement(nn.Module):
     ) -> tuple[Tensor, ...]:
         return (see()[0],)
 
-    def forward(
+    def __call__(
         self, exit: int, answer: Tensor | None, seen: Sequence[Tensor], unit: Callable[..., Tensor] | None, memory: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         x, before = seen[0], memory[0]
@@ -62,7 +62,7 @@ class Improvement(nn.Module):
         return -(change.flatten(1).square().sum(dim=1) / size).sqrt(), (x,)
 
 
-class Patience(nn.Module):
+class Patience:
     """How many exits in a row have given the same answer as the one before. It remembers the last answer and the number."""
 
     def start(
@@ -71,7 +71,7 @@ class Patience(nn.Module):
         none = torch.zeros_like(x.flatten(1)[:, 0])
         return none.to(torch.int64) - 1, none  # an answer that no head gives
 
-    def forward(
+    def __call__(
         self, exit: int, answer: Tensor, seen: Sequence[Tensor], unit: Callable[..., Tensor] | None, memory: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         said = answer.argmax(dim=-1)
@@ -79,12 +79,11 @@ class Patience(nn.Module):
         return agreeing, (said, agreeing)
 
 
-class Budget(nn.Module):
+class Budget:
     """By how much the next exit would exceed what a sample may cost, as a share of the whole model's FLOPs. `costs`: the FLOPs of a
     sample that leaves at each exit. It remembers what each sample may cost."""
 
     def __init__(self, costs: Sequence[int]) -> None:
-        super().__init__()
         self.costs = tuple(costs)
 
     def start(
@@ -94,13 +93,13 @@ class Budget(nn.Module):
             budget = torch.full_like(x.flatten(1)[:, 0], torch.inf)
         return (budget / self.costs[-1],)
 
-    def forward(
+    def __call__(
         self, exit: int, answer: Tensor | None, seen: Sequence[Tensor], unit: Callable[..., Tensor] | None, memory: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         return self.costs[exit + 1] / self.costs[-1] - memory[0], memory
 
 
-class Ponder(nn.Module):
+class Ponder:
     """How likely it is that a sample has halted, where the halting unit gives the logit of its halting at each exit, if it has not
     before. It remembers how likely it is that it has not."""
 
@@ -109,7 +108,7 @@ class Ponder(nn.Module):
     ) -> tuple[Tensor, ...]:
         return (torch.ones_like(x.flatten(1)[:, 0]),)
 
-    def forward(
+    def __call__(
         self, exit: int, answer: Tensor | None, seen: Sequence[Tensor], unit: Callable[..., Tensor], memory: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         on = memory[0] * torch.sigmoid(-unit(*seen).flatten())

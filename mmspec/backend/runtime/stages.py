@@ -1,7 +1,7 @@
 """A stack of blocks that a sample may leave early."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ class Stages(nn.ModuleList):
     def __init__(
         self,
         blocks: Iterable[nn.Module],
-        criterion: nn.Module,
+        criterion: Any,
         threshold: float | Sequence[float],
         carried: int = 1,
         seen: Sequence[int] = (0,),
@@ -217,7 +217,7 @@ class Stages(nn.ModuleList):
 
     def start(self, asked: Asked, values: Sequence[Tensor], budget: Tensor | None) -> tuple[Tensor, ...]:
         """What the criterion remembers of each sample before the first block."""
-        memory: tuple[Tensor, ...] = self.criterion.start(values[0], lambda: self.view(asked, values), budget)  # type: ignore[operator]
+        memory: tuple[Tensor, ...] = self.criterion.start(values[0], lambda: self.view(asked, values), budget)
         return memory
 
     def score(

@@ -191,7 +191,7 @@ def _preamble(header: str, used: set[str]) -> str:
     if names := [name for name, users in abstract.items() if users & used]:
         imports.append(f"from collections.abc import {', '.join(names)}")
     if "Stages" in used:
-        imports.append("from typing import NamedTuple")
+        imports.append("from typing import Any, NamedTuple")
     torch = ["import torch", "import torch.nn.functional as F", "from torch import Tensor, nn"]
     torch += ["from torch._higher_order_ops import while_loop"] if "Loop" in used else []
     return "\n".join([f'"""{header.strip()}\n"""', "", *imports, *([""] if imports else []), *torch])

@@ -33,7 +33,7 @@ class Act(Halting):
     per: Literal["token", "sample"] = Field("token", description="what halts: each token by itself, or the sample as a whole")
     epsilon: float = Field(0.01, gt=0, lt=1, description="what may be left of 1 when something halts")
     ponder: NonNegativeFloat = Field(0.01, description="weight of the number of steps in what training minimises")
-    bias: float = Field(1.0, description="b at the beginning: above 0 a step is likely to be the last")
+    halting_bias: float = Field(1.0, description="b at the beginning: above 0 a step is likely to be the last")
 
     def stack(self, g: Scope, name: str, depth: int, bodies: Any, x: Any, *shared: Value, class_name: str) -> Value:
         """The loop in a stack's place.   [B, N, D] -> [B, N, D]"""
@@ -60,7 +60,7 @@ class Act(Halting):
             after.mask = after.mask or x.mask
             seen = after if self.per == "token" else pool(after, "mean")
             logit = g.linear("halting", seen, 1, bias=False)
-            logit = logit + g.parameter("halting_bias", 1, init=Init("constant", self.bias))
+            logit = logit + g.parameter("halting_bias", 1, init=Init("constant", self.halting_bias))
             chance = sigmoid(rearrange(logit, "b n c -> b (n c)") if self.per == "token" else logit)
             return after, chance.named("chance")
 

@@ -23,7 +23,7 @@ class ExitPolicy(Halting):
     judges_answers: ClassVar[bool] = True
 
     head: str | None = Field(
-        None, description="the head that is asked at every exit; it must read this node; the only one that does by default"
+        None, description="the head that is asked at every exit; it must read this node; by default the only one that does"
     )
     exits: tuple[PositiveInt, ...] | None = Field(
         None, description="blocks, counted from one, after which a sample may leave; all but the last by default"
