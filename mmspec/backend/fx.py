@@ -137,7 +137,13 @@ def _add_module(root: nn.Module, op: Op) -> None:
         setattr(root, op.name, made)
 
 
-CONTAINERS = ("repeat", "stages", "loop", "experts", "functions")  # operations that are modules around copies of their bodies
+CONTAINERS = (
+    "repeat",
+    "stages",
+    "loop",
+    "experts",
+    "functions",
+)  # operations that are modules around copies of their bodies
 _MAKING = SimpleNamespace(nn=torch.nn, empty=torch.empty, runtime=runtime)  # what modules and parameters are made with
 
 

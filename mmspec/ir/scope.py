@@ -194,8 +194,8 @@ class Scope(Layers):
 
         Blocks of several kinds are a sequence of `depth` bodies, each kind emitted once. With a halting policy a sample may
         stop early: the policy's head is applied there, to the carried value or to `readout(g, *carried)`, which may return two
-        values: what the stack returns in the carried value's place, and what heads see. `taps` are blocks, counted from one, whose result is returned beside the last one's; they need a
-        single carried value and no halting.   Raises ShapeError.
+        values: what the stack returns in the carried value's place, and what heads see. `taps` are blocks, counted from one,
+        whose result is returned beside the last one's; they need a single carried value and no halting.   Raises ShapeError.
         """
         from mmspec.ir.stacks import stack
 

@@ -136,7 +136,7 @@ def _asked(g: Scope, halting: Halting, depth: int, streams: tuple[Value, ...], r
         made = readout(trial, *trial.receive_all(readout, streams))
         returned = isinstance(made, tuple)
         *front, view = made if isinstance(made, tuple) else (made,)
-        outward = {"tokens": value for value in front}
+        outward = dict(zip(("tokens",), front, strict=False))
     answer, read = None, 1
     if halting.head is not None:
         head = g.function(halting.head, view)

@@ -114,7 +114,9 @@ class _Planner:
         """The model's name, or None and the reason noted."""
         theirs = self.files[bare]
         name = self.bound.name(ours)
-        if name not in self.ours and name is not None:  # of a stack that samples may leave, the last norm is at every exit
+        if (
+            name not in self.ours and name is not None
+        ):  # of a stack that samples may leave, the last norm is at every exit
             node, _, rest = name.partition(".")
             shown = f"{node}.readout.{rest}"
             name = shown if shown in self.ours else name

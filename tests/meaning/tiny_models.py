@@ -35,7 +35,8 @@ def spec(
     """A spec with `fusion: {joint: {from: [streams], <fusion>}}`, or without a fusion where none is given."""
     streams = tuple(streams)
     lines = [f"name: {name}", "inputs:"]
-    lines += [f"  {stream}: {(INPUTS | (inputs or {}))[stream]}" for stream in streams]
+    named = dict.fromkeys((*streams, *(inputs or {})))
+    lines += [f"  {name}: {(INPUTS | (inputs or {}))[name]}" for name in named]
     lines += ["encoders:"] + [f"  {stream}: {(ENCODERS | (encoders or {}))[stream]}" for stream in streams]
     if fusion:
         lines += ["fusion:", f"  joint: {{from: [{', '.join(streams)}], {fusion}}}"]

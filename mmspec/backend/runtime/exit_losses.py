@@ -20,8 +20,8 @@ def weighted_mean(losses: Tensor, weights: Sequence[float]) -> Tensor:
 
 
 def halting_cost(chances: Tensor, prior: float | None) -> Tensor:
-    """KL(chances || the geometric distribution of `prior`, cut off at the last exit), or the expected number of exits, from 1; the mean
-    over samples (PonderNet, arXiv:2107.05407, eq. 4).   [E, B] -> []"""
+    """KL(chances || the geometric distribution of `prior`, cut off at the last exit), or the expected number of exits, from 1; the
+    mean over samples (PonderNet, arXiv:2107.05407, eq. 4).   [E, B] -> []"""
     count = chances.shape[0]
     number = torch.arange(count, dtype=chances.dtype, device=chances.device)
     if prior is None:

@@ -8,9 +8,9 @@ from torch._higher_order_ops import while_loop
 
 
 class Loop(nn.ModuleList):
-    """Adaptive computation time: one block, up to `steps` times. After each step the block says how likely every token (or the whole
-    sample) is to halt; it has halted when these sum to more than 1 - epsilon, or at the last step. What the loop returns is the mean
-    of the states, weighted by the probability of halting at each, where a token's last one weighs what is left of 1.
+    """Adaptive computation time: one block, up to `steps` times. After each step the block says how likely every token (or the
+    whole sample) is to halt; it has halted when these sum to more than 1 - epsilon, or at the last step. What the loop returns is
+    the mean of the states, weighted by the probability of halting at each, where a token's last one weighs what is left of 1.
 
     A sample of which all present tokens have halted is not computed any further.
 
@@ -100,7 +100,8 @@ class Loop(nn.ModuleList):
         first = torch.zeros((), dtype=torch.int64, device=present.device)
         left = torch.zeros(values[0].shape[0], dtype=torch.int64, device=present.device)
         mean = torch.zeros_like(values[0])
-        _, _, mean, _, left = while_loop(goes_on, run, (first, values[0], mean, halted, left))
+        state = (first, values[0], mean, halted, left)
+        _, _, mean, _, left = while_loop(goes_on, run, state)  # type: ignore[no-untyped-call]
         return mean, left, mean.new_zeros(())
 
     # parts ------------------------------------------------------------------------------------------------------------
@@ -109,9 +110,7 @@ class Loop(nn.ModuleList):
         """What the block is handed: the state, which has these samples only, and of the other values the same samples."""
         if rows is None:
             return list(values)
-        return [
-            value if i == 0 or i in self.whole else value.index_select(0, rows) for i, value in enumerate(values)
-        ]
+        return [value if i == 0 or i in self.whole else value.index_select(0, rows) for i, value in enumerate(values)]
 
     def advanced(self, halted: Tensor, chance: Tensor, last: Tensor | bool) -> tuple[Tensor, Tensor, Tensor]:
         """How likely it is to have halted after a step; what the step's state weighs; what the step costs: 1, and of a token's last

@@ -31,9 +31,9 @@ class Stages(nn.ModuleList):
     `seen`, or what `readout` makes of those. With `returned`, the readout's first result takes the carried value's place on the way
     out, and heads see the others. A head reads the first `read` of what it sees.
 
-    Returns the carried values at each sample's exit, the exit's number i64[B]; with a head its answer there [B, ...] and, in training
-    (else None), its answers at all exits [exits, B, ...]; with a halting unit, in training (else None), the probability of each exit
-    f32[exits, B]; and the blocks' balance loss if they have one.
+    Returns the carried values at each sample's exit, the exit's number i64[B]; with a head its answer there [B, ...] and, in
+    training (else None), its answers at all exits [exits, B, ...]; with a halting unit, in training (else None), the probability of
+    each exit f32[exits, B]; and the blocks' balance loss if they have one.
     """
 
     thresholds: Tensor
@@ -109,13 +109,13 @@ class Stages(nn.ModuleList):
                 scores.append(score)
         left = torch.stack(scores)  # [exits - 1, B]
         sure = left > self.thresholds[:, None]
-        exit = torch.cat([sure, torch.ones_like(sure[:1])]).to(torch.int64).argmax(dim=0)
+        taken = torch.cat([sure, torch.ones_like(sure[:1])]).to(torch.int64).argmax(dim=0)
         chances = None
         if asked.unit is not None:  # scores are the probability of having left
             edges = torch.cat([torch.zeros_like(left[:1]), left, torch.ones_like(left[:1])])
             chances = edges[1:] - edges[:-1]
         every = torch.stack(answers) if answers else None
-        return self.result(asked, values, answers[-1:], exit, every, chances, sum(losses[1:], losses[0]))
+        return self.result(asked, values, answers[-1:], taken, every, chances, sum(losses[1:], losses[0]))
 
     def compacted(self, asked: Asked, values: Sequence[Tensor], budget: Tensor | None) -> tuple[Tensor | None, ...]:
         batch, shared = values[0].shape[0], values[self.carried :]
@@ -161,7 +161,11 @@ class Stages(nn.ModuleList):
             last = exit == self.earlier
             state = state[:known] if last else state  # at the end nothing is decided
 
-            def go(alive: Tensor, *operands: Tensor, exit: int = exit, last: bool = last) -> tuple[Tensor, ...]:
+            held = len(state)
+
+            def go(
+                alive: Tensor, *operands: Tensor, exit: int = exit, last: bool = last, held: int = held
+            ) -> tuple[Tensor, ...]:
                 rows = torch.nonzero(alive).squeeze(1)
                 state, shared = operands[:held], operands[held:]
                 values, _ = self.run(exit, self.some([*state[: self.carried], *shared], rows))
@@ -174,10 +178,9 @@ class Stages(nn.ModuleList):
                     now += [score, *memory]
                 return tuple(_dense(old).index_copy(0, rows, new) for old, new in zip(state, now, strict=True))
 
-            def skip(alive: Tensor, *operands: Tensor) -> tuple[Tensor, ...]:
+            def skip(alive: Tensor, *operands: Tensor, held: int = held) -> tuple[Tensor, ...]:
                 return tuple(_dense(value) for value in operands[:held])
 
-            held = len(state)
             after = torch.cond(alive.any(), go, skip, (alive, *state, *shared))
             state = tuple(new.reshape(old.shape) for new, old in zip(after, state, strict=True))  # ties the batch again
             left = torch.where(alive, exit, left)
@@ -204,7 +207,7 @@ class Stages(nn.ModuleList):
         if asked.readout is None:
             return looked
         made = asked.readout(*looked)
-        looked = made if isinstance(made, tuple) else (made,)  # type: ignore[assignment]
+        looked = made if isinstance(made, tuple) else (made,)
         return looked[1:] if self.returned else looked
 
     def answers(self, asked: Asked, exit: int, view: Sequence[Tensor]) -> list[Tensor]:

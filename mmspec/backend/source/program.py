@@ -21,7 +21,14 @@ from mmspec.cost.budgets import with_costs
 from mmspec.ir import Graph
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
-RUNTIME_MODULES = {"Centred": centred, "DropPath": drop_path, "Experts": experts, "Limited": limited, "Loop": loop, "Stages": stages}
+RUNTIME_MODULES = {
+    "Centred": centred,
+    "DropPath": drop_path,
+    "Experts": experts,
+    "Limited": limited,
+    "Loop": loop,
+    "Stages": stages,
+}
 
 
 @dataclass

@@ -15,6 +15,7 @@ from mmspec.components.routers.base import TokenRouter
 from mmspec.components.routers.dense import Dense
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.ir.scope import Body
+from mmspec.ir.stacks import Readout
 from mmspec.spec import Fusion, Halting
 
 
@@ -48,7 +49,7 @@ class TokenFusion(Fusion):
         return tuple(adapted(g, value, width) for value in values)
 
     def stack(
-        self, g: Scope, body: Body, carried: Any, *shared: Value, class_name: str, readout: Body | None = None
+        self, g: Scope, body: Body, carried: Any, *shared: Value, class_name: str, readout: Readout | None = None
     ) -> Any:
         """`depth` blocks, with the halting that the spec asks for."""
         if isinstance(self.halting, Act):

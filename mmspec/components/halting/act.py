@@ -30,7 +30,9 @@ class Act(Halting):
     """
 
     type: Literal["act"] = "act"
-    per: Literal["token", "sample"] = Field("token", description="what halts: each token by itself, or the sample as a whole")
+    per: Literal["token", "sample"] = Field(
+        "token", description="what halts: each token by itself, or the sample as a whole"
+    )
     epsilon: float = Field(0.01, gt=0, lt=1, description="what may be left of 1 when something halts")
     ponder: NonNegativeFloat = Field(0.01, description="weight of the number of steps in what training minimises")
     halting_bias: float = Field(1.0, description="b at the beginning: above 0 a step is likely to be the last")

@@ -23,7 +23,8 @@ class ExitPolicy(Halting):
     judges_answers: ClassVar[bool] = True
 
     head: str | None = Field(
-        None, description="the head that is asked at every exit; it must read this node; by default the only one that does"
+        None,
+        description="the head that is asked at every exit; it must read this node; by default the only one that does",
     )
     exits: tuple[PositiveInt, ...] | None = Field(
         None, description="blocks, counted from one, after which a sample may leave; all but the last by default"
@@ -33,7 +34,8 @@ class ExitPolicy(Halting):
     )
     own_heads: bool = Field(False, description="each earlier exit has a head of its own, with the named one's fields")
     distil: NonNegativeFloat = Field(
-        0.0, description="weight of what the earlier exits lack to say the same as the last one (arXiv:1905.08094, eq. 5)"
+        0.0,
+        description="weight of what the earlier exits lack to say the same as the last one (arXiv:1905.08094, eq. 5)",
     )
     temperature: PositiveFloat = Field(1.0, description="of both answers in that comparison")
 
@@ -62,7 +64,9 @@ class ExitPolicy(Halting):
                 raise ShapeError("exits are blocks in ascending order", where, hint=f"exits: [{max(1, depth // 2)}]")
             if self.exits[-1] >= depth:
                 message = f"there is no exit after block {self.exits[-1]}: a stack of {depth} blocks ends there"
-                message = message if self.exits[-1] == depth else f"there is no block {self.exits[-1]}: the depth is {depth}"
+                message = (
+                    message if self.exits[-1] == depth else f"there is no block {self.exits[-1]}: the depth is {depth}"
+                )
                 raise ShapeError(message, where, hint=f"exits lie after blocks 1 to {depth - 1}")
         earlier, thresholds = self.earlier(depth), getattr(self, "threshold", None)
         if isinstance(thresholds, tuple) and len(thresholds) != earlier:
@@ -83,8 +87,8 @@ class ExitPolicy(Halting):
         return depth - 1 if self.exits is None else len(self.exits)
 
     def loss(self, g: Scope, last: Value, exits: Value, chances: Value | None, each: Each) -> Value:
-        """What training minimises, of the loss at the end f32[], the answers at all exits [E, B, ...] and, of a policy with a halting
-        unit, the probability of each exit f32[E, B]."""
+        """What training minimises, of the loss at the end f32[], the answers at all exits [E, B, ...] and, of a policy with a
+        halting unit, the probability of each exit f32[E, B]."""
         weights = self.weights(int(exits.shape[0]) - 1)  # type: ignore[arg-type]
         if any(weights):
             last = last + g.emit("weighted_mean", each(g.emit("earlier_exits", exits)), weights=weights)

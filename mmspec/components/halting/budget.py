@@ -36,4 +36,8 @@ class Budget(ExitPolicy):
         return self.budget
 
     def criterion(self) -> Mapping[str, Any]:
-        return {"criterion": "Budget", "threshold": 0.0, "arguments": {"costs": ()}}  # filled in when the whole is priced
+        return {
+            "criterion": "Budget",
+            "threshold": 0.0,
+            "arguments": {"costs": ()},
+        }  # filled in when the whole is priced

@@ -28,7 +28,8 @@ class Confidence(ExitPolicy):
 
     type: Literal["confidence"] = "confidence"
     threshold: Probability | tuple[Probability, ...] = Field(
-        0.9, description="the largest probability above which a sample leaves, 1 never; or one for each exit but the last"
+        0.9,
+        description="the largest probability above which a sample leaves, 1 never; or one for each exit but the last",
     )
 
     def criterion(self) -> Mapping[str, Any]:

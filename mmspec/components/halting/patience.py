@@ -29,8 +29,14 @@ class Patience(ExitPolicy):
     def check(self, depth: int) -> None:
         super().check(depth)
         if self.patience >= self.earlier(depth):
-            message = f"{self.patience} exits cannot confirm an earlier one: there are {self.earlier(depth)} before the last"
-            hint = f"patience below {self.earlier(depth)}" if self.earlier(depth) > 1 else "at least two exits before the last"
+            message = (
+                f"{self.patience} exits cannot confirm an earlier one: there are {self.earlier(depth)} before the last"
+            )
+            hint = (
+                f"patience below {self.earlier(depth)}"
+                if self.earlier(depth) > 1
+                else "at least two exits before the last"
+            )
             raise ShapeError(message, "halting.patience", hint=hint)
 
     def criterion(self) -> Mapping[str, Any]:

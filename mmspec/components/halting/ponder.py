@@ -39,8 +39,12 @@ class Ponder(ExitPolicy):
     threshold: Share | tuple[Share, ...] = Field(
         0.5, description="probability of having halted, above which a sample leaves; or one for each exit but the last"
     )
-    prior: Share | None = Field(0.4, description="how likely the prior is to halt at an exit; null: the expected depth is weighed")
-    regulariser: NonNegativeFloat = Field(0.01, description="weight of the divergence from the prior, or of the expected depth")
+    prior: Share | None = Field(
+        0.4, description="how likely the prior is to halt at an exit; null: the expected depth is weighed"
+    )
+    regulariser: NonNegativeFloat = Field(
+        0.01, description="weight of the divergence from the prior, or of the expected depth"
+    )
     exit_weight: NonNegativeFloat | tuple[NonNegativeFloat, ...] = Field(
         0.0, description="weight of the earlier exits' mean loss, beside that by their probability; or one for each"
     )

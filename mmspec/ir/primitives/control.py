@@ -33,7 +33,8 @@ class Define(Control):
 
 @primitive
 class Functions(Control):
-    """Copies of one graph, each with weights of its own, that are not run here but handed to others as a list.   bodies: (scope,)"""
+    """Copies of one graph, each with weights of its own, that are not run here but handed to others as a list.
+    bodies: (scope,)"""
 
     kind = "functions"
 
@@ -54,16 +55,16 @@ class Repeat(Control):
 
 @primitive
 class Stages(Control):
-    """One block, up to `count` times, with exits after the blocks in `after` (counted from one; after each where None) and at the end.
-    bodies: (block,)
+    """One block, up to `count` times, with exits after the blocks in `after` (counted from one; after each where None) and at the
+    end.   bodies: (block,)
 
     A sample leaves at the first exit where its score, by the `criterion` (a class of `backend.runtime.criteria`, with its
     `arguments`), exceeds the `threshold`.
 
     Inputs are first those in `given`, by keyword: the head, a readout of what heads see, the earlier exits' own heads, a halting
     unit (functions), a budget f32[B]; then what the block takes and, after the first `taken`, what only exits look at. `seen` says
-    which of these; the head reads the first `read` of what is seen; those in `whole` are the same for all samples. Where the readout
-    is `returned`, its first output stands in the carried value's place on the way out.
+    which of these; the head reads the first `read` of what is seen; those in `whole` are the same for all samples. Where the
+    readout is `returned`, its first output stands in the carried value's place on the way out.
 
     Outputs are the carried values at each sample's exit; the exit's number i64[B]; with a head its answer there and its answers at
     all exits f32[exits, B, ...], which exist in training only; with a halting unit the probability of each exit f32[exits, B], in

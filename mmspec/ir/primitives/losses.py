@@ -80,8 +80,8 @@ class ExpectedLoss(Primitive):
 
 @primitive
 class HaltingCost(Primitive):
-    """How far the exits' probabilities are from the geometric distribution of a `prior`, its last exit having the rest, as KL(p || q);
-    without a prior, the expected number of exits. The mean over samples.   f32[E, B] -> f32[]"""
+    """How far the exits' probabilities are from the geometric distribution of a `prior`, its last exit having the rest, as
+    KL(p || q); without a prior, the expected number of exits. The mean over samples.   f32[E, B] -> f32[]"""
 
     kind = "halting_cost"
 
