@@ -20,7 +20,7 @@ from mmspec.backend.runtime import Projections, tables
 from mmspec.errors import UserError
 from mmspec.ir import Graph, parameter_count, parameters
 from mmspec.ir.graph import constants
-from mmspec.passes import join_projections, lower, lower_objectives, lower_serving
+from mmspec.passes import join_projections, lower, lower_objectives, lower_serving, products_for_inference
 from mmspec.passes.averages import averages
 from mmspec.spec import ModelSpec
 
@@ -68,9 +68,10 @@ class Objectives(nn.Module):
 
 
 def serving_form(spec: ModelSpec, state: Mapping[str, torch.Tensor]) -> fx.GraphModule:
-    """The same model for inference alone, with these weights: what only training needs is gone, and linear layers of one input are
-    one matrix product. Its state dict has the same names, and it does not train.   Raises UserError."""
-    module = build_graph(join_projections(lower_serving(spec)), fresh=False)
+    """The same model for inference alone, with these weights: what only training needs is gone, linear layers of one input are
+    one matrix product, and products are computed by what is fastest without gradients. Its state dict has the same names, and it
+    does not train.   Raises UserError."""
+    module = build_graph(products_for_inference(join_projections(lower_serving(spec))), fresh=False)
     module.load_state_dict({name: state[name] for name in module.state_dict()})
     module.meta["spec"] = spec
     return module.eval().requires_grad_(False)

@@ -27,6 +27,7 @@ from mmspec.backend.runtime.functions import (
     token_cross_entropy,
     token_mask,
 )
+from mmspec.backend.runtime.inference import InferenceLinear, inference_linear
 from mmspec.backend.runtime.limited import Limited
 from mmspec.backend.runtime.outputs import Outputs
 from mmspec.backend.runtime.patterns import (
@@ -73,11 +74,11 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "Centred", "DropPath", "Experts", "Limited", "Outputs", "Projections", "Stages", "StandardizedConv2d", "attention",
-    "biased_scores",
+    "Centred", "DropPath", "Experts", "InferenceLinear", "Limited", "Outputs", "Projections", "Stages", "StandardizedConv2d",
+    "attention", "biased_scores",
     "block_attention", "blocks_over", "cross_entropy", "distance_bias", "distance_buckets", "entmax", "entmax_attention",
-    "for_heads", "fourier_waves", "front_attention", "gathered_attention", "grid", "group_attention", "grouped", "info_nce",
-    "insert_tokens", "lengthened", "linear_attention", "local_attention", "log_power", "masked_error", "masked_first",
+    "for_heads", "fourier_waves", "front_attention", "gathered_attention", "grid", "group_attention", "grouped", "inference_linear",
+    "info_nce", "insert_tokens", "lengthened", "linear_attention", "local_attention", "log_power", "masked_error", "masked_first",
     "masked_last", "masked_max", "masked_mean", "masked_softmax", "mel_filters", "pairwise_sigmoid", "power_spectrum",
     "present_up_to", "random_attention", "random_blocks", "random_order", "random_tokens", "relative_bias", "restore",
     "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "self_distillation", "shift_mask", "sinusoidal", "sinusoidal_grid",
