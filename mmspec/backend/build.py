@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,14 @@ from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
 from mmspec.backend.averages import follow
+from mmspec.backend.fresh import Drawing
 from mmspec.backend.fx import graph_module
 from mmspec.backend.runtime import Projections, tables
 from mmspec.cost.budgets import with_costs
 from mmspec.errors import UserError
-from mmspec.ir import Graph, Init, parameter_count, parameters
+from mmspec.ir import Graph, parameter_count, parameters
 from mmspec.ir.graph import constants
-from mmspec.passes import join_projections, lower, lower_objectives, lower_serving
+from mmspec.passes import join_projections, lower, lower_objectives, lower_serving, products_for_inference
 from mmspec.passes.averages import averages
 from mmspec.spec import ModelSpec
 
@@ -66,9 +69,10 @@ class Objectives(nn.Module):
 
 
 def serving_form(spec: ModelSpec, state: Mapping[str, torch.Tensor]) -> fx.GraphModule:
-    """The same model for inference alone, with these weights: what only training needs is gone, and linear layers of one input are
-    one matrix product. Its state dict has the same names, and it does not train.   Raises UserError."""
-    module = build_graph(join_projections(lower_serving(spec)), fresh=False)
+    """The same model for inference alone, with these weights: what only training needs is gone, linear layers of one input are
+    one matrix product, and products are computed by what is fastest without gradients. Its state dict has the same names, and it
+    does not train.   Raises UserError."""
+    module = build_graph(products_for_inference(join_projections(lower_serving(spec))), fresh=False)
     module.load_state_dict({name: state[name] for name in module.state_dict()})
     module.meta["spec"] = spec
     return module.eval().requires_grad_(False)
@@ -79,26 +83,45 @@ def build_graph(graph: Graph, fresh: bool = True) -> fx.GraphModule:
     happened to be in memory.   Raises UserError."""
     check_memory(graph)
     graph = with_costs(graph)
-    with torch.device("meta"), _Uninitialised():
-        module = graph_module(graph)
-    joined = _materialised(module)
-    for placed in parameters(graph):
-        if placed.path in joined:
+    with _uncollected():
+        with torch.device("meta"), _Uninitialised():
+            module = graph_module(graph)
+        drawing = Drawing()
+        joined = _materialised(module)
+        owners = dict(module.named_modules())
+        for placed in parameters(graph):
+            tensor = joined.get(placed.path)
+            if tensor is None:
+                tensor = torch.empty(placed.parameter.shape, dtype=DTYPES[placed.parameter.buffer or "f32"])
+                owner, _, name = placed.path.rpartition(".")
+                if placed.parameter.buffer:
+                    owners[owner]._buffers[name] = tensor
+                else:
+                    owners[owner]._parameters[name] = nn.Parameter(tensor, placed.parameter.trainable)
             if fresh:
-                initialise(joined[placed.path], placed.parameter.init)
-            continue
-        owner, name = _owner(module, placed.path)
-        tensor = torch.empty(placed.parameter.shape, dtype=DTYPES[placed.parameter.buffer or "f32"])
-        if fresh:
-            initialise(tensor, placed.parameter.init)
-        if placed.parameter.buffer:
-            owner.register_buffer(name, tensor)
-        else:
-            setattr(owner, name, nn.Parameter(tensor, requires_grad=placed.parameter.trainable))
-    for path, op in constants(graph):
-        owner, name = _owner(module, path)
-        owner._buffers[name] = getattr(tables, op.attributes["table"])(*op.attributes["arguments"])
+                drawing.fill(tensor, placed.parameter.init)
+        drawing.finish()
+        known: dict[Any, torch.Tensor] = {}
+        for path, op in constants(graph):
+            table = op.attributes["table"], op.attributes["arguments"]
+            if table not in known:
+                known[table] = getattr(tables, table[0])(*table[1])
+            owner, _, name = path.rpartition(".")
+            owners[owner]._buffers[name] = known[table].clone()
     return module
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looking for garbage: what is made stays, and to look through all that a process holds can take longer than
+    building."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _materialised(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -122,20 +145,6 @@ class _Uninitialised(TorchFunctionMode):
         if getattr(function, "__module__", "") == "torch.nn.init":
             return arguments[0] if arguments else keywords["tensor"]
         return function(*arguments, **(keywords or {}))
-
-
-def initialise(tensor: torch.Tensor, init: Init) -> None:
-    with torch.no_grad():
-        if init.arguments:
-            tensor.copy_(getattr(tables, init.kind)(*init.arguments).view_as(tensor))
-        elif init.kind == "constant":
-            tensor.fill_(init.scale)
-        elif init.kind == "normal":
-            tensor.normal_(std=init.scale)
-        elif init.kind == "xavier_uniform":
-            nn.init.xavier_uniform_(tensor, gain=init.scale)
-        else:
-            tensor.fill_(1.0 if init.kind == "ones" else 0.0)
 
 
 def check_memory(graph: Graph) -> None:
@@ -180,8 +189,3 @@ def load_state(module: nn.Module, path: str | Path) -> None:
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
         raise UserError(f"{path} holds another model's weights:\n" + "\n".join(shown) + more)
     module.load_state_dict(state)
-
-
-def _owner(module: nn.Module, path: str) -> tuple[nn.Module, str]:
-    parent, _, name = path.rpartition(".")
-    return module.get_submodule(parent), name

@@ -6,13 +6,15 @@ import copy
 import inspect
 import keyword
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.fx.graph_module import _WrappedCall
+from torch.fx.graph import PythonCode
+from torch.fx.graph_module import _forward_from_src, _WrappedCall
 from torch.fx.proxy import GraphAppendingTracer
 
 from mmspec.backend import runtime
@@ -31,8 +33,46 @@ class _Calls(fx.Tracer):
         super().__init__(autowrap_functions=tuple(functions))
 
 
+class _Program:
+    """The forward of a graph, in the place of the function: it is written and compiled when somebody asks for it, once for all
+    modules that share the graph."""
+
+    def __init__(self, graph: fx.Graph) -> None:
+        self._graph = graph
+
+    @cached_property
+    def _written(self) -> PythonCode:
+        return self._graph.python_code(root_module="self")
+
+    @cached_property
+    def _function(self) -> Any:
+        return _forward_from_src(self._written.src, self._written.globals, {})
+
+    def __get__(self, module: Any, kind: Any) -> Any:
+        kind._code, kind._lineno_map = self._written.src, self._written._lineno_map
+        kind._prologue_start = self._written._prologue_start
+        kind.forward = self._function
+        return kind.forward if module is None else module.forward
+
+    def belongs_to(self, module: nn.Module) -> None:
+        """What fx does to the class of a module when it compiles, but for the compiling."""
+        kind: Any = type(module)
+        kind.forward, kind._program = self, (self,)  # in a tuple: what has `__get__` would answer for itself
+        kind._wrapped_call = _WrappedCall(kind, None)
+        kind.__call__ = _called
+
+
+def _called(module: Any, *args: Any, **kwargs: Any) -> Any:
+    return module._wrapped_call(module, *args, **kwargs)
+
+
 class ScopeModule(fx.GraphModule):
-    """A GraphModule whose copies, pickled or not, keep its class name, and which loads joined layers by their own names."""
+    """A GraphModule that is compiled when it is first run or looked into, whose copies, pickled or not, keep its class name, and
+    which loads joined layers by their own names."""
+
+    def __init__(self, root: nn.Module, graph: fx.Graph, class_name: str) -> None:
+        super().__init__(root, graph, class_name)
+        self.__dict__["_unseen"] = True
 
     def _load_from_state_dict(
         self, state: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
@@ -45,26 +85,44 @@ class ScopeModule(fx.GraphModule):
     @property
     def graph(self) -> fx.Graph:
         """Its own from the moment that somebody asks: until then, copies of one block share theirs."""
-        if self.__dict__.pop("_borrowed", False):
+        if self.__dict__.pop("_unseen", False):
+            self._compile()  # what is done to the graph from now on has no effect before `recompile`, as in fx
             self._graph = copy.deepcopy(self._graph)
             self._graph.owning_module = self
         return self._graph
 
     @graph.setter
     def graph(self, graph: fx.Graph) -> None:
-        fx.GraphModule.graph.fset(self, graph)  # type: ignore[attr-defined]
+        if "_graph" in self.__dict__:
+            fx.GraphModule.graph.fset(self, graph)  # type: ignore[attr-defined]
+        else:
+            self._graph = graph
+            graph.owning_module = self
+            _Program(graph).belongs_to(self)
+
+    @property
+    def code(self) -> str:
+        self._compile()
+        return str(self._code)
+
+    def _compile(self) -> None:
+        type(self).forward  # noqa: B018 - the function takes the program's place
+
+    def __str__(self) -> str:
+        self._compile()
+        return super().__str__()
 
     def _recompile_submodules(self) -> list[Any]:
         return []  # they were compiled when they were made
 
     def __reduce__(self) -> tuple[Any, ...]:
         restore, (body, imports) = super().__reduce__()
-        body = body | {"_graphmodule_cls_name": type(self).__name__, "_tracer_cls": _Calls}
+        body = body | {"_code": self.code, "_graphmodule_cls_name": type(self).__name__, "_tracer_cls": _Calls}
         return _restored, (restore, body, imports)
 
     def _deepcopy_init(self) -> Any:
         def init(copy: ScopeModule, root: nn.Module, graph: fx.Graph) -> None:
-            fx.GraphModule.__init__(copy, root, graph, class_name=type(self).__name__)
+            ScopeModule.__init__(copy, root, graph, class_name=type(self).__name__)
             _forget(copy, self._non_persistent_buffers_set)
 
         return init
@@ -196,24 +254,22 @@ def _twin(module: nn.Module) -> nn.Module:
     """A module of the same code, with parameters and modules of its own."""
     if isinstance(module, ScopeModule):
         twin: nn.Module = ScopeModule.__new__(ScopeModule)  # of a class of its own, as fx's are
-        kind: Any = type(twin)
-        kind.__name__ = type(module).__name__
-        kind.forward = type(module).forward
-        kind._wrapped_call = _WrappedCall(kind, None)
-        kind.__call__ = vars(type(module))["__call__"]
+        type(twin).__name__ = type(module).__name__
+        (program,) = vars(type(module))["_program"]
+        program.belongs_to(twin)
     else:
         twin = type(module).__new__(type(module))
     twin.__dict__.update({name: copy.copy(v) if isinstance(v, (dict, set)) else v for name, v in vars(module).items()})
     twin._modules = {name: None if child is None else _twin(child) for name, child in module._modules.items()}
     twin._parameters = {name: _own(parameter) for name, parameter in module._parameters.items()}
     twin._buffers = {name: None if buffer is None else buffer.clone() for name, buffer in module._buffers.items()}
-    if isinstance(twin, ScopeModule):
-        twin.__dict__["_borrowed"] = True
     return twin
 
 
 def _own(parameter: nn.Parameter | None) -> nn.Parameter | None:
-    return None if parameter is None else nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+    if parameter is None or parameter.is_meta:  # no memory yet: each module is given its own with it
+        return parameter
+    return nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
 
 
 def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:

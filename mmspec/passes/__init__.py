@@ -12,6 +12,7 @@ from typing import Any
 
 from mmspec.ir import Graph
 from mmspec.passes.drop_unused import drop_unused
+from mmspec.passes.inference import products_for_inference
 from mmspec.passes.lowering import lower_objectives, lower_plain
 from mmspec.passes.projections import join_projections
 from mmspec.passes.serving import drop_dropout, keep_inference_outputs
@@ -60,5 +61,6 @@ __all__ = [
     "lower",
     "lower_objectives",
     "lower_serving",
+    "products_for_inference",
     "serving",
 ]

@@ -87,6 +87,20 @@ def test_a_block_can_be_changed_without_its_twins() -> None:
     assert len({block.down.weight.data_ptr() for block in model.blocks}) == 3
 
 
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_a_graph_that_nobody_has_run_is_edited_for_its_own_block_from_recompile_on(index: int) -> None:
+    model = piece(lambda g, x, offset: g.stack("blocks", 3, wide, x, offset, class_name="Block"), **SHAPES)
+    x, offset = torch.randn(2, 2, 4)
+    changed = model.blocks[index]
+    sum_ = next(node for node in changed.graph.nodes if node.op == "call_function" and "add" in str(node.target))
+    sum_.replace_all_uses_with(sum_.args[0])
+    changed.graph.eliminate_dead_code()
+    before = [block(x, offset) for block in model.blocks]
+    changed.recompile()
+    for i, block in enumerate(model.blocks):
+        assert_agree(block(x, offset), before[i] - offset if i == index else before[i])
+
+
 EVERY_SECOND = "router: {type: top_k, experts: 3, k: 2, balance: 0.1}, router_every: 2"
 
 

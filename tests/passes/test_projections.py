@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import mmspec
+from mmspec.backend.runtime import InferenceLinear
 from mmspec.components import CATALOGUE
 from mmspec.ir import Graph, parameters
-from mmspec.passes import join_projections, lower_serving
+from mmspec.passes import join_projections, lower_serving, products_for_inference
 from mmspec.spec import ModelSpec, read
 from mmspec.testing import counted_flops, example, randomise
 
@@ -102,3 +103,28 @@ def test_a_state_that_lacks_a_layer_or_has_another_shape_is_refused(spec: ModelS
         serving.load_state_dict({**state, name: torch.zeros(16, 8)})
     with pytest.raises(RuntimeError, match="Unexpected key"):
         serving.load_state_dict({**state, "image.blocks.1.attention.keys.weight": torch.zeros(1)})
+
+
+def test_products_are_torchs_where_a_gradient_is_asked_for_and_else_agree_with_them() -> None:
+    torch.manual_seed(0)
+    layer, plain = InferenceLinear(24, 40), torch.nn.Linear(24, 40)
+    layer.load_state_dict(plain.state_dict())
+    x = torch.randn(3, 5, 24)
+    layer(x).square().sum().backward()
+    plain(x).square().sum().backward()
+    assert layer.weight.grad is not None and plain.weight.grad is not None
+    assert layer.weight.grad.equal(plain.weight.grad)
+    with torch.no_grad():
+        for given in (x, x.transpose(0, 1), x[0, 0], x[:0], x[:, :1].expand(-1, 5, -1)):
+            assert layer(given).shape == plain(given).shape and layer(given).allclose(plain(given), atol=1e-5)
+        assert layer.double()(x.double()).equal(plain.double()(x.double()))
+
+
+def test_every_product_of_the_serving_form_is_one_for_inference(spec: ModelSpec) -> None:
+    plain = lower_serving(spec)
+    graph = products_for_inference(plain)
+    kinds = [kind for kind, _ in operations(graph)]
+    assert "linear" not in kinds and kinds.count("inference_linear") == [k for k, _ in operations(plain)].count(
+        "linear"
+    )
+    assert [p.path for p in parameters(graph)] == [p.path for p in parameters(plain)]

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mmspec.backend.runtime.inference import inference_linear
 
 
 class Projections(nn.Module):
@@ -26,7 +27,7 @@ class Projections(nn.Module):
         self.register_parameter("bias", nn.Parameter(torch.zeros(sum(self.widths))) if biased else None)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return torch.split(F.linear(x, self.weight, self.bias), self.widths, dim=-1)
+        return torch.split(inference_linear(x, self.weight, self.bias), self.widths, dim=-1)
 
     def layers(self) -> dict[str, Tensor]:
         """Each layer's weight and bias by its own name: views of the whole."""

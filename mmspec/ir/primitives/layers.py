@@ -35,6 +35,16 @@ class Linear(Primitive):
 
 
 @primitive
+class InferenceLinear(Linear):
+    """The same layer where it does not train. Made by the pass `products_for_inference`.   [..., D] -> [..., width]"""
+
+    kind = "inference_linear"
+
+    def make(self, torch: Any, op: Op) -> Any:
+        return torch.runtime.InferenceLinear(op.inputs[0].width, op.attributes["width"], bias=op.attributes["bias"])
+
+
+@primitive
 class Projections(Primitive):
     """Linear layers of one input as one matrix product. They keep their names: its parameters are called `query.weight`, not after
     the product. Made by the pass `join_projections`; one output for each of `parts`, (name, width, bias).
@@ -82,6 +92,16 @@ class Project(Primitive):
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return torch.nn.functional.linear(*inputs)
+
+
+@primitive
+class InferenceProject(Project):
+    """The same product where it does not train. Made by the pass `products_for_inference`.   [..., D], [V, D] -> [..., V]"""
+
+    kind = "inference_project"
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return torch.runtime.inference_linear(*inputs)
 
 
 @primitive
