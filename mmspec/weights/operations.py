@@ -59,4 +59,5 @@ def weight_norm(parts: Sequence[Tensor]) -> Tensor:
     if lengths.dim() != directions.dim() or any(length not in (1, size) for length, size in sizes):
         raise Misfit(f"{list(lengths.shape)} are no lengths of {list(directions.shape)}")
     axes = [axis for axis, size in enumerate(lengths.shape) if size == 1]
-    return directions * (lengths / vector_norm(directions, dim=axes, keepdim=True))
+    weight: Tensor = directions * (lengths / vector_norm(directions, dim=axes, keepdim=True))
+    return weight
