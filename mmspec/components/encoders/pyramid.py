@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, field_validator
 from mmspec.components.blocks.transformer import in_proportion
 from mmspec.components.stages.base import Downsample, Stage
 from mmspec.components.stages.downsample import Patches
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, unreadable
 from mmspec.ir.functions import as_tokens, part, rearrange
 from mmspec.spec import Encoder
 
@@ -53,7 +53,7 @@ class Pyramid(Encoder):
 
     def emit(self, g: Scope, image: Value) -> Mapping[str, Value]:
         if len(image.shape) != 4 or image.dtype != "f32":
-            raise ShapeError(f"a pyramid reads an image or a map, and {image.name} is neither", "from")
+            raise unreadable("a pyramid", "an image or a map", image)
         x = self.stem.lead(g, "stem", image, self.stages[0].width)
         rates = in_proportion(self.drop_path, sum(stage.depth for stage in self.stages))
         ports: dict[str, Value] = {}
