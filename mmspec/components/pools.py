@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, told
 from mmspec.ir.functions import part, pool, rearrange, softmax, sum_tokens
 from mmspec.spec import Pool
 
@@ -97,5 +97,5 @@ class NoPool(TokenPool):
     type: Literal["none"] = "none"
 
     def emit(self, g: Scope, x: Value) -> Value:
-        message = f"the head needs one vector, and {x.name} is tokens"
+        message = f"the head needs one vector, and this is {told(x)}"
         raise ShapeError(message, "pool", hint="pool may be mean, max, first, last or attention")

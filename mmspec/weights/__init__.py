@@ -32,6 +32,7 @@ What may be said of a tensor, applied in this order (`layout.TensorRule`):
 One tensor of ours from several of theirs, and what needs no tensor of theirs:
 
     join: {"text.blocks.{i}.kv.weight": {of: ["layers.{i}.k.weight", "layers.{i}.v.weight"], axis: 0}}
+          with `fold: weight_norm` they are the lengths g and the directions v of a weight, and ours is  g v / |v|
     computed: {image.position: a table of waves, which follows from the sizes}
 
 Loading is complete, or an error that lists every tensor that is missing, unused, or of another shape. Nothing but safetensors is

@@ -10,6 +10,7 @@ from torch import fx
 from mmspec.backend import build as build_fresh
 from mmspec.backend import serving_form
 from mmspec.backend.averages import follow
+from mmspec.backend.longest import refuse_longer_texts
 from mmspec.passes.averages import averages
 from mmspec.spec import ModelSpec
 from mmspec.spec.weights import WHOLE
@@ -50,4 +51,5 @@ def build(
     if form == "serving":
         module = serving_form(spec, module.state_dict())
     module.meta["loaded"] = loaded
+    refuse_longer_texts(module, spec)
     return module

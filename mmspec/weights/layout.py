@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mmspec.errors import UserError
 from mmspec.spec.document import read_document
@@ -49,10 +49,17 @@ class TensorRule(_Record):
 
 
 class JoinRule(_Record):
-    """One tensor of ours from several of theirs, in order along `axis`."""
+    """One tensor of ours from several of theirs: in order along `axis`, or with `fold` a weight of its lengths and directions."""
 
     of: list[str]
     axis: int = 0
+    fold: Literal["", "weight_norm"] = Field("", description="what the tensors are, where they are no parts of ours")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.fold and (len(self.of) != 2 or self.axis):
+            raise ValueError(f"{self.fold} is of two tensors, lengths and directions, and knows no axis")
+        return self
 
 
 class LayoutFile(_Record):

@@ -1,10 +1,11 @@
-"""What a layout may do to a tensor on its way: rearrange, split, join, unstack. Each works on shapes alone too (meta tensors)."""
+"""What a layout may do to a tensor on its way: rearrange, split, join, unstack, fold. Each works on meta tensors too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from torch import Tensor, cat, split_with_sizes
+from torch.linalg import vector_norm
 
 
 class Misfit(Exception):
@@ -45,3 +46,18 @@ def join(parts: Sequence[Tensor], axis: int) -> Tensor:
     if any(part.dim() <= axis for part in parts) or any(shape != shapes[0] for shape in shapes):
         raise Misfit(f"{', '.join(str(list(part.shape)) for part in parts)} cannot be joined along axis {axis}")
     return cat(list(parts), dim=axis)
+
+
+def weight_norm(parts: Sequence[Tensor]) -> Tensor:
+    """A normalised weight as a plain one:  w = g v / |v|,  |v| over the axes along which g, the lengths, has one value for all
+    (arXiv:1602.07868, eq. 2; torch.nn.utils.parametrizations.weight_norm).
+
+    Raises   Misfit: they are not lengths and directions.
+    """
+    lengths, directions = parts
+    sizes = list(zip(lengths.shape, directions.shape, strict=False))
+    if lengths.dim() != directions.dim() or any(length not in (1, size) for length, size in sizes):
+        raise Misfit(f"{list(lengths.shape)} are no lengths of {list(directions.shape)}")
+    axes = [axis for axis, size in enumerate(lengths.shape) if size == 1]
+    weight: Tensor = directions * (lengths / vector_norm(directions, dim=axes, keepdim=True))
+    return weight

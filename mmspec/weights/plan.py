@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -213,7 +214,8 @@ class _Planner:
                 self.plan.missing[name] = f"it is joined with {', '.join(absent)}, which the file has not"
                 continue
             files = tuple(self.files[parts[i]] for i in range(len(rule.of)))
-            self.add(Step(files, (name,), lambda given, axis=rule.axis: [operations.join(given, axis)]), [name])  # type: ignore[misc]
+            made = operations.weight_norm if rule.fold else partial(operations.join, axis=rule.axis)
+            self.add(Step(files, (name,), lambda given, made=made: [made(given)]), [name])  # type: ignore[misc]
 
     def add(self, step: Step, names: Sequence[str]) -> None:
         """A step that fits by its shapes."""
@@ -267,12 +269,13 @@ class _Planner:
         return None
 
     def expected_from(self, name: str) -> str:
-        for theirs, rule in self.layout.rules.items():
-            for ours in rule.to:
-                own = self.bound.name(ours)
-                values = match(own, name) if own is not None else None
-                if values is not None:
-                    return f"from {fill(theirs, values)}"
+        pairs = [(ours, theirs) for theirs, rule in self.layout.rules.items() for ours in rule.to]
+        pairs += [(ours, ", ".join(rule.of)) for ours, rule in self.layout.file.join.items()]
+        for ours, theirs in pairs:
+            own = self.bound.name(ours)
+            values = match(own, name) if own is not None else None
+            if values is not None:
+                return f"from {fill(theirs, values)}"
         return "of which the layout knows nothing"
 
 

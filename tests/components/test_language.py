@@ -82,9 +82,9 @@ def test_without_padding_every_id_is_a_token():
 @pytest.mark.parametrize(
     ("said", "line", "message"),
     [
-        ({"decoder": "from: [text, target]"}, 7, "a text_decoder writes token ids, and ids is f32"),
+        ({"decoder": "from: [text, target]"}, 7, "a text_decoder reads the token ids that it writes, and this is "),
         ({"decoder": "from: [target]"}, 7, "a text_decoder looks at tokens of a context, and there is none"),
-        ({"decoder": "from: [target, inputs.text]"}, 7, "looks at tokens of a context, and context is none"),
+        ({"decoder": "from: [target, inputs.text]"}, 7, "looks at tokens of a context, and the second is token ids"),
         ({"decoder": "from: [target, text, text.embedding, inputs.text]"}, 7, "reads 1 to 3, and here it is given 4"),
         ({"decoder": "from: [target, text, text]"}, 7, "reads 'text' twice"),
         ({"head": "from: answer"}, 9, "how many tokens are there to choose from?"),

@@ -28,6 +28,8 @@ IMAGES = [
     "{type: global, size: 3}, class_token: true",
     "{type: block_sparse, block: 2, random: 1}, position: relative_bias",
     "linear, position: sinusoidal_2d",
+    "{type: axial, axes: [1]}, position: rotary, class_token: true, registers: 1",
+    "{type: axial, axes: [0], pattern: causal}, position: relative_buckets",
 ]
 DECODERS = [
     "{type: window, size: 2, causal: true}, position: relative_buckets",

@@ -173,7 +173,7 @@ def test_a_projection_norms_what_was_pooled_and_may_leave_its_length() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("from: [a, b]", "from: [a, text]"), "a contrastive head compares vectors, and text is none"),
+        (("from: [a, b]", "from: [a, text]"), "a contrastive head compares vectors, and text is tokens"),
         (("from: [a, b]", "from: a"), "a contrastive head compares two embeddings, and here are 1"),
         (("from: text, width: 6", "from: text, width: 7"), "a has 6 channels, b 7"),
         (("head: similarity", "head: a"), "a does not compare a batch with itself"),

@@ -193,14 +193,27 @@ def test_rotary_positions_turn_queries_and_keys_of_every_block_and_nothing_else(
     model = encoder("text", "position: {type: rotary, base: 20}")
     inputs = {"text": torch.randint(1, 11, (3, 6), generator=torch.Generator().manual_seed(1))}
     x, y = attention_of(model, "text", inputs)
-    w = Weights.of(model).at("text.blocks.1.attention")
+    assert_agree(y, turned_attention(Weights.of(model).at("text.blocks.1.attention"), x))
+
+
+def test_along_a_row_of_a_grid_rotary_positions_turn_by_the_distance_in_the_row() -> None:
+    model = encoder("image", "position: {type: rotary, base: 20}, attention: {type: axial, axes: [1]}")
+    x, y = attention_of(model, "image", example(["image"]))
+    rows = x.unflatten(1, (3, 3)).flatten(0, 1)
+    expected = turned_attention(Weights.of(model).at("image.blocks.1.attention"), rows)
+    assert_agree(y, expected.unflatten(0, (-1, 3)).flatten(1, 2))
+
+
+def turned_attention(w: Weights, x: Tensor) -> Tensor:
+    """Attention over a row whose scores are turned by each distance, base 20, two heads of 8 channels."""
     q, k, v = (linear(w.at(name), x).unflatten(-1, (2, 8)) for name in ("query", "key", "value"))
-    scores = torch.empty(3, 2, 6, 6, dtype=torch.float64)
-    for n in range(6):
-        for m in range(6):
+    samples, tokens = x.shape[:2]
+    scores = torch.empty(samples, 2, tokens, tokens, dtype=torch.float64)
+    for n in range(tokens):
+        for m in range(tokens):
             rates = 20.0 ** (-torch.arange(4) * 2 / 8)
             turn = torch.polar(torch.ones(4, dtype=torch.float64), (n - m) * rates.double())
             a, b = (torch.complex(z[..., :4], z[..., 4:]) for z in (q[:, n], k[:, m]))
             scores[:, :, n, m] = (a * turn * b.conj()).real.sum(-1) / math.sqrt(8)
     mixed = torch.einsum("bhnm,bmhd->bnhd", scores.softmax(-1), v).flatten(2)
-    assert_agree(y, linear(w.at("output"), mixed))
+    return linear(w.at("output"), mixed)

@@ -158,10 +158,36 @@ def test_ports_are_the_maps_after_each_stage_and_the_value_is_the_last_as_tokens
         "{type: convnext, width: 8, depth: 1}",
         "{type: convnext, width: 12, depth: 1, downsample: {type: patches, size: 2}}",
     )
-    outputs = built(pyramid(*stages, outputs="image, image.stage1, image.stage2"))(image=torch.randn(2, 2, SIDE, SIDE))
+    ports = ", ".join(f"image.{what}{i}" for what in ("stage", "tokens") for i in (1, 2))
+    outputs = built(pyramid(*stages, outputs=f"image, {ports}"))(image=torch.randn(2, 2, SIDE, SIDE))
     assert outputs["image.stage1"].shape == (2, 8, 4, 4)
     assert outputs["image.stage2"].shape == (2, 12, 2, 2)
     assert outputs["image"].equal(outputs["image.stage2"].flatten(2).mT)
+    for i in (1, 2):
+        assert outputs[f"image.tokens{i}"].equal(outputs[f"image.stage{i}"].flatten(2).mT)
+
+
+def test_a_fusion_and_a_head_read_several_scales() -> None:
+    check_spec(
+        read(
+            """
+            name: scales
+            inputs: {image: {type: image, size: 16}, text: {type: text, vocab_size: 20, length: 6}}
+            encoders:
+              image: {type: pyramid, stages: [{type: convnext, width: 8}, {type: convnext, width: 12, downsample: merge}]}
+              text: {type: text_transformer, width: 8, depth: 1, heads: 2}
+            fusion:
+              joint: {type: cross_attention, from: [text, image.tokens1, image.tokens2], depth: 1, heads: 2}
+            heads:
+              label: {type: classification, classes: 3, from: joint}
+              fine: {type: classification, classes: 3, from: image.tokens1}
+            objectives:
+              - {type: cross_entropy, head: label, target: answer}
+              - {type: cross_entropy, head: fine, target: answer}
+            """,
+            CATALOGUE,
+        )
+    )
 
 
 def test_blocks_are_skipped_the_more_the_deeper_they_are_over_all_stages() -> None:

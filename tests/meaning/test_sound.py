@@ -112,7 +112,7 @@ def test_a_spectrogram_made_in_the_model_is_read_like_one_that_enters():
 @pytest.mark.parametrize(
     ("sound", "fields", "said"),
     [
-        ("{type: text}", "", "an audio_transformer reads a sound, and sound is none"),
+        ("{type: text}", "", "an audio_transformer reads a sound or a spectrogram, and this is token ids"),
         (
             "{type: waveform, rate: 100, seconds: 0.05}",
             "kernels: [9, 3], stem_padding: false",

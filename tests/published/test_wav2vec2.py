@@ -1,94 +1,107 @@
-"""wav2vec 2.0 of transformers as a spec and no code: a raw waveform, seven convolutions, positions from a wide one, post-norm blocks.
-
-Its positions' convolution has a normalised weight, which is folded into one here: ours is the plain convolution.
-"""
+"""wav2vec 2.0 of transformers: a raw waveform, seven convolutions, positions from a wide one, post-norm blocks. The weight of that
+convolution is normalised; ours is the plain weight that loading makes of its lengths and directions."""
 
 import pytest
 import torch
-from peer import agree, ours_of
+from peer import agree, compare_outputs, draw, ours_of, price, written
+from safetensors.torch import save_file
 from torch.nn.utils import parametrize
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 import mmspec
+from mmspec.errors import UserError
+from mmspec.weights.layout import FOLDER
 
-SPEC = """
-name: wav2vec2
-inputs: {sound: {type: waveform, rate: 16000, seconds: 0.2}}
-encoders:
-  sound:
-    type: audio_transformer
-    kernels: [10, 3, 3, 3, 3, 2, 2]
-    strides: [5, 2, 2, 2, 2, 2, 2]
-    channels: 12
-    stem_padding: false
-    stem_bias: false
-    stem_norm: channel
-    stem_projection: true
-    position: {type: convolutional, kernel: 8, groups: 4, activation: gelu}
-    embedding_norm: true
-    norm_order: post
-    final_norm: false
-    width: 48
-    depth: 2
-    heads: 4
-outputs: [sound]
-"""
+SOUND = {"sound": ("input_values", torch.randn(2, 3200, generator=torch.Generator().manual_seed(1)))}
+OUTPUTS = {"sound": "last_hidden_state"}
 LARGE = ["embedding_norm=false", "norm_order=pre", "final_norm=true", "stem_norm=layer", "stem_bias=true"]
-LAYOUT = """
-source: transformers 5, models/wav2vec2/modeling_wav2vec2.py, its normalised weight folded
-nodes: {sound: {section: encoders, type: audio_transformer}}
-tensors:
-  feature_extractor.conv_layers.{i}.conv.{p}: sound.stem{i}.{p}
-  feature_extractor.conv_layers.{i}.layer_norm.{p}: sound.stem_norm{i}.{p}
-  feature_projection.layer_norm.{p}: sound.projection_norm.{p}
-  feature_projection.projection.{p}: sound.projection.{p}
-  encoder.pos_conv_embed.conv.{p}: sound.position.{p}
-  encoder.layer_norm.{p}: sound.embedding_norm.{p}
-  encoder.layers.{i}.attention.q_proj.{p}: sound.blocks.{i}.attention.query.{p}
-  encoder.layers.{i}.attention.k_proj.{p}: sound.blocks.{i}.attention.key.{p}
-  encoder.layers.{i}.attention.v_proj.{p}: sound.blocks.{i}.attention.value.{p}
-  encoder.layers.{i}.attention.out_proj.{p}: sound.blocks.{i}.attention.output.{p}
-  encoder.layers.{i}.layer_norm.{p}: sound.blocks.{i}.norm1.{p}
-  encoder.layers.{i}.feed_forward.intermediate_dense.{p}: sound.blocks.{i}.feed_forward.up.{p}
-  encoder.layers.{i}.feed_forward.output_dense.{p}: sound.blocks.{i}.feed_forward.down.{p}
-  encoder.layers.{i}.final_layer_norm.{p}: sound.blocks.{i}.norm2.{p}
-ignore: {masked_spec_embed: pre-training only}
-"""
 
 
 def reference(**fields):
-    model = Wav2Vec2Model(
+    return Wav2Vec2Model(
         Wav2Vec2Config(
             conv_dim=(12,) * 7, hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=192,
             num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=4, **fields,
         )
     )  # fmt: skip
-    parametrize.remove_parametrizations(model.encoder.pos_conv_embed.conv, "weight")
-    return model
 
 
-@pytest.mark.parametrize("large", [False, True])
-def test_wav2vec2_computes_what_transformers_computes(large, tmp_path):
-    """The base form, and the large one, with norms in other places."""
-    layout = LAYOUT.replace("sound.embedding_norm", "sound.norm") if large else LAYOUT  # before the blocks, or after
-    (tmp_path / "wav2vec2.yaml").write_text(layout)
-    theirs = reference(do_stable_layer_norm=True, feat_extract_norm="layer", conv_bias=True) if large else reference()
+def as_large(fields):
+    return [f"encoders.sound.{field}" for field in fields]
+
+
+def compare(theirs, spec, layout, folder, overrides=()):
+    """As `agree`, but for the count of parameters: a plain weight has no lengths."""
+    draw(theirs.eval())
+    theirs.set_attn_implementation("eager")
+    model = mmspec.build(ours_of(spec, overrides)).eval()
+    loaded = mmspec.load_weights(model, written(theirs, folder / "state.safetensors"), layout=layout)
+    assert compare_outputs(model, theirs, SOUND, OUTPUTS, {}) <= 1e-4
+    return model, loaded
+
+
+def test_wav2vec2_computes_what_transformers_computes(tmp_path):
+    theirs = reference()
+    model, loaded = compare(theirs, "wav2vec2_base", "transformers", tmp_path)
+    assert loaded.layout == "transformers/wav2vec2"
+    convolution = theirs.encoder.pos_conv_embed.conv
+    assert torch.allclose(model.state_dict()["sound.position.weight"], convolution.weight, rtol=1e-5, atol=1e-6)
+
+    state = {}  # as the files on the Hub have it
+    for name, tensor in theirs.state_dict().items():
+        name = name.replace("parametrizations.weight.original0", "weight_g")
+        name = name.replace("parametrizations.weight.original1", "weight_v")
+        state[f"wav2vec2.{name}"] = tensor.clone()
+    save_file(state, tmp_path / "hub.safetensors")
+    again = mmspec.build(mmspec.load("wav2vec2_base", (), "small"))
+    mmspec.load_weights(again, tmp_path / "hub.safetensors")
+    assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in again.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("original0", "it is joined with .*original0, which the file has not"),
+        ("original", "from .*original0, .*original1"),
+    ],
+)
+def test_half_a_normalised_weight_is_none(gone, said, tmp_path):
+    state = {name: tensor.clone() for name, tensor in reference().state_dict().items() if gone not in name}
+    save_file(state, tmp_path / "half.safetensors")
+    model = mmspec.build(mmspec.load("wav2vec2_base", (), "small"))
+    with pytest.raises(UserError, match=rf"1 missing\n +missing +sound\.position\.weight .*{said}"):
+        mmspec.load_weights(model, tmp_path / "half.safetensors", layout="transformers/wav2vec2")
+
+
+def test_the_large_form_has_its_norms_in_other_places(tmp_path):
+    text = (FOLDER / "transformers" / "wav2vec2.yaml").read_text()
+    assert "sound.embedding_norm" in text
+    layout = tmp_path / "large.yaml"
+    layout.write_text(text.replace("sound.embedding_norm", "sound.norm"))
+    theirs = reference(do_stable_layer_norm=True, feat_extract_norm="layer", conv_bias=True)
+    compare(theirs, "wav2vec2_base", str(layout), tmp_path, as_large(LARGE))
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 0.1])
+def test_with_its_weight_folded_it_has_our_parameters_and_flops(epsilon, tmp_path):
+    theirs = reference(layer_norm_eps=epsilon)
+    if epsilon != 1e-5:  # torch's own in its first norm, of each channel
+        theirs.feature_extractor.conv_layers[0].layer_norm.eps = epsilon
+    parametrize.remove_parametrizations(theirs.encoder.pos_conv_embed.conv, "weight")
+    layout = tmp_path / "folded.yaml"
+    text = (FOLDER / "transformers" / "wav2vec2.yaml").read_text()
+    text = text.replace("pos_conv_embed.conv.bias: sound.position.bias", "pos_conv_embed.conv.{p}: sound.position.{p}")
+    before, join, rest = text.partition("join:\n")
+    layout.write_text(before + rest[rest.index("ignore:") :])
+    assert join
     agree(
-        theirs,
-        SPEC,
-        {"sound": ("input_values", torch.randn(2, 3200, generator=torch.Generator().manual_seed(1)))},
-        {"sound": "last_hidden_state"},
-        overrides=[f"encoders.sound.{field}" for field in LARGE] if large else [],
-        layout=str(tmp_path / "wav2vec2.yaml"),
-        ignore=["masked_spec_embed"],
-        published=False,
-    )
+        theirs, "wav2vec2_base", SOUND, OUTPUTS, layout=str(layout), ignore=["masked_spec_embed"], published=False,
+        overrides=[f"encoders.sound.norm_eps={epsilon}"],
+    )  # fmt: skip
 
 
-def test_wav2vec2_base_is_as_large_as_is_published():
+def test_wav2vec2_base_costs_what_transformers_counts():
     """But for the length of each of the 128 places of its convolution, and the vector that stands for what is masked in training."""
     with torch.device("meta"):
         theirs = sum(p.numel() for p in Wav2Vec2Model(Wav2Vec2Config()).parameters())
-    base = ["channels=512", "width=768", "depth=12", "heads=12", "position.kernel=128", "position.groups=16"]
-    ours = mmspec.profile(ours_of(SPEC, [f"encoders.sound.{field}" for field in base]))
-    assert ours["parameters.total"] == theirs - 128 - 768
+    price("wav2vec2_base", parameters=theirs - 128 - 768, flops=148_133_046_272)

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from torch.nn.utils.parametrizations import weight_norm as weight_norm_of_torch
 
 from mmspec.weights import tables
-from mmspec.weights.operations import Misfit, join, rearrange, split
+from mmspec.weights.operations import Misfit, join, rearrange, split, weight_norm
 
 
 def counted(*shape):
@@ -89,3 +90,19 @@ def test_a_longer_text_than_there_are_places_cannot_be_had():
     assert torch.equal(tables.rows(table, 4), table[:4])
     with pytest.raises(Misfit, match="it has places for 6 tokens, and the spec asks for 7"):
         tables.rows(table, 7)
+
+
+@pytest.mark.parametrize(("shape", "dim"), [((4, 3, 5), 2), ((4, 3, 5), 0), ((4, 3, 1), 2), ((6, 2), 0)])
+def test_a_normalised_weight_is_folded_into_the_one_that_torch_computes_with(shape, dim):
+    layer = torch.nn.Module()
+    layer.weight = torch.nn.Parameter(torch.randn(shape))
+    weight_norm_of_torch(layer, dim=dim)
+    parts = layer.parametrizations.weight
+    parts.original0.data.normal_()
+    assert torch.allclose(weight_norm([parts.original0, parts.original1]), layer.weight, atol=1e-6)
+
+
+@pytest.mark.parametrize(("lengths", "directions"), [((1, 5), (4, 3, 5)), ((1, 1, 4), (4, 3, 5))])
+def test_lengths_of_another_weight_are_a_misfit(lengths, directions):
+    with pytest.raises(Misfit, match=r"are no lengths of \[4, 3, 5\]"):
+        weight_norm([torch.empty(lengths, device="meta"), torch.empty(directions, device="meta")])

@@ -120,7 +120,11 @@ class TransformerStack(Component):
         """The blocks alone; with a context, each looks at it between its own attention and its feed-forward."""
         how = self.attention_heads(layout)
         head_width, inside = how.width_of_head(x.width), self.attention.within(layout)
-        shared = self.position.shared(g, x, inside, self.heads, head_width, self.attention.is_causal)
+        row = (
+            layout.grid is not None and inside.grid is None
+        )  # those that see each other stand in a shorter one than all
+        group = self.attention.gather(g, x, layout) if row else x
+        shared = self.position.shared(g, group, inside, self.heads, head_width, self.attention.is_causal)
         made: dict[tuple[Attention, float, bool], Body] = {}
         bodies: list[Body] = []
         for index, rate in enumerate(skipped or in_proportion(self.drop_path, self.depth)):

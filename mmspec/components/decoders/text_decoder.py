@@ -11,7 +11,7 @@ from mmspec.components.attention.base import Attention
 from mmspec.components.attention.dense import Causal
 from mmspec.components.blocks.halting import HaltingStack
 from mmspec.components.positions.base import SEQUENCE
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, told, unreadable
 from mmspec.spec import Decoder
 
 
@@ -37,9 +37,9 @@ class TextDecoder(HaltingStack, Decoder):
         self, g: Scope, ids: Value, context: Value | None = None, table: Value | None = None
     ) -> Mapping[str, Value]:
         if ids.dtype != "i64":
-            raise ShapeError(f"a text_decoder writes token ids, and {ids.name} is {ids.dtype}", "from", hint=_READS)
+            raise unreadable("a text_decoder", "the token ids that it writes", ids, hint=_READS)
         if context is None or len(context.shape) != 3 or context.dtype != "f32":
-            found = "there is none" if context is None else f"{context.name} is none"
+            found = "there is none" if context is None else f"the second is {told(context)}"
             raise ShapeError(f"a text_decoder looks at tokens of a context, and {found}", "from", hint=_READS)
         if table is None:
             table = g.parameter("embedding", ids.bound, self.width)

@@ -11,7 +11,7 @@ from mmspec.components.attention.dense import Causal
 from mmspec.components.blocks.halting import HaltingStack
 from mmspec.components.fusion.base import adapted
 from mmspec.components.positions.base import SEQUENCE
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, told
 from mmspec.spec import Decoder
 
 
@@ -32,7 +32,7 @@ class TransformerDecoder(HaltingStack, Decoder):
     def emit(self, g: Scope, *sources: Value) -> Value:
         for value in sources:
             if len(value.shape) != 3 or value.dtype != "f32":
-                raise ShapeError(f"a transformer reads tokens, and {value.name} is none", "from")
+                raise ShapeError(f"a transformer reads tokens, and {value.name} is {told(value)}", "from")
         x, *context = sources
         if len(context) > 1:
             message = "a transformer looks at one context at most"

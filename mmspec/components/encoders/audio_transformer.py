@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 from mmspec.components.blocks.feed_forward import Activation, activate
 from mmspec.components.blocks.halting import HaltingStack
 from mmspec.components.positions.base import SEQUENCE
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, Value, unreadable
 from mmspec.ir.functions import rearrange
 from mmspec.spec import Encoder, FieldError
 
@@ -59,7 +59,7 @@ class AudioTransformer(HaltingStack, Encoder):
             return rearrange(sound, "b (c s) -> b c s", c=1)
         if len(sound.shape) == 4:
             return rearrange(sound, "b c m t -> b (c m) t")
-        raise ShapeError(f"an audio_transformer reads a sound, and {sound.name} is none", "from")
+        raise unreadable("an audio_transformer", "a sound or a spectrogram", sound)
 
     def stem(self, g: Scope, x: Value) -> Value:
         """[B, C, T] -> [B, N, width]"""

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mmspec.components.blocks.feed_forward import Activation, activate
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, unreadable
 from mmspec.spec import Encoder, FieldError
 
 
@@ -43,7 +43,7 @@ class ConvStem(Encoder):
     def emit(self, g: Scope, image: Value) -> Value:
         x = image
         if len(x.shape) != 4:
-            raise ShapeError(f"a conv_stem reads an image or a map, and {image.name} is none", "from")
+            raise unreadable("a conv_stem", "an image or a map", image)
         for index, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
             if any(isinstance(side, int) and side % stride for side in x.shape[2:]):
                 raise ShapeError(

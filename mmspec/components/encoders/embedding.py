@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, Value, unreadable
 from mmspec.spec import Encoder
 
 
@@ -27,6 +27,6 @@ class Embedding(Encoder):
 
     def emit(self, g: Scope, ids: Value) -> Mapping[str, Value]:
         if ids.dtype != "i64":
-            raise ShapeError("an embedding reads token ids, and this is no text", "from")
+            raise unreadable("an embedding", "token ids", ids)
         table = g.parameter("embedding", ids.bound, self.width)
         return {"": g.emit("lookup", ids, table), "embedding": table}

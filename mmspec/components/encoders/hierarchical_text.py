@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from mmspec.components.blocks.transformer import TransformerStack
 from mmspec.components.positions.base import SEQUENCE
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, Value, unreadable
 from mmspec.ir.functions import only_present, part, rearrange, softmax, sum_tokens, tanh
 from mmspec.spec import Encoder
 
@@ -41,7 +41,7 @@ class HierarchicalText(TransformerStack, Encoder):
 
     def emit(self, g: Scope, ids: Value) -> Mapping[str, Value]:
         if ids.dtype != "i64":
-            raise ShapeError(f"a hierarchical_text reads token ids, and {ids.name} is {ids.dtype}", "from")
+            raise unreadable("a hierarchical_text", "token ids", ids)
         word = g.embedding("embedding", ids, ids.bound, self.width).named("word")
         phrase = self.phrases_of(g, word).named("phrase")
         sentence = self.tokens(g, phrase, SEQUENCE).named("sentence")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, unreadable
 from mmspec.ir.functions import rearrange
 from mmspec.spec import Encoder
 
@@ -59,8 +59,7 @@ class LogMel(Encoder):
 
     def emit(self, g: Scope, sound: Value) -> Value:
         if not sound.rate:
-            hint = "inputs: {sound: {type: waveform}}"
-            raise ShapeError(f"a log_mel reads a waveform, and {sound.name} is none", "from", hint=hint)
+            raise unreadable("a log_mel", "a waveform", sound, hint="inputs: {sound: {type: waveform}}")
         size, high = self.fft or self.window, self.high or sound.rate / 2
         if size < self.window:
             raise ShapeError(

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from mmspec.components.blocks.feed_forward import Activation, activate
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, Value, unreadable
 from mmspec.spec import Encoder
 
 
@@ -33,7 +33,7 @@ class Mlp(Encoder):
 
     def emit(self, g: Scope, x: Value) -> Value:
         if len(x.shape) not in (2, 3) or x.dtype != "f32":
-            raise ShapeError("an mlp reads tokens or a vector, and this is neither", "from")
+            raise unreadable("an mlp", "tokens or a vector", x)
         for layer in range(1, self.depth):
             x = activate(g.linear(f"layer{layer}", x, self.hidden or self.width, self.bias), self.activation)
         return g.linear(f"layer{self.depth}", x, self.width, self.bias)

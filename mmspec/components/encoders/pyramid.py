@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, field_validator
 from mmspec.components.blocks.transformer import in_proportion
 from mmspec.components.stages.base import Downsample, Stage
 from mmspec.components.stages.downsample import Patches
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, unreadable
 from mmspec.ir.functions import as_tokens, part, rearrange
 from mmspec.spec import Encoder
 
@@ -19,10 +19,11 @@ class Pyramid(Encoder):
     """An image, or another node's map of features, through stages of any kind, convolutions and attention in any order.
 
     The value is the places of the last map in a row, as tokens; `image.stage1`, `image.stage2`, ... are the maps after each stage,
-    for what reads several scales or goes on from one of them: `{type: vit, from: image.stage3, patch_size: 1}`. A class token of
-    the last stage stands in front of its tokens and is `image.class` too.
+    for what goes on from one of them: `{type: vit, from: image.stage3, patch_size: 1}`; `image.tokens1`, ... are the same places in
+    a row, for what reads tokens of several scales: `{type: cross_attention, from: [text, image.tokens2, image.tokens3]}`. A class
+    token of the last stage stands in front of its tokens and is `image.class` too.
 
-    Shapes   f32[B, C, H, W] -> f32[B, N, width of the last stage]; ports f32[B, width, H', W']
+    Shapes   f32[B, C, H, W] -> f32[B, N, width of the last stage]; ports f32[B, width, H', W'] and f32[B, H' W', width]
     Raises   ShapeError: what a stage is handed does not fit it; the input is no image
     Source   Swin, arXiv:2103.14030; PVT v2, arXiv:2106.13797; ConvNeXt, arXiv:2201.03545; MobileViT, arXiv:2110.02178; ResNet,
              arXiv:1512.03385: each is a list of stages
@@ -52,7 +53,7 @@ class Pyramid(Encoder):
 
     def emit(self, g: Scope, image: Value) -> Mapping[str, Value]:
         if len(image.shape) != 4 or image.dtype != "f32":
-            raise ShapeError(f"a pyramid reads an image or a map, and {image.name} is neither", "from")
+            raise unreadable("a pyramid", "an image or a map", image)
         x = self.stem.lead(g, "stem", image, self.stages[0].width)
         rates = in_proportion(self.drop_path, sum(stage.depth for stage in self.stages))
         ports: dict[str, Value] = {}
@@ -60,7 +61,7 @@ class Pyramid(Encoder):
             share, rates = rates[: stage.depth], rates[stage.depth :]
             made = self.stage(g, i, stage, x, stage.skipped or share)
             x = made[""].named(f"stage{i + 1}")
-            ports[f"stage{i + 1}"] = x
+            ports |= {f"stage{i + 1}": x, f"tokens{i + 1}": as_tokens(x).named(f"tokens{i + 1}")}
         tokens = made.get("tokens") or as_tokens(x)
         if self.final_norm:
             tokens = g.norm("norm", tokens, self.norm_eps)

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt
 
 from mmspec.components.blocks.halting import HaltingStack
 from mmspec.components.positions.base import SEQUENCE
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, Value, unreadable
 from mmspec.spec import Encoder
 
 
@@ -33,7 +33,7 @@ class TextTransformer(HaltingStack, Encoder):
 
     def emit(self, g: Scope, ids: Value) -> Mapping[str, Value]:
         if ids.dtype != "i64":
-            raise ShapeError(f"a text_transformer reads token ids, and {ids.name} is {ids.dtype}", "from")
+            raise unreadable("a text_transformer", "token ids", ids)
         table = g.parameter("embedding", ids.bound, self.width)
         x = g.emit("lookup", ids, table)
         if self.token_types:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from mmspec.components.blocks.halting import HaltingStack
 from mmspec.components.positions.base import Layout
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, unreadable
 from mmspec.ir.functions import part, rearrange
 from mmspec.spec import Encoder
 
@@ -31,7 +31,7 @@ class TokenTransformer(HaltingStack, Encoder):
 
     def emit(self, g: Scope, tokens: Value) -> Value | Mapping[str, Value]:
         if len(tokens.shape) != 3 or tokens.dtype != "f32":
-            raise ShapeError(f"a token_transformer reads tokens, and {tokens.name} is none", "from")
+            raise unreadable("a token_transformer", "tokens", tokens)
         x = tokens if tokens.width == self.width else g.linear("projection", tokens, self.width)
         if self.class_token and self.attention.is_causal:
             message = "a class token in front sees no other where attention is causal"

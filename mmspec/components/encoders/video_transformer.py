@@ -15,7 +15,7 @@ from mmspec.components.attention.heads import Heads, attend
 from mmspec.components.blocks.transformer import TransformerStack
 from mmspec.components.positions.absolute import Learned, NoPosition
 from mmspec.components.positions.base import Layout, Position
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, unreadable
 from mmspec.ir.functions import part, rearrange
 from mmspec.ir.scope import Body
 from mmspec.spec import Encoder, FieldError
@@ -100,7 +100,7 @@ class VideoTransformer(TransformerStack, Encoder):
     def patches(self, g: Scope, video: Value) -> tuple[Value, tuple[int, int, int]]:
         """Tokens of every moment, and how many moments, rows and columns there are.   -> [B * T, H * W, width]"""
         if len(video.shape) != 5:
-            raise ShapeError(f"a video_transformer reads a clip, and {video.name} is none", "from")
+            raise unreadable("a video_transformer", "a clip", video)
         sizes = (("tubelet", self.tubelet, video.shape[1]), ("patch_size", self.patch_size, video.shape[3]))
         for name, own, all_of in sizes:
             if not isinstance(all_of, int) or all_of % own:

@@ -11,7 +11,7 @@ from mmspec.components.attention.dense import Full
 from mmspec.components.blocks.halting import HaltingStack
 from mmspec.components.positions.absolute import NoPosition
 from mmspec.components.positions.base import Layout
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, unreadable
 from mmspec.ir.functions import part, rearrange
 from mmspec.spec import Encoder
 
@@ -50,7 +50,7 @@ class Vit(HaltingStack, Encoder):
 
     def emit(self, g: Scope, image: Value, noise: Value | None = None) -> Value | Mapping[str, Value]:
         if len(image.shape) != 4:
-            raise ShapeError(f"a vit reads an image, and {image.name} is none", "from")
+            raise unreadable("a vit", "an image or a map", image)
         stride = self.patch_stride or self.patch_size
         rows, columns = (self._tiles(side, stride) for side in image.shape[2:])
         patches = g.convolution("patches", image, self.width, self.patch_size, stride, bias=self.patch_bias)

@@ -13,7 +13,7 @@ from mmspec.components.halting.base import policy_of
 from mmspec.components.halting.never import Never
 from mmspec.components.routers.base import TokenRouter
 from mmspec.components.routers.dense import Dense
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, told
 from mmspec.ir.scope import Body
 from mmspec.ir.stacks import Readout
 from mmspec.spec import Fusion, Halting
@@ -37,7 +37,7 @@ class TokenFusion(Fusion):
             )
         for value in values:
             if len(value.shape) != 3 or value.dtype != "f32":
-                raise ShapeError(f"a fusion works on tokens, and {value.name} is not tokens", "from")
+                raise ShapeError(f"a fusion works on tokens, and {value.name} is {told(value)}", "from")
         width = self.width or values[0].width
         names: set[str] = set()
         for value in values:  # a node and one stream of another may bear the same name

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt
 
 from mmspec.components.fusion.base import adapted
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, ShapeError, Value, told
 from mmspec.spec import Fusion
 
 
@@ -36,7 +36,9 @@ class InsertFusion(Fusion):
         x, tokens, ids = sources
         for value in (x, tokens):
             if len(value.shape) != 3 or value.dtype != "f32":
-                raise ShapeError(f"what is put in and where are tokens, and {value.name} is none", "from", hint=_READS)
+                raise ShapeError(
+                    f"what is put in and where are tokens, and {value.name} is {told(value)}", "from", hint=_READS
+                )
         if ids.dtype != "i64" or ids.shape != x.shape[:2]:
             raise ShapeError(f"the third is not the ids of {x.name}", "from", hint=_READS)
         if self.placeholder >= ids.bound:

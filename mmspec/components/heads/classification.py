@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmspec.components.pools import MeanPool, TokenPool
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, Value, unreadable
 from mmspec.spec import Head
 
 
@@ -29,7 +29,7 @@ class Classification(Head):
 
     def emit(self, g: Scope, x: Value) -> Value:
         if len(x.shape) not in (2, 3) or x.dtype != "f32":
-            raise ShapeError(f"a classification head reads tokens or a vector, and {x.name} is neither", "from")
+            raise unreadable("a classification head", "tokens or a vector", x)
         pooled = self.pool.emit(g, x) if len(x.shape) == 3 else x
         if self.norm != "none":
             pooled = g.norm("norm", pooled, self.norm_eps, self.norm)

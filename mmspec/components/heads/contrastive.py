@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat
 
-from mmspec.ir import Init, Scope, ShapeError, Value
+from mmspec.ir import Init, Scope, ShapeError, Value, told
 from mmspec.spec import Head
 
 
@@ -40,7 +40,9 @@ class Contrastive(Head):
         x, y = embeddings
         for value in embeddings:
             if len(value.shape) != 2 or value.dtype != "f32":
-                raise ShapeError(f"a contrastive head compares vectors, and {value.name} is none", "from", hint=_READS)
+                raise ShapeError(
+                    f"a contrastive head compares vectors, and {value.name} is {told(value)}", "from", hint=_READS
+                )
         if x.width != y.width:
             raise ShapeError(
                 f"{x.name} has {x.width} channels, {y.name} {y.width}", "from", hint="project to one width"

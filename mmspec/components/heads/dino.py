@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from mmspec.components.blocks.feed_forward import Activation, activate
 from mmspec.components.pools import MeanPool, TokenPool
-from mmspec.ir import Init, Scope, ShapeError, Value
+from mmspec.ir import Init, Scope, Value, unreadable
 from mmspec.spec import Head
 
 
@@ -41,7 +41,7 @@ class Dino(Head):
 
     def emit(self, g: Scope, x: Value) -> Value:
         if len(x.shape) not in (2, 3) or x.dtype != "f32":
-            raise ShapeError(f"a dino head reads tokens or a vector, and {x.name} is neither", "from")
+            raise unreadable("a dino head", "tokens or a vector", x)
         h = self.pool.emit(g, x) if len(x.shape) == 3 else x
         for layer in range(1, self.depth):
             h = activate(g.linear(f"layer{layer}", h, self.hidden), self.activation)

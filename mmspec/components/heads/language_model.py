@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from mmspec.ir import Init, Scope, ShapeError, Value
+from mmspec.ir import Init, Scope, ShapeError, Value, unreadable
 from mmspec.spec import Head
 
 
@@ -48,7 +48,7 @@ class LanguageModel(Head):
 def read_tokens(x: Value, head: str) -> None:
     """Raises ShapeError: x is no tokens"""
     if len(x.shape) != 3 or x.dtype != "f32":
-        raise ShapeError(f"a {head} answers at every token, and {x.name} is no tokens", "from")
+        raise unreadable(f"a {head}", "tokens, to answer at each", x)
 
 
 def compare(g: Scope, x: Value, table: Value, bias: bool) -> Value:

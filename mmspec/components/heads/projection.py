@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmspec.components.pools import MeanPool, TokenPool
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Scope, Value, unreadable
 from mmspec.ir.functions import tanh
 from mmspec.spec import Head
 
@@ -37,7 +37,7 @@ class Projection(Head):
 
     def emit(self, g: Scope, x: Value) -> Value:
         if len(x.shape) not in (2, 3) or x.dtype != "f32":
-            raise ShapeError("a projection reads tokens or a vector, and this is neither", "from")
+            raise unreadable("a projection", "tokens or a vector", x)
         y = self.pool.emit(g, x) if len(x.shape) == 3 else x
         if self.norm != "none":
             y = g.norm("norm", y, self.norm_eps, self.norm)

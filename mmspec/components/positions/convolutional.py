@@ -22,7 +22,7 @@ class Convolutional(Position):
     Raises   ShapeError: groups do not divide the width; a grid smaller than the kernel reaches
     Source   Conditional Positional Encodings, arXiv:2102.10882, sec. 3.3 (PEG: depthwise, 3 by 3); with `kernel: 128, groups: 16,
              activation: gelu` as in wav2vec 2.0, arXiv:2006.11477
-    Differs  the first has it after the first block, here it stands before; the second has normalised weights
+    Differs  the first has it after the first block, here it stands before; the second trains a normalised weight
 
         image: {type: vit, position: convolutional}
     """

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from mmspec.components.positions.absolute import sides_of
 from mmspec.components.positions.base import Layout, Position
 from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir.functions import part
 
 
 class RelativeBias(Position):
@@ -94,6 +95,7 @@ class Rotary(Position):
     def shared(
         self, g: Scope, x: Value, layout: Layout, heads: int, head_width: int, causal: bool
     ) -> tuple[Value, ...]:
+        x = part(x, layout.prefix) if layout.prefix else x
         sides = layout.grid or (g.limit(x.tokens),)
         if head_width % (2 * len(sides)):
             message = f"rotary positions on {len(sides)} axes pair the channels of a head, and it has {head_width}"

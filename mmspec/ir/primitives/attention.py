@@ -10,7 +10,7 @@ from typing import Any
 
 from mmspec.ir.dims import Dim, Shape
 from mmspec.ir.graph import Op, Value
-from mmspec.ir.primitives.base import Primitive, ShapeOf, primitive
+from mmspec.ir.primitives.base import Primitive, ShapeError, ShapeOf, primitive
 
 
 @primitive
@@ -99,6 +99,14 @@ class Rotate(Primitive):
     [B, h, N, d], cos [N, d/2], sin [N, d/2] -> [B, h, N, d]"""
 
     kind = "rotate"
+
+    def infer(self, x: Value, cos: Value, sin: Value, *, first: int, **_: Any) -> tuple[Shape, str]:
+        tokens, places = x.shape[2], cos.shape[0]
+        if isinstance(tokens, int) and isinstance(places, int) and tokens - first != places:
+            raise ShapeError(
+                f"rotary positions have {places} places, and {tokens - first} tokens are to be turned", "position"
+            )
+        return x.shape, x.dtype
 
     def run(self, torch: Any, module: Any, op: Op, x: Any, cos: Any, sin: Any) -> Any:
         unusual = {key: value for key, value in op.attributes.items() if value}
