@@ -216,8 +216,9 @@ def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
     if op.kind == "repeat":
         return nn.ModuleList(copies)
     if op.kind == "experts":
-        unusual = {name: a[name] for name in ("normalise", "capacity") if name in a}
-        return runtime.Experts(copies, k=a["k"], balance=a["balance"], **unusual)
+        unusual = {"shared": a["shared"]} if a["shared"] else {}
+        unusual |= {"nobody": True} if "room" in a else {}
+        return runtime.Experts(copies, **unusual)
     unusual = {}
     if a["carried"] != 1:
         unusual["carried"] = a["carried"]

@@ -67,6 +67,11 @@ BUILT_IN = {
         "dense": "routers.dense:Dense",
         "top_k": "routers.top_k:TopK",
         "switch": "routers.switch:Switch",
+        "soft": "routers.soft:Soft",
+        "expert_choice": "routers.expert_choice:ExpertChoice",
+        "hard": "routers.hard:Hard",
+        "task": "routers.task:Task",
+        "learned": "routers.learned:Learned",
     },
     "halting": {
         "none": "halting.never:Never",

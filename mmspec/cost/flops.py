@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from mmspec.ir import PRIMITIVES, Dim, Graph, Op, Shape, Value, bind, product
-from mmspec.ir.graph import DTYPE_BYTES, owned
+from mmspec.ir.graph import DTYPE_BYTES, copies, owned
 
 
 class Sizes:
@@ -82,11 +82,28 @@ def op_flops(op: Op, sizes: Sizes) -> Flops:
         return Flops()
     if op.kind == "repeat":
         return Flops(sum(count * flops(body, sizes).own for body, count in owned(op)), NO_HEADS)
-    if op.kind == "experts":  # the body's shapes are those of all tokens sent to all experts
-        return flops(op.bodies[0], sizes)
+    if op.kind == "experts":
+        return _experts(op, sizes)
     if op.kind == "stages":
         return _stages(op, sizes)
     return Flops(PRIMITIVES[op.kind].flops(op, sizes), NO_HEADS)
+
+
+def _experts(op: Op, sizes: Sizes) -> Flops:
+    """The only body's shapes are those of all that is sent to all experts; of several bodies, the costliest are chosen."""
+    if len(op.bodies) == 1:
+        return flops(op.bodies[0], sizes)
+    costs = sorted((flops(body, sizes).own for body in copies(op)), key=lambda dim: bind_all(dim))
+    return Flops(sum(costs[-op.attributes["met"] :]), NO_HEADS)
+
+
+def bind_all(dim: Dim, size: int = 64) -> int:
+    """The number with every symbol of that size: to compare what symbols leave open."""
+    if isinstance(dim, int):
+        return dim
+    bound = bind(dim, {name: size for monomial in dim.terms for name, _ in monomial})
+    assert isinstance(bound, int)
+    return bound
 
 
 def _stages(op: Op, sizes: Sizes) -> Flops:

@@ -11,7 +11,7 @@ from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.memory import peak_activations
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
-from mmspec.ir.graph import owned
+from mmspec.ir.graph import copies, owned
 from mmspec.ir.primitives import shape_text
 from mmspec.passes import lower
 from mmspec.spec import ModelSpec
@@ -187,8 +187,16 @@ def _parameters(graph: Graph) -> tuple[int, int]:
         for body, count in owned(op):
             inner, unmet = _parameters(body)
             total += count * inner
-            idle += (count - op.attributes["k"]) * inner if op.kind == "experts" else count * unmet
+            idle += count * unmet if op.kind != "experts" else 0
+        if op.kind == "experts":
+            idle += _unmet(op)
     return total, idle
+
+
+def _unmet(op: Op) -> int:
+    """Parameters of the experts that a token does not meet: of experts of several kinds, it meets the largest."""
+    sizes = sorted(_parameters(body)[0] for body in copies(op))
+    return sum(sizes[: len(sizes) - op.attributes["met"]])
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmspec.backend import build, build_objectives, source
-from mmspec.backend.runtime import Experts, Stages
+from mmspec.backend.runtime import Admit, Claim, Decide, NextBest, Stages
 from mmspec.components import CATALOGUE
 from mmspec.cost import Sizes, profile
 from mmspec.data.masking import hidings
@@ -260,6 +260,9 @@ def example(graph: Graph, batch: int) -> dict[str, Tensor]:
         if value.dtype == "f32":
             inputs[value.name] = torch.randn(sizes, generator=generator)
         elif value.dtype == "i64":
+            if len(sizes) == 1:  # a category
+                inputs[value.name] = torch.arange(batch) % value.bound
+                continue
             ids = torch.randint(1, value.bound, sizes, generator=generator)
             lengths = 1 + (torch.arange(batch) * 2) % sizes[1]
             inputs[value.name] = ids * (torch.arange(sizes[1]) < lengths[:, None])
@@ -321,13 +324,19 @@ def forced(stacks: Mapping[str, Stages], exit: int | None, never: bool = False) 
 
 @contextmanager
 def roomy(model: nn.Module) -> Iterator[None]:
-    """Let no expert be full: what is priced is that no token is dropped."""
-    before = {module: module.capacity for module in model.modules() if isinstance(module, Experts)}
-    for experts in before:
-        experts.capacity = None
+    """What is priced: no expert is full, experts claim as if every token were present, one route is computed in training too."""
+    before: list[tuple[nn.Module, str, Any]] = []
+    for module in model.modules():
+        for kinds, name, value in ROOMY:
+            if isinstance(module, kinds):
+                before.append((module, name, getattr(module, name)))
+                setattr(module, name, value)
     yield
-    for experts, capacity in before.items():
-        experts.capacity = capacity
+    for module, name, value in before:
+        setattr(module, name, value)
+
+
+ROOMY = (((Admit, NextBest), "capacity", None), ((Claim,), "blind", True), ((Decide,), "sparing", True))
 
 
 def _renamed(sizes: Mapping[str, int]) -> Data:

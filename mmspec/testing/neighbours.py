@@ -28,6 +28,7 @@ COMPARING = ("contrastive", "info_nce", "sigmoid")  # what judges a batch agains
 DECODED = {"text_decoder": ["inputs.text", "joint"]}  # what a decoder reads that does not only go on from a fusion
 FOR_GRIDS: tuple[str, ...] = ("axial",)  # attention patterns that tokens in a row cannot have
 FOR_FUSIONS = ("modalities",)  # and those that need several modalities in a row
+FUSED = {"type": "transformer", "from": ["image", "text"], "depth": 2, "heads": 2}  # modalities in a row
 MASKED = {"image": {"masked": 0.5, "position": "sinusoidal_2d", "class_token": True}, "text": None}
 REST = {"type": "masked_autoencoder", "from": ["image", "image.order"], "width": 8, "depth": 1, "heads": 2}
 PIXELS = {"type": "pixels", "from": ["rest", "inputs.image", "image.order"]}
@@ -199,11 +200,15 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
         data["decoders"] = {"decoded": {**written, "from": DECODED.get(written["type"], "joint")}}
         for head in data["heads"].values():
             head["from"] = "decoded"
-    elif role in ("router", "halting"):
+    elif role == "router":
+        if "task" in set(component.keys()):
+            written = {"task": "task", **written}
+            data["inputs"][written["task"]] = {"type": "category", "classes": 3}
+        data["fusion"]["joint"] = {**FUSED, "router": written}
+    elif role == "halting":
         data["fusion"]["joint"][role] = {**({"head": "label"} if "head" in set(component.keys()) else {}), **written}
     elif role == "attention" and written["type"] in FOR_FUSIONS:
-        joint = {"type": "transformer", "from": ["image", "text"], "depth": 2, "heads": 2, "attention": written}
-        data["fusion"]["joint"] = joint
+        data["fusion"]["joint"] = {**FUSED, "attention": written}
     elif role in ("attention", "position"):  # a text has masks, an image is a grid
         place = (
             "text"

@@ -27,6 +27,9 @@ ALTERNATIVES = {
     "expansion": 2.0,
     "experts": 5,
     "k": 1,
+    "task.k": 2,
+    "task": "other_task",
+    "dropped_at_most": 1.0,
     "target": "reply",
     "never": [4],
     "kv_heads": 1,
@@ -78,6 +81,7 @@ NEEDS |= {
     "patches.norm_eps": {},
     "norm_groups": {"norm": "group", "norm_groups": 2},
 }
+NEEDS |= {"dropped_at_most": {"capacity": 1, "dropped_at_most": 0.1}, "drop": {"capacity": 1}}
 NEEDS |= {f"{kind}.padding": {"stride": 2} for kind in ("convolution", "residual", "inverted_residual")}
 NEEDS |= {"shifted_window.pad": {"window": 3}, "merge.pad": {"pad": False}}
 FIELDS = {

@@ -185,10 +185,11 @@ def _sentence(doc: str) -> str:
 
 def _preamble(header: str, used: set[str]) -> str:
     imports = ["import math"] if "distance_buckets" in used else []
-    if "Stages" in used or "Experts" in used:
-        imports.append(
-            f"from collections.abc import {'Callable, Iterable, Sequence' if 'Stages' in used else 'Iterable'}"
-        )
+    abstract = {"Stages": ("Callable", "Iterable", "Sequence"), "Experts": ("Iterable",), "FloatLinear": ("Callable",)}
+    if names := sorted({name for each in used & abstract.keys() for name in abstract[each]}):
+        imports.append(f"from collections.abc import {', '.join(names)}")
+    if "FloatLinear" in used:
+        imports.append("from typing import Any")
     torch = ["import torch", "import torch.nn.functional as F", "from torch import Tensor, nn"]
     return "\n".join([f'"""{header.strip()}\n"""', "", *imports, *([""] if imports else []), *torch])
 

@@ -14,7 +14,7 @@ from mmspec.components.attention.heads import Heads, attend
 from mmspec.components.blocks.feed_forward import Activation, feed_forward
 from mmspec.components.positions.absolute import Learned
 from mmspec.components.positions.base import Layout, Position
-from mmspec.components.routers.base import TokenRouter
+from mmspec.components.routers.base import Row, TokenRouter
 from mmspec.components.routers.dense import Dense
 from mmspec.ir import Init, Scope, ShapeError, Value
 from mmspec.ir.functions import part
@@ -160,7 +160,7 @@ class TransformerStack(Component):
             return feed_forward(
                 g, "feed_forward", x, hidden=self.hidden or max(1, round(self.expansion * x.width)),
                 router=self.router if routed else Dense(), dropout=self.dropout, activation=self.activation,
-                gated=self.gated, bias=self.bias,
+                gated=self.gated, bias=self.bias, row=Row(layout.streams, self.attention.is_causal),
             )  # fmt: skip
 
         return network

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from mmspec.components.attention.heads import Heads, attend
 from mmspec.components.blocks.feed_forward import feed_forward
 from mmspec.components.halting.never import Never
-from mmspec.components.routers.base import TokenRouter
+from mmspec.components.routers.base import ROW, Row, TokenRouter
 from mmspec.components.routers.dense import Dense
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.ir.scope import Body
@@ -61,15 +61,15 @@ class TokenFusion(Fusion):
             readout=readout if policy is not None else None,
         )  # fmt: skip
 
-    def feed_forward(self, g: Scope, x: Value) -> Value:
+    def feed_forward(self, g: Scope, x: Value, row: Row = ROW) -> Value:
         """A feed-forward sublayer with its residual and norm:  norm(x + FF(x))"""
-        return g.norm(
-            "feed_forward_norm", x + g.dropout("feed_forward_dropout", self.network(g, x), self.dropout)
-        ).named("x")
+        y = g.dropout("feed_forward_dropout", self.network(g, x, row), self.dropout)
+        return g.norm("feed_forward_norm", x + y).named("x")
 
-    def network(self, g: Scope, x: Value) -> Value:
-        """The feed-forward alone, or experts.   [B, N, D] -> [B, N, D]"""
-        return feed_forward(g, "feed_forward", x, hidden=max(1, round(self.expansion * x.width)), router=self.router)
+    def network(self, g: Scope, x: Value, row: Row = ROW) -> Value:
+        """The feed-forward alone, or experts, among the tokens of `row`.   [B, N, D] -> [B, N, D]"""
+        hidden = max(1, round(self.expansion * x.width))
+        return feed_forward(g, "feed_forward", x, hidden=hidden, router=self.router, row=row)
 
 
 class AttentiveFusion(TokenFusion):
@@ -85,6 +85,11 @@ class AttentiveFusion(TokenFusion):
         """An attention sublayer with its residual and norm:  norm(x + Attention(x, context))"""
         seen = self.look(g, name, x, context, how)
         return g.norm(f"{name}_norm", x + g.dropout(f"{name}_dropout", seen, self.dropout)).named("x")
+
+
+def row_of(streams: tuple[Value, ...]) -> Row:
+    """Streams in a row, by their names."""
+    return Row(tuple((stream.name, stream.tokens) for stream in streams))
 
 
 def adapted(g: Scope, value: Value, width: int) -> Value:
