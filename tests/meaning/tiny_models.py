@@ -36,7 +36,9 @@ def spec(
     streams = tuple(streams)
     lines = [f"name: {name}", "inputs:"]
     lines += [f"  {stream}: {(INPUTS | (inputs or {}))[stream]}" for stream in streams]
-    lines += [f"  {name}: {text}" for name, text in (inputs or {}).items() if name not in INPUTS]  # read in a slot
+    lines += [
+        f"  {name}: {text}" for name, text in (inputs or {}).items() if name not in (*INPUTS, *streams)
+    ]  # read in a slot
     lines += ["encoders:"] + [f"  {stream}: {(ENCODERS | (encoders or {}))[stream]}" for stream in streams]
     if fusion:
         lines += ["fusion:", f"  joint: {{from: [{', '.join(streams)}], {fusion}}}"]
