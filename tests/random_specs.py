@@ -108,6 +108,14 @@ def fusion(draw: random.Random, modalities: list[str]) -> dict[str, Any]:
         joint["order"] = draw.choice(["sequential", "parallel"])
     if kind == "transformer":
         joint["streams"] = draw.choice(["single", "multi"])
+        if joint["streams"] == "single" and "caption" not in modalities and draw.random() < 0.5:
+            joint["router"] = draw.choice(
+                ["hard", {"type": "top_k", "experts": 3, "input": draw.choice(["modality", "both"])}]
+            )
+    if kind != "concat" and draw.random() < 0.2:
+        joint["attention_router"] = draw.choice(
+            [{"type": "top_k", "experts": 2, "k": 1}, {"type": "soft", "experts": 2}]
+        )
     if joint["depth"] > 1 and draw.random() < 0.5:
         joint["halting"] = {"type": "confidence", "head": "label", "threshold": draw.choice([0.0, 0.3, 0.6, 1.0])}
     return joint

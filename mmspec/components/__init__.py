@@ -57,6 +57,7 @@ BUILT_IN = {
         "cross_attention": "fusion.cross_attention:CrossAttentionFusion",
         "transformer": "fusion.transformer:TransformerFusion",
         "insert": "fusion.insert:InsertFusion",
+        "routed": "fusion.routed:RoutedFusion",
     },
     "decoder": {
         "text_decoder": "decoders.text_decoder:TextDecoder",

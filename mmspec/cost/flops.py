@@ -49,6 +49,9 @@ class Flops:
     own: Dim = 0
     heads: Counter[str] = field(default_factory=Counter)
     exits: list[Flops] = field(default_factory=list)
+    branches: list[Dim] = field(
+        default_factory=list
+    )  # of everything sent through each of a router's networks, where they differ
 
     @property
     def total(self) -> Dim:
@@ -68,6 +71,7 @@ def flops(graph: Graph, sizes: Sizes) -> Flops:
             result.heads += part.heads
         if part.exits:
             stacks.append(part)
+        result.branches += part.branches
     if stacks:
         assert len(stacks) == 1, "a node has at most one halting stack"
         around = result.own - stacks[0].own
@@ -93,8 +97,8 @@ def _experts(op: Op, sizes: Sizes) -> Flops:
     """The only body's shapes are those of all that is sent to all experts; of several bodies, the costliest are chosen."""
     if len(op.bodies) == 1:
         return flops(op.bodies[0], sizes)
-    costs = sorted((flops(body, sizes).own for body in copies(op)), key=lambda dim: bind_all(dim))
-    return Flops(sum(costs[-op.attributes["met"] :]), NO_HEADS)
+    branches = [flops(body, sizes).own for body in copies(op)]
+    return Flops(sum(sorted(branches, key=bind_all)[-op.attributes["met"] :]), NO_HEADS, branches=branches)
 
 
 def bind_all(dim: Dim, size: int = 64) -> int:

@@ -106,7 +106,7 @@ def _call(op: Op) -> Chip:
     body = op.bodies[0]
     experts = next((inner for inner in body.ops if inner.kind == "experts"), None)
     if experts is not None:
-        return _experts(experts)
+        return _experts(experts, op.name)
     heads, hidden = body.arguments.get("heads"), body.arguments.get("hidden")
     if heads is not None:
         return Chip(_words(op.name), f"{heads} heads" if heads != 1 else "1 head")
@@ -115,8 +115,9 @@ def _call(op: Op) -> Chip:
     return Chip(_words(op.name), "")
 
 
-def _experts(op: Op) -> Chip:
-    return Chip("experts", f"{op.attributes['met']} of {op.attributes['count']}")
+def _experts(op: Op, name: str = "feed_forward") -> Chip:
+    label = "experts" if name == "feed_forward" else f"{_words(name)} experts"
+    return Chip(label, f"{op.attributes['met']} of {op.attributes['count']}")
 
 
 def _runs(order: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], ...]]:

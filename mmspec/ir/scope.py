@@ -289,7 +289,7 @@ class Scope(Layers):
         met: int = 0,
         sent: Dim | None = None,
         room: Dim | None = None,
-        class_name: str = "Expert",
+        class_names: Sequence[str] = (),
         arguments: Mapping[str, Any] | None = None,
     ) -> Value:
         """What the chosen networks answer: `count` copies of `body(g, *values)`, or one of each of several bodies.
@@ -304,7 +304,7 @@ class Scope(Layers):
         lead, k = choice.shape[:-1], choice.width
         rows = product(lead) if len(kinds) > 1 else product(choice.shape) if sent is None else sent
         scopes, results = [], []
-        for kind in kinds:
+        for kind, class_name in zip(kinds, class_names or ("Expert",), strict=True):
             inner = Scope(class_name, self, path=f"{self.path}{name}.*.")
             handed = inner.receive_all(kind, values)
             for each in inner.inputs:

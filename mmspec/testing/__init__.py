@@ -116,7 +116,8 @@ def check_flops(spec: ModelSpec, graph: Graph, model: nn.Module, inputs: Mapping
     price = profile(spec, graph=graph, **_renamed(sizes))
     total = price["flops.total"]
     stacks = {name: module for name, module in model.named_modules() if isinstance(module, Stages)}
-    with forced(stacks, None, never=True), roomy(model):
+    branches = {node.name: node.branches for node in price.nodes if node.branches}
+    with forced(stacks, None, never=True), roomy(model), costliest(model, branches):
         for training in (True, False):
             counted = counted_flops(model.train(training), inputs)
             assert counted == total, f"training is {training}: {counted} FLOPs, priced {total}"
@@ -334,6 +335,27 @@ def roomy(model: nn.Module) -> Iterator[None]:
     yield
     for module, name, value in before:
         setattr(module, name, value)
+
+
+@contextmanager
+def costliest(model: nn.Module, branches: Mapping[str, tuple[int, ...]]) -> Iterator[None]:
+    """Every sample takes the costliest branches of each of these nodes."""
+
+    def take(costs: tuple[int, ...]) -> Any:
+        def hook(experts: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            choice = args[0]
+            last = torch.tensor(sorted(range(len(costs)), key=costs.__getitem__)[-choice.shape[-1] :])
+            return last.expand_as(choice), *args[1:]
+
+        return hook
+
+    hooks = []
+    for name, costs in branches.items():
+        module: Any = model.get_submodule(f"{name}.branches.experts")
+        hooks.append(module.register_forward_pre_hook(take(costs)))
+    yield
+    for hook in hooks:
+        hook.remove()
 
 
 ROOMY = (((Admit, NextBest), "capacity", None), ((Claim,), "blind", True), ((Decide,), "sparing", True))

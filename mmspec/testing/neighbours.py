@@ -192,6 +192,9 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
         data["fusion"]["joint"]["from"] = ["image", "projector"]
     elif role == "encoder":
         data["encoders"]["image" if "patch_size" in fields else "text"] = written
+    elif written["type"] == "routed":
+        branches = [{"type": "gated", "depth": 1, "heads": 2}, {"type": "cross_attention", "depth": 1, "heads": 2}]
+        data["fusion"]["joint"] = {"branches": branches, **written, "from": ["image", "text"]}
     elif written["type"] == "insert":
         data["fusion"]["joint"] = {**written, "from": ["text", "image", "inputs.text"]}
     elif role == "fusion":

@@ -17,6 +17,8 @@ ROUTERS = {
     "expert_choice": "type: expert_choice, experts: 3, capacity_factor: 1.5",
     "hard": "type: hard",
     "learned": "type: learned, experts: 3",
+    "attention": "type: gated, heads: 2, depth: 1, attention_router: {type: top_k, experts: 3, k: 2}",
+    "branches": "type: routed, branches: [{type: gated, heads: 2, depth: 1}, {type: cross_attention, heads: 2, depth: 1}]",
 }
 
 
@@ -24,6 +26,9 @@ NARROW = [f"encoders.{name}.{field}" for name in ("image", "text") for field in 
 
 
 def spec(router):
+    """A router of tokens, or a whole fusion where it says so."""
+    if "branches" in router or "attention_router" in router:
+        return small.spec({"joint": router}, {"label": "from: joint"})
     fusion = f"{small.FUSIONS['single']}, depth: 1, router: {{{router}}}"
     return small.spec({"joint": fusion}, {"label": "from: joint"})
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from reference import Weights, feed_forward, likeliest, linear
+from reference import Weights, attention, feed_forward, likeliest, linear
 from test_top_k_routing import EXPERTS, MASK, favour, tokens
 from tiny_models import assert_agree, built, example, masks, spec
 from torch import Tensor, nn
@@ -254,7 +254,8 @@ def test_a_learned_route_is_the_likeliest_alone_and_unweighed_at_inference() -> 
     module, x = layer(f"type: learned, experts: {EXPERTS}, balance: 0.0"), tokens()
     w, p = scored(module, x)
     expected = [
-        torch.stack([answer(w, likeliest(c, 1)[0], t) for t, c in zip(*each, strict=True)]) for each in zip(x, p)
+        torch.stack([answer(w, likeliest(c, 1)[0], t) for t, c in zip(*each, strict=True)])
+        for each in zip(x, p, strict=True)
     ]
     assert_agree(module(x), torch.stack(expected))
     assert sum(_met(module, x).values()) == BATCH * LENGTH
@@ -309,3 +310,63 @@ def test_a_whole_model_runs_in_half_precision_around_its_routers() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.isfinite(model(**inputs)["label"]).all()
     assert masks(inputs)["text"] is not None
+
+
+# samples ----------------------------------------------------------------------------------------------------------------
+
+ROUTED = "type: cross_attention, depth: 1, heads: 2, attention_router"
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_sample_meets_the_attention_sublayers_that_its_pooled_tokens_choose(k: int) -> None:
+    model = built(spec(f"{ROUTED}: {{type: top_k, experts: 3, k: {k}, balance: 0.0}}"))
+    own, x = model.joint.blocks[0].self_attention, tokens(4, 9)
+    w = Weights.of(own)
+    p = linear(w.at("router"), x.double().mean(1), bias=False).softmax(-1)
+    expected = []
+    for sample, chance in zip(x.double(), p, strict=True):
+        best = likeliest(chance, k)
+        seen = [attention(w.at(f"experts.{e}.attention"), sample[None], sample[None], None, 2)[0] for e in best]
+        expected.append(sum(chance[e] * y for e, y in zip(best, seen, strict=True)) / sum(chance[e] for e in best))
+    assert_agree(own(x), torch.stack(expected))
+    rows: list[int] = []
+    for expert in own.experts:
+        expert.register_forward_pre_hook(lambda m, args: rows.append(len(args[0])))
+    own(x)
+    assert sum(rows) == 4 * k, "a sublayer computes the samples that were sent to it"
+
+
+def test_a_masked_context_goes_with_its_sample() -> None:
+    model = built(spec(f"{ROUTED}: {{type: soft, experts: 2}}"))
+    inputs = example()
+    alone = torch.cat([model(**{name: v[b : b + 1] for name, v in inputs.items()})["label"] for b in range(4)])
+    assert_agree(model(**inputs)["label"], alone)
+
+
+def test_a_sample_takes_the_branch_that_all_of_its_streams_choose() -> None:
+    branches = "[{type: gated, depth: 1, heads: 2}, {type: cross_attention, depth: 2, heads: 2}, {type: attention, depth: 1, heads: 2}]"
+    model = built(spec(f"type: routed, branches: {branches}, router: {{type: top_k, k: 2, balance: 0.0}}"))
+    streams: dict[str, Tensor] = {}
+    joint = model.joint.branches
+    joint.register_forward_pre_hook(lambda m, args: streams.update(args=args))
+    inputs = example()
+    y = model.joint(*_handed(model, inputs))
+    image, text, present = streams["args"]
+    w = Weights.of(joint)
+    means = [image.double().mean(1), (text.double() * present[..., None]).sum(1) / present.sum(1, keepdim=True)]
+    p = linear(w.at("router"), torch.cat(means, -1), bias=False).softmax(-1)
+    expected = []
+    for b, chance in enumerate(p):
+        best = likeliest(chance, 2)
+        answers = [joint.experts[e](image[b : b + 1], text[b : b + 1], present[b : b + 1])[0].double() for e in best]
+        expected.append(sum(chance[e] * a for e, a in zip(best, answers, strict=True)) / sum(chance[e] for e in best))
+    assert_agree(y, torch.stack(expected))
+
+
+def _handed(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    """What the fusion is handed."""
+    seen: list[tuple[Tensor, ...]] = []
+    handle = model.joint.register_forward_pre_hook(lambda m, args: seen.append(args))
+    model(**inputs)
+    handle.remove()
+    return seen[0]

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from mmspec.components.attention.heads import Heads, attend
+from mmspec.components.attention.heads import Heads
+from mmspec.components.blocks.attention import attention
 from mmspec.components.blocks.feed_forward import feed_forward
 from mmspec.components.halting.never import Never
 from mmspec.components.routers.base import ROW, Row, TokenRouter
@@ -76,10 +77,13 @@ class AttentiveFusion(TokenFusion):
     """A fusion whose streams look at one another through attention heads."""
 
     heads: PositiveInt = Field(4, description="attention heads; they must divide the width")
+    attention_router: TokenRouter = Field(
+        default_factory=Dense, description="attention sublayers as experts, chosen for each sample by its pooled tokens"
+    )
 
     def look(self, g: Scope, name: str, x: Value, context: Value, how: Heads | None = None) -> Value:
         """Attention from x to context.   [B, N, D], [B, M, D] -> [B, N, D]"""
-        return attend(g, name, x, context, how or Heads(self.heads))
+        return attention(g, name, x, context, how or Heads(self.heads), router=self.attention_router)
 
     def attend(self, g: Scope, name: str, x: Value, context: Value, how: Heads | None = None) -> Value:
         """An attention sublayer with its residual and norm:  norm(x + Attention(x, context))"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -35,6 +35,7 @@ class ExpertChoice(DiverseRouter, SeesModalities):
     """
 
     type: Literal["expert_choice"] = "expert_choice"
+    only_tokens: ClassVar[bool] = True
     capacity_factor: PositiveFloat = Field(2.0, description="experts that a token meets on average")
 
     @model_validator(mode="after")

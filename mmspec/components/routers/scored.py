@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
@@ -29,6 +29,7 @@ class Decision:
 class ScoredRouter(TokenRouter):
     """Experts with scores: p = softmax(W x) over all of them, in float32 whatever the precision around it."""
 
+    only_tokens: ClassVar[bool] = False  # whether a choice is one among the tokens of a sequence
     experts: PositiveInt = Field(4, description="how many networks there are")
     z_loss: NonNegativeFloat = Field(
         0.0, description="weight of the loss that keeps logits small: the mean of logsumexp squared (arXiv:2202.08906)"
@@ -62,14 +63,18 @@ class ScoredRouter(TokenRouter):
     def check(self, g: Scope, x: Value, row: Row) -> None:
         """Raises ShapeError: it cannot stand among these tokens"""
 
-    def route_samples(self, g: Scope, name: str, expert: Expert, x: Value, *others: Value) -> Value:
-        def mixture(g: Scope, x: Value, *others: Value) -> Value:
-            pooled = pool(x, "mean").named("pooled")
-            return self.mixed(g, self.logits(g, pooled, Row()), expert, None, x, *others)
+    def route_samples(self, g: Scope, name: str, expert: Expert, *values: Value, seen: int = 1) -> Value:
+        if self.only_tokens:
+            return super().route_samples(g, name, expert, *values, seen=seen)
 
-        arguments = {"width": x.width, "experts": self.experts, **expert.arguments}
+        def mixture(g: Scope, *values: Value) -> Value:
+            pooled = [pool(value, "mean") for value in values[:seen]]
+            told = pooled[0] if seen == 1 else g.emit("concat", *pooled, axis=-1)
+            return self.mixed(g, self.logits(g, told.named("pooled"), Row()), expert, None, *values)
+
+        arguments = {"width": values[0].width, "experts": self.experts, **expert.arguments}
         doc = self.said.replace("token", "sample")
-        y: Value = g.call(name, f"Routed{expert.class_name}", mixture, x, *others, arguments=arguments, doc=doc)
+        y: Value = g.call(name, f"Routed{expert.class_name}", mixture, *values, arguments=arguments, doc=doc)
         return y
 
     def logits(self, g: Scope, x: Value, row: Row) -> Value:
@@ -84,12 +89,12 @@ class ScoredRouter(TokenRouter):
             g.loss("z_loss", logits, mask, weight=self.z_loss)
         found = self.decide(g, logits, mask)
         answers = g.experts(
-            "experts", expert.body, found.choice, x, *others, count=self.experts, met=found.met, sent=found.sent,
-            room=found.room, arguments=expert.arguments,
+            "experts", expert.kinds or expert.body, found.choice, x, *others, count=self.experts, met=found.met,
+            sent=found.sent, room=found.room, class_names=expert.kind_names, arguments=expert.arguments,
         ).named("answers")  # fmt: skip
         self.compared(g, answers, x.mask, len(found.choice.shape) == 3)
         y = g.emit("mixture", answers, found.weights)
-        y.mask = x.mask
+        y.mask = x.mask if y.shape[1] == x.shape[1] else None
         return y
 
     def compared(self, g: Scope, answers: Value, mask: Value | None, token_by_token: bool) -> None:
@@ -141,10 +146,10 @@ class SeesModalities(ScoredRouter):
         "content", description="what it looks at: a token itself, or which modality of a fused row it belongs to"
     )
 
-    def route_samples(self, g: Scope, name: str, expert: Expert, x: Value, *others: Value) -> Value:
+    def route_samples(self, g: Scope, name: str, expert: Expert, *values: Value, seen: int = 1) -> Value:
         if self.input != "content":
             raise ShapeError("a sample has all modalities: only its content tells where to send it", "router.input")
-        return super().route_samples(g, name, expert, x, *others)
+        return super().route_samples(g, name, expert, *values, seen=seen)
 
     def logits(self, g: Scope, x: Value, row: Row) -> Value:
         if self.input == "content":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -36,6 +36,7 @@ class Switch(BalancedRouter, SeesModalities):
     """
 
     type: Literal["switch"] = "switch"
+    only_tokens: ClassVar[bool] = True
     capacity: PositiveInt | None = Field(None, description="tokens of a sequence that an expert takes; all by default")
     capacity_factor: PositiveFloat | None = Field(
         None, description="the same as so many times the even share of the longest sequence"

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from mmspec.components.routers.base import Expert, Row
+from mmspec.components.routers.base import ROW, Expert, Row
 from mmspec.components.routers.scored import BalancedRouter, Decision, chances
 from mmspec.ir import Scope, ShapeError, Value
 
@@ -27,6 +27,7 @@ class Task(BalancedRouter):
 
     type: Literal["task"] = "task"
     names_input: ClassVar[str] = "task"
+    sees_tokens: ClassVar[bool] = False
     task: str = Field(description="the input that says which task a sample is, a category")
     k: PositiveInt = Field(1, description="how many of them a task meets")
     embedding: PositiveInt = Field(32, description="channels of the vector of a task")
@@ -40,32 +41,26 @@ class Task(BalancedRouter):
             raise ShapeError(f"a task cannot meet {self.k} of {self.experts} experts", "router.k")
 
     def route(self, g: Scope, name: str, x: Value, expert: Expert, row: Row) -> Value:
-        self.check(g, x, row)
+        return self._by_task(g, name, "MixtureOfExperts", expert, x)
+
+    def route_samples(self, g: Scope, name: str, expert: Expert, *values: Value, seen: int = 1) -> Value:
+        return self._by_task(g, name, f"Routed{expert.class_name}", expert, *values)
+
+    def _by_task(self, g: Scope, name: str, kind: str, expert: Expert, *values: Value) -> Value:
+        self.check(g, values[0], ROW)
         task = g.model_input(self.task)
         if task.dtype != "i64" or len(task.shape) != 1:
             hint = f"inputs: {{{self.task}: {{type: category, classes: 4}}}}"
             raise ShapeError(f"{self.task} is no category", "router.task", hint=hint)
-        if task.shape[0] != x.shape[0]:
+        if task.shape[0] != values[0].shape[0]:
             raise ShapeError("the tokens here are no whole samples, which have a task", "router")
 
-        def mixture(g: Scope, x: Value, task: Value) -> Value:
-            told = g.embedding("task", task, task.bound, self.embedding)
-            return self.mixed(g, self.logits(g, told, row), expert, None, x)
+        def mixture(g: Scope, *values: Value) -> Value:
+            told = g.embedding("task", values[-1], task.bound, self.embedding)
+            return self.mixed(g, self.logits(g, told, ROW), expert, None, *values[:-1])
 
-        arguments = {"width": x.width, "experts": self.experts, "k": self.k, **expert.arguments}
-        y: Value = g.call(name, "MixtureOfExperts", mixture, x, task, arguments=arguments, doc=self.said)
-        return y
-
-    def route_samples(self, g: Scope, name: str, expert: Expert, x: Value, *others: Value) -> Value:
-        self.check(g, x, Row())
-
-        def mixture(g: Scope, task: Value, x: Value, *others: Value) -> Value:
-            told = g.embedding("task", task, task.bound, self.embedding)
-            return self.mixed(g, self.logits(g, told, Row()), expert, None, x, *others)
-
-        arguments = {"width": x.width, "experts": self.experts, "k": self.k, **expert.arguments}
-        task, kind = g.model_input(self.task), f"Routed{expert.class_name}"
-        y: Value = g.call(name, kind, mixture, task, x, *others, arguments=arguments, doc=self.said)
+        arguments = {"width": values[0].width, "experts": self.experts, "k": self.k, **expert.arguments}
+        y: Value = g.call(name, kind, mixture, *values, task, arguments=arguments, doc=self.said)
         return y
 
     def decide(self, g: Scope, logits: Value, mask: Value | None) -> Decision:

@@ -69,12 +69,12 @@ class TopK(BalancedRouter, DiverseRouter, SeesModalities):
         y: Value = g.call(name, "MixtureOfExperts", mixture, x, arguments=arguments, doc=self.said)
         return y
 
-    def route_samples(self, g: Scope, name: str, expert: Expert, x: Value, *others: Value) -> Value:
-        self.check(g, x, Row())
+    def route_samples(self, g: Scope, name: str, expert: Expert, *values: Value, seen: int = 1) -> Value:
+        self.check(g, values[0], Row())
         for field, given in (("shared", self.shared), ("capacity_factor", self.capacity_factor)):
             if given:
                 raise ShapeError(f"a router of samples has no {field}", f"router.{field}")
-        return super().route_samples(g, name, expert, x, *others)
+        return super().route_samples(g, name, expert, *values, seen=seen)
 
     def logits(self, g: Scope, x: Value, row: Row) -> Value:
         logits = super().logits(g, x, row)
