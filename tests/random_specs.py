@@ -38,7 +38,12 @@ def random_data(seed: int) -> dict[str, Any]:
             encoders[name] = {"type": "vit", "patch_size": patch, "position": position, **encoder}
         else:
             inputs[name] = {"type": "text", "vocab_size": draw.choice([5, 50]), "length": draw.choice([3, 7])}
-            encoders[name] = {"type": "text_transformer", **encoder, **reading(draw, heads)}
+            encoders[name] = {
+                "type": "text_transformer",
+                **encoder,
+                **reading(draw, heads),
+                "router": router(draw, True),
+            }
     data: dict[str, Any] = {"name": f"random_{seed}", "inputs": inputs, "encoders": encoders}
     source = modalities[0]
     if len(modalities) > 1:
@@ -83,7 +88,12 @@ def reading(draw: random.Random, heads: int) -> dict[str, Any]:
 
 def writer(draw: random.Random, reads: list[str]) -> dict[str, Any]:
     heads = draw.choice([1, 2])
-    sizes = {"width": heads * draw.choice([2, 6]), "heads": heads, "depth": draw.choice([1, 2]), "router": router(draw)}
+    sizes = {
+        "width": heads * draw.choice([2, 6]),
+        "heads": heads,
+        "depth": draw.choice([1, 2]),
+        "router": router(draw, True),
+    }
     return {"type": "text_decoder", "from": reads, **sizes, **reading(draw, heads)}
 
 
@@ -98,12 +108,20 @@ def fusion(draw: random.Random, modalities: list[str]) -> dict[str, Any]:
         joint["order"] = draw.choice(["sequential", "parallel"])
     if kind == "transformer":
         joint["streams"] = draw.choice(["single", "multi"])
+        if joint["streams"] == "single" and "caption" not in modalities and draw.random() < 0.5:
+            joint["router"] = draw.choice(
+                ["hard", {"type": "top_k", "experts": 3, "input": draw.choice(["modality", "both"])}]
+            )
+    if kind != "concat" and draw.random() < 0.2:
+        joint["attention_router"] = draw.choice(
+            [{"type": "top_k", "experts": 2, "k": 1}, {"type": "soft", "experts": 2}]
+        )
     if joint["depth"] > 1 and draw.random() < 0.5:
         joint["halting"] = {"type": "confidence", "head": "label", "threshold": draw.choice([0.0, 0.3, 0.6, 1.0])}
     return joint
 
 
-def router(draw: random.Random) -> Any:
+def router(draw: random.Random, causal: bool = False) -> Any:
     experts = draw.choice([1, 2, 4])
     top_k = {
         "type": "top_k",
@@ -111,4 +129,18 @@ def router(draw: random.Random) -> Any:
         "k": draw.randint(1, experts),
         "normalise": draw.choice([True, False]),
     }
-    return draw.choice(["dense", top_k, {"type": "switch", "experts": experts, "capacity": draw.choice([1, 3, None])}])
+    top_k |= {
+        "shared": draw.choice([0, 0, 1]),
+        "capacity_factor": draw.choice([None, None, 1.0]),
+        "noise": draw.random() < 0.2,
+    }
+    switch = {"type": "switch", "experts": experts, "capacity": draw.choice([1, 3, None])}
+    few = ["dense", top_k, switch, {"type": "learned", "experts": experts}]
+    if causal:  # others look at the whole sequence
+        return draw.choice(few)
+    share = draw.choice([0.5, 1.0, float(experts)])
+    soft, claims = (
+        {"type": "soft", "experts": experts},
+        {"type": "expert_choice", "experts": experts, "capacity_factor": share},
+    )
+    return draw.choice([*few, soft, claims, {**switch, "drop": "next"}])

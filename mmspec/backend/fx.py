@@ -279,8 +279,9 @@ def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
     if op.kind in ("repeat", "functions"):
         return nn.ModuleList(copies)
     if op.kind == "experts":
-        unusual = {name: a[name] for name in ("normalise", "capacity") if name in a}
-        return runtime.Experts(copies, k=a["k"], balance=a["balance"], **unusual)
+        unusual = {"shared": a["shared"]} if a["shared"] else {}
+        unusual |= {"nobody": True} if "room" in a else {}
+        return runtime.Experts(copies, **unusual)
     if op.kind == "loop":
         unusual = {name: a[name] for name in ("by_token", "mask", "whole", "balance") if name in a}
         return runtime.Loop(copies, steps=a["count"], epsilon=a["epsilon"], ponder=a["ponder"], **unusual)

@@ -57,6 +57,7 @@ BUILT_IN = {
         "cross_attention": "fusion.cross_attention:CrossAttentionFusion",
         "transformer": "fusion.transformer:TransformerFusion",
         "insert": "fusion.insert:InsertFusion",
+        "routed": "fusion.routed:RoutedFusion",
     },
     "decoder": {
         "text_decoder": "decoders.text_decoder:TextDecoder",
@@ -67,6 +68,11 @@ BUILT_IN = {
         "dense": "routers.dense:Dense",
         "top_k": "routers.top_k:TopK",
         "switch": "routers.switch:Switch",
+        "soft": "routers.soft:Soft",
+        "expert_choice": "routers.expert_choice:ExpertChoice",
+        "hard": "routers.hard:Hard",
+        "task": "routers.task:Task",
+        "learned": "routers.learned:Learned",
     },
     "halting": {
         "none": "halting.never:Never",

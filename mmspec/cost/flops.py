@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from mmspec.ir import PRIMITIVES, Dim, Graph, Op, Shape, Value, bind, product
-from mmspec.ir.graph import DTYPE_BYTES, owned
+from mmspec.ir.graph import DTYPE_BYTES, copies, owned
 
 
 class Sizes:
@@ -49,6 +49,9 @@ class Flops:
     own: Dim = 0
     heads: Counter[str] = field(default_factory=Counter)
     exits: list[Flops] = field(default_factory=list)
+    branches: list[Dim] = field(
+        default_factory=list
+    )  # of everything sent through each of a router's networks, where they differ
 
     @property
     def total(self) -> Dim:
@@ -68,6 +71,7 @@ def flops(graph: Graph, sizes: Sizes) -> Flops:
             result.heads += part.heads
         if part.exits:
             stacks.append(part)
+        result.branches += part.branches
     if stacks:
         assert len(stacks) == 1, "a node has at most one halting stack"
         around = result.own - stacks[0].own
@@ -86,11 +90,28 @@ def op_flops(op: Op, sizes: Sizes) -> Flops:
         block = flops(op.bodies[0], sizes).own
         exits = [Flops(block * number, NO_HEADS) for number in range(1, op.attributes["count"] + 1)]
         return Flops(exits[-1].own, NO_HEADS, exits)
-    if op.kind == "experts":  # the body's shapes are those of all tokens sent to all experts
-        return flops(op.bodies[0], sizes)
+    if op.kind == "experts":
+        return _experts(op, sizes)
     if op.kind == "stages":
         return _stages(op, sizes)
     return Flops(PRIMITIVES[op.kind].flops(op, sizes), NO_HEADS)
+
+
+def _experts(op: Op, sizes: Sizes) -> Flops:
+    """The only body's shapes are those of all that is sent to all experts; of several bodies, the costliest are chosen."""
+    if len(op.bodies) == 1:
+        return flops(op.bodies[0], sizes)
+    branches = [flops(body, sizes).own for body in copies(op)]
+    return Flops(sum(sorted(branches, key=bind_all)[-op.attributes["met"] :]), NO_HEADS, branches=branches)
+
+
+def bind_all(dim: Dim, size: int = 64) -> int:
+    """The number with every symbol of that size: to compare what symbols leave open."""
+    if isinstance(dim, int):
+        return dim
+    bound = bind(dim, {name: size for monomial in dim.terms for name, _ in monomial})
+    assert isinstance(bound, int)
+    return bound
 
 
 def _stages(op: Op, sizes: Sizes) -> Flops:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable
 
 from mmspec.cost.flops import Sizes
-from mmspec.ir import PRIMITIVES, Graph, Op, Value
+from mmspec.ir import PRIMITIVES, Graph, Op, Value, bind, product
 
 WEIGHTS = ("parameter", "constant", "define")  # what they give is there all the time
 
@@ -100,23 +100,25 @@ def _during(op: Op, sizes: Sizes, freed: int) -> int:
 
 
 def _experts(op: Op, sizes: Sizes) -> int:
-    """Tokens gathered for the experts, their answers, and one expert at work on as many tokens as there are."""
-    body, k = op.bodies[0], op.attributes["k"]
-    sent = sizes.bytes(body.inputs[0])
-    choices = sizes(body.inputs[0])[0]
-    assert isinstance(choices, int)
-    held = sizes.bytes(op.inputs[1]) + choices * (4 + 8 + 8)  # probabilities; weights, experts and order of the choices
-    at_work: int = -(-peak_activations(body, sizes) // k)
-    queue = 0
-    if (capacity := op.attributes.get("capacity")) is not None:
-        tokens = sizes(op.inputs[0])[-2]
-        assert isinstance(tokens, int)
-        at_work = -(-at_work * min(capacity, tokens) // tokens)
-        queue = choices * (
-            op.attributes["count"] * (3 * 4 + 1) + 8
-        )  # who is sent where, and in which place of the queue
-        held += 8 * choices  # the choices, once more where there was room
-    return held + max(2 * sent + at_work, 4 * sent + 8 * choices, 2 * sent + 3 * 8 * choices, queue)
+    """What is gathered for the experts, their answers, and one expert at work on all that can be sent to it; then the answers in
+    the experts' order, in one piece, and back in the choices' order."""
+    choices, tokens = product(sizes(op.inputs[0])), product(sizes(op.inputs[0])[:-1])
+    assert isinstance(choices, int) and isinstance(tokens, int)
+    busiest = tokens
+    if (room := op.attributes.get("room")) is not None:
+        length, most = sizes(op.inputs[0])[1], bind(room, sizes.sizes)
+        assert isinstance(length, int) and isinstance(most, int)
+        busiest = tokens // length * min(length, most)
+    needs: list[int] = []
+    for body in op.bodies:
+        rows = sizes(body.inputs[0])[0]
+        assert isinstance(rows, int)
+        taken = min(rows, op.attributes["count"] * busiest)
+        sent = _bytes(body.inputs[: len(body.inputs) - op.attributes["shared"]], sizes) * taken // rows
+        answered = _bytes(body.outputs.values(), sizes) * taken // rows
+        at_work: int = -(-peak_activations(body, sizes) * min(busiest, rows) // rows)
+        needs.append(max(sent + answered + at_work, 2 * answered + _bytes(op.outputs, sizes) + 8 * choices))
+    return 8 * choices + max(*needs, 3 * 8 * choices)
 
 
 def _bytes(values: Iterable[Value], sizes: Sizes) -> int:

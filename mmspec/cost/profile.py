@@ -11,7 +11,7 @@ from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.memory import peak_activations
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
-from mmspec.ir.graph import owned
+from mmspec.ir.graph import copies, owned
 from mmspec.ir.primitives import shape_text
 from mmspec.passes import lower
 from mmspec.spec import ModelSpec
@@ -22,8 +22,9 @@ WEIGHT_BYTES = 4  # float32
 
 @dataclass(frozen=True)
 class NodePrice:
-    """One node: parameters, those that one token meets; FLOPs with all exits, on average (None: not known), and of a sample
-    that leaves at each exit, its head included. What a halting stack spends on a head is counted at the head's node."""
+    """One node: parameters, those that one token meets; FLOPs with all exits, on average (None: not known), of a sample that leaves
+    at each exit, its head included, and of everything through each branch. What a halting stack spends on a head is counted at the
+    head's node."""
 
     name: str
     role: str
@@ -34,12 +35,14 @@ class NodePrice:
     flops: int
     expected: float | None
     exits: tuple[int, ...] = ()
+    branches: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name, "role": self.role, "type": self.type, "output": self.output, "parameters": self.parameters,
             "active": self.active, "flops": self.flops, "expected_flops": self.expected,
             **({"flops_by_exit": list(self.exits)} if self.exits else {}),
+            **({"flops_by_branch": list(self.branches)} if self.branches else {}),
         }  # fmt: skip
 
 
@@ -130,7 +133,7 @@ def profile(
     unknown = {"memory.peak_training": "activations of a training step are not computed yet"}
     if silent := [name for name, mean in means.items() if mean is None]:
         unknown["flops.expected"] = (
-            f"how many samples leave {', '.join(silent)} at each exit is not known; give exit rates, or train"
+            f"how many samples leave {', '.join(silent)} at each exit, or take each branch, is not known; give exit rates, or train"
         )
     return Profile(spec.name, sizes.sizes, nodes, peak_activations(graph, sizes), graph.notes, unknown)
 
@@ -176,6 +179,7 @@ def _node(name: str, role: str, priced: Priced, means: Mapping[str, _Mean | None
         _whole(flops),
         expected,
         tuple(_whole(spent.total) for spent in part.exits),
+        tuple(map(_whole, part.branches)),
     )
 
 
@@ -187,8 +191,16 @@ def _parameters(graph: Graph) -> tuple[int, int]:
         for body, count in owned(op):
             inner, unmet = _parameters(body)
             total += count * inner
-            idle += (count - op.attributes["k"]) * inner if op.kind == "experts" else count * unmet
+            idle += count * unmet if op.kind != "experts" else 0
+        if op.kind == "experts":
+            idle += _unmet(op)
     return total, idle
+
+
+def _unmet(op: Op) -> int:
+    """Parameters of the experts that a token does not meet: of experts of several kinds, it meets the largest."""
+    sizes = sorted(_parameters(body)[0] for body in copies(op))
+    return sum(sizes[: len(sizes) - op.attributes["met"]])
 
 
 @dataclass(frozen=True)
@@ -201,6 +213,8 @@ class _Mean:
 
 def _mean(part: Flops, shares: Sequence[float] | None) -> _Mean | None:
     """Over where samples leave; None where that is not known."""
+    if part.branches:
+        return None
     if not part.exits:
         return _Mean(_whole(part.own), {})
     if shares is None:

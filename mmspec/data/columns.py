@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from mmspec.data.categories import CategoryColumn
 from mmspec.data.clips import ClipColumn
 from mmspec.data.images import ImageColumn
 from mmspec.data.sounds import WaveformColumn
@@ -48,6 +49,8 @@ def restore(record: dict[str, Any], folder: Path) -> Column:
             return TextColumn(tokenizer, record["length"], record["pad"], record.get("start"), record.get("end"))
         case "waveform":
             return WaveformColumn(record["rate"], record["samples"])
+        case "category":
+            return CategoryColumn(record["classes"])
         case "video":
             return ClipColumn(record["frames"], record["size"], record["channels"])
     raise UserError(f"{folder}: an input of type '{record['type']}' was written by a newer mmspec")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mmspec.data.categories import CategoryColumn
 from mmspec.data.clips import ClipColumn
 from mmspec.data.columns import Column
 from mmspec.data.images import TYPES, ImageColumn
@@ -137,6 +138,8 @@ def _column(component: Any, tokenizer: Tokenizer) -> Column:
                     "pad", "texts of several lengths make a batch with an id that fills up the short ones", "pad: 0"
                 )
             return TextColumn(tokenizer, component.length, component.pad, component.start, component.end)
+        case "category":
+            return CategoryColumn(component.classes)
         case "waveform":
             return WaveformColumn(component.rate, component.samples)
         case "video":
@@ -149,7 +152,7 @@ def _column(component: Any, tokenizer: Tokenizer) -> Column:
     raise _Unfit("type", f"there is no reader for an input of type '{component.type}'; there is one for: {_READ}")
 
 
-_READ = "image, text, video, waveform"
+_READ = "image, text, video, waveform, category"
 
 
 def _classes(head: Any) -> int:

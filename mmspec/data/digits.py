@@ -10,6 +10,8 @@ draws a question for each by its weight, and varies each scan a little (`mmspec.
 asks every question of every scan of the split, as it is, and weights the answers as training does: no draw, so no
 noise of drawing.
 
+An input of type `category` is the number of the question, from 0, in the order of `mmspec.data.questions`.
+
 A spec may leave out the text or the image; what is then within reach is the bound that is printed beside the result.
 """
 
@@ -27,6 +29,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mmspec.data.batch import SPLITS, Batch, Example, generator, rows_of_step, split_rows
+from mmspec.data.categories import CategoryColumn
 from mmspec.data.demand import Target, demand_of, refuse
 from mmspec.data.images import ImageColumn, normalise, vary
 from mmspec.data.preprocessing import Preprocessing
@@ -125,6 +128,8 @@ class DigitsQuestions:
         for name, column in self._columns.items():
             if isinstance(column, ImageColumn):
                 inputs[name] = save_scan(self._scans[row, 0], folder)
+            elif isinstance(column, CategoryColumn):
+                inputs[name] = str(TEMPLATES.index(template))
             else:
                 inputs[name] = template.text
         answer = ANSWERS[template.answer(int(self._digits[row]))]
@@ -135,6 +140,8 @@ class DigitsQuestions:
         for name, column in self._columns.items():
             if isinstance(column, ImageColumn):
                 inputs[name] = normalise(pictures[name]).expand(-1, column.channels, -1, -1).contiguous()
+            elif isinstance(column, CategoryColumn):
+                inputs[name] = templates
             else:
                 inputs[name] = self._padded[name][templates, : int(self._lengths[name][templates].max())]
         answers = self._answers[self._digits[scans], templates]
@@ -151,6 +158,10 @@ class DigitsQuestions:
         for kind, names in (("text", list(texts)), ("image", list(images))):
             for name in names[1:]:
                 yield spec.diagnostic(f"inputs.{name}", f"{NAME} has one {kind}, and '{names[0]}' is already it")
+        for name, component in spec.inputs.items():
+            if component.type == "category" and component.classes < len(TEMPLATES):  # type: ignore[attr-defined]
+                message = f"{NAME} asks {len(TEMPLATES)} kinds of questions"
+                yield spec.diagnostic(f"inputs.{name}.classes", message, hint=f"classes: {len(TEMPLATES)} or more")
         for name, rows in questions.items():
             longest = max(len(ids) for ids in rows)
             if longest > texts[name].length:

@@ -22,6 +22,7 @@ from mmspec.deploy.report import sha256, structure_checks
 from mmspec.deploy.structure import check_structure
 from mmspec.deploy.subject import Subject, serving_module
 from mmspec.deploy.target import Target
+from mmspec.deploy.ties import check_routers
 from mmspec.deploy.tracing import traced, translated
 from mmspec.deploy.watching import loops_of, stacks_of
 from mmspec.ir import Graph
@@ -54,11 +55,12 @@ class Draft:
 
 
 def draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcontext()) -> Draft:
-    """The steps from weights to a file.   Raises SpecError, UserError, Failure."""
+    """The steps from weights to a file.   Raises SpecError, UserError (a router of ties among them), Failure."""
     with step("build the serving form"):
         graph = with_costs(named_apart(lower_serving(subject.spec), subject.spec))
         contract = contract_of(subject.spec, graph, target)
         module = serving_module(graph, subject)
+        check_routers(module)
     with step("trace with torch.export"):
         program = traced(module, contract)
     with step("translate to ONNX"):

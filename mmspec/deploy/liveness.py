@@ -41,7 +41,7 @@ def _through(op: Op, ports: set[int], path: str) -> Found:
         return _body(op.bodies[0], set(range(len(op.bodies[0].outputs))), inner)[0], set()
     if op.kind == "experts":
         experts = (_body(body, {0}, f"{inner}{i}.")[0] for i, body in enumerate(copies(op)))
-        return set().union(*experts), {0, 1}  # tokens and router logits; the mask serves the balance loss
+        return set().union(*experts), set(range(len(op.inputs)))
     if op.kind == "loop":
         found, _ = _body(op.bodies[0], {0, 1}, f"{inner}0.")
         return found, set(range(len(op.inputs)))

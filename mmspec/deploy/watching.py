@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmspec.backend.runtime import Experts, Loop, Stages
+from mmspec.backend.runtime import Choose, Claim, Decide, Experts, Loop, NextBest, Stages
 
 
 @dataclass
@@ -23,8 +23,9 @@ class Watched:
 
     scores       by stack, at each exit before the end, the samples (rows of the batch) and their scores
     exit_margin  f32[B], the smallest distance of a sample's score from the threshold it was held against
-    tie_margin   f32[B], the smallest lead of a token's last chosen expert over the first that was not chosen
-    chosen       by module of experts, how many tokens met each
+    tie_margin   f32[B], the smallest lead of what was chosen over what was not: a token's last chosen expert over the first that
+                 was not, or an expert's last claimed token over the first that it left
+    chosen       by module of experts, how many tokens (or samples) met each
     """
 
     exit_margin: Tensor
@@ -48,11 +49,14 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
     for name, loop in loops.items():
         rows[name] = torch.arange(batch)
         loop.goes_on = _going_on(name, loop, rows, seen)  # type: ignore[method-assign]
+    watched = tuple(LEADS)
     for name, child in module.named_modules():
+        outer = next((stack for stack in rows if name.startswith(f"{stack}.")), None)
         if isinstance(child, Experts):
-            outer = next((stack for stack in rows if name.startswith(f"{stack}.")), None)
             seen.chosen[name] = torch.zeros(len(child), dtype=torch.int64)
-            handles.append(child.register_forward_pre_hook(_routing(name, outer, rows, seen)))
+            handles.append(child.register_forward_pre_hook(_counting(seen.chosen[name])))
+        elif isinstance(child, watched):
+            handles.append(child.register_forward_pre_hook(_leading(outer, rows, seen)))
     try:
         yield seen
     finally:
@@ -97,16 +101,49 @@ def _going_on(name: str, loop: Loop, rows: dict[str, Tensor], seen: Watched) -> 
     return goes_on
 
 
-def _routing(name: str, outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+def _counting(met: Tensor) -> Any:
     def hook(experts: Experts, args: tuple[Tensor, ...]) -> None:
+        met.add_(args[0].flatten().bincount(minlength=len(experts))[: len(experts)])
+
+    return hook
+
+
+def _leading(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+    def hook(decision: nn.Module, args: tuple[Tensor, ...]) -> None:
         here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
-        chances, order = args[1].float().softmax(dim=-1).sort(dim=-1, descending=True)  # [B, N, experts]
-        choice = order[..., : experts.k].flatten(0, -2)
-        if experts.capacity is not None:
-            choice = experts.admitted(choice, order.shape[-2], experts.capacity)
-        seen.chosen[name] += choice.flatten().bincount(minlength=len(experts))[: len(experts)]
-        if experts.k < len(experts):
-            lead = (chances[..., experts.k - 1] - chances[..., experts.k]).flatten(1).amin(dim=1)
+        lead = LEADS[type(decision)](decision, *args)
+        if lead is not None:
+            lead = lead.reshape(len(here), -1).amin(dim=1)
             seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
 
     return hook
+
+
+def _lead_of_chosen(decision: Any, probabilities: Tensor) -> Tensor | None:
+    """Of the last that was chosen over the first that was not.   [..., E] -> [...]"""
+    k, chances = decision.k, probabilities.sort(dim=-1, descending=True).values
+    return chances[..., k - 1] - chances[..., k] if k < chances.shape[-1] else None
+
+
+def _lead_of_any(decision: Any, probabilities: Tensor) -> Tensor | None:
+    """Of any rank over the next: all of them may decide who finds room.   [B, N, E] -> [B, N]"""
+    chances = probabilities.sort(dim=-1, descending=True).values
+    return (chances[..., :-1] - chances[..., 1:]).amin(dim=-1) if chances.shape[-1] > 1 else None
+
+
+def _lead_of_claimed(decision: Claim, probabilities: Tensor, mask: Tensor | None = None) -> Tensor | None:
+    """Of the last token that an expert claims over the first that it leaves.   [B, N, E] -> [B, E]"""
+    present = torch.ones_like(probabilities[..., 0], dtype=torch.bool) if mask is None else mask
+    chances = decision.chances(probabilities, present).sort(dim=1, descending=True).values
+    chances = torch.cat([chances, torch.full_like(chances[:, :1], -2.0)], dim=1)  # behind the last is nobody
+    last = decision.seats(present, decision.share[0], decision.share[1] * chances.shape[-1])
+    at = last[:, None, None].expand(-1, 1, chances.shape[-1])
+    return (chances.gather(1, (at - 1).clamp(min=0)) - chances.gather(1, at)).squeeze(1)
+
+
+LEADS: dict[type[nn.Module], Any] = {
+    Choose: _lead_of_chosen,
+    Decide: _lead_of_chosen,
+    NextBest: _lead_of_any,
+    Claim: _lead_of_claimed,
+}

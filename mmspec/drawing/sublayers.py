@@ -77,7 +77,7 @@ def _parts(op: Op, graph: Graph) -> Iterator[Part]:
                 )
                 yield from (stack,) if stack.count > 1 or stack.exit else stack.parts
         case "experts":
-            yield Chip("experts", f"{op.attributes['k']} of {op.attributes['count']}")
+            yield _experts(op)
         case "call":
             yield _call(op)
         case "convolution":
@@ -108,13 +108,18 @@ def _call(op: Op) -> Chip:
     body = op.bodies[0]
     experts = next((inner for inner in body.ops if inner.kind == "experts"), None)
     if experts is not None:
-        return Chip("experts", f"{experts.attributes['k']} of {experts.attributes['count']}")
+        return _experts(experts, op.name)
     heads, hidden = body.arguments.get("heads"), body.arguments.get("hidden")
     if heads is not None:
         return Chip(_words(op.name), f"{heads} heads" if heads != 1 else "1 head")
     if hidden is not None:
         return Chip(_words(op.name), f"{body.arguments['width']} → {hidden}")
     return Chip(_words(op.name), "")
+
+
+def _experts(op: Op, name: str = "feed_forward") -> Chip:
+    label = "experts" if name == "feed_forward" else f"{_words(name)} experts"
+    return Chip(label, f"{op.attributes['met']} of {op.attributes['count']}")
 
 
 def _runs(order: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], ...]]:
@@ -129,7 +134,8 @@ def _runs(order: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], ...]]:
 
 def _is_stream(op: Op) -> bool:
     """A call whose body is made of sublayers itself, rather than being one."""
-    return any(inner.kind == "call" for inner in op.bodies[0].ops)
+    kinds = {inner.kind for inner in op.bodies[0].ops}
+    return "call" in kinds and "experts" not in kinds
 
 
 def _exit(op: Op) -> str:

@@ -156,18 +156,18 @@ class Placed:
 
 def copies(op: Op) -> tuple[Graph, ...]:
     """The graph of each module that belongs to the operation: of each block of a stack, of each expert."""
-    if op.kind in ("repeat", "stages"):
+    if op.kind in ("repeat", "stages", "experts"):
         return tuple(op.bodies[index] for index in op.attributes["order"])
-    if op.kind in ("experts", "functions"):
+    if op.kind == "functions":
         return op.bodies * int(op.attributes["count"])
     return () if "shares" in op.attributes else op.bodies
 
 
 def owned(op: Op) -> tuple[tuple[Graph, int], ...]:
     """The operation's graphs, each once, with how many of its modules they are."""
-    if op.kind in ("repeat", "stages"):
+    if op.kind in ("repeat", "stages", "experts"):
         return tuple((body, op.attributes["order"].count(index)) for index, body in enumerate(op.bodies))
-    if op.kind in ("experts", "functions"):
+    if op.kind == "functions":
         return ((op.bodies[0], int(op.attributes["count"])),)
     return () if "shares" in op.attributes else tuple((body, 1) for body in op.bodies)
 

@@ -15,6 +15,7 @@ ASIDE = {
     "readout",
     "order",
     "grid",
+    "shared",
 }  # attributes that the rest of the line says already
 
 

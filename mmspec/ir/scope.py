@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mmspec.ir.dims import Dim, Shape, bind, product
 from mmspec.ir.graph import Graph, Op, Parameter, Value
 from mmspec.ir.layers import Layers
-from mmspec.ir.primitives import PRIMITIVES
+from mmspec.ir.primitives import PRIMITIVES, ShapeError, shape_text
 
 if TYPE_CHECKING:
     from mmspec.ir.stacks import Halting, Readout
@@ -232,34 +232,62 @@ class Scope(Layers):
     def experts(
         self,
         name: str,
-        count: int,
-        body: Body,
-        x: Value,
-        logits: Value,
-        *,
-        k: int,
-        balance: float,
-        normalise: bool = True,
-        capacity: int | None = None,
+        body: Body | Sequence[Body],
+        choice: Value,
+        *values: Value,
+        count: int = 0,
+        met: int = 0,
+        sent: Dim | None = None,
+        room: Dim | None = None,
+        class_names: Sequence[str] = (),
         arguments: Mapping[str, Any] | None = None,
     ) -> Value:
-        """Copies of `body` (tokens [T, D] -> [T, D]); each token goes to the `k` that its logits [B, N, count] favour, as far as
-        they have the capacity, and weighs their answers by its probabilities, normalised to a sum of 1 or not."""
-        inner = Scope("Expert", self, path=f"{self.path}{name}.*.")
-        rows = product(x.shape[:-1]) * k
-        result = body(inner, inner.input("x", (rows, x.width)))
-        assert isinstance(result, Value)
-        graph = inner.close({"y": result}, "", arguments)
-        y = Value(name, (*x.shape[:-1], result.width), x.dtype, self, x.mask)
-        loss = Value("balance", (), "f32", self)
-        inputs = (x, logits) if x.mask is None else (x, logits, x.mask)
-        attributes: dict[str, Any] = {"count": count, "k": k, "balance": balance}
-        attributes |= {} if normalise else {"normalise": False}
-        attributes |= {} if capacity is None else {"capacity": capacity}
-        self._append("experts", name, inputs, (y, loss), attributes, bodies=(graph,))
-        if balance:
-            self.balance.append(loss)
+        """What the chosen networks answer: `count` copies of `body(g, *values)`, or one of each of several bodies.
+
+        A choice i64[B, N, k] sends tokens, i64[B, k] whole samples; values of other leading sizes are the same for all. `sent` is
+        how many rows are computed in all (k for each choice by default), `met` how many networks each of them meets (k); where a
+        network has `room` for so many tokens of a sample, a choice may be no network's.
+        Returns [B, N, k, D] or [B, k, N, D].   Raises ShapeError: answers of several shapes
+        """
+        bodies = [body] * count if callable(body) else list(body)
+        kinds = list(dict.fromkeys(bodies))
+        lead, k = choice.shape[:-1], choice.width
+        rows = product(lead) if len(kinds) > 1 else product(choice.shape) if sent is None else sent
+        scopes, results = [], []
+        for kind, class_name in zip(kinds, class_names or ("Expert",), strict=True):
+            inner = Scope(class_name, self, path=f"{self.path}{name}.*.")
+            handed = inner.receive_all(kind, values)
+            for each in inner.inputs:
+                if each.shape[: len(lead)] == lead:
+                    each.shape = (rows, *each.shape[len(lead) :])
+            result = kind(inner, *handed)
+            assert isinstance(result, Value) and not inner.exits
+            if inner.balance:
+                raise ShapeError("an expert cannot have experts itself", "router")
+            scopes.append(inner)
+            results.append(result)
+        if any(result.shape != results[0].shape for result in results):
+            shapes = ", ".join(shape_text(result.shape[1:]) for result in results)
+            raise ShapeError(f"all must answer in one shape, and here they answer in {shapes}")
+        used = [value for scope, result in zip(scopes, results, strict=True) for value in scope.read(result)]
+        wanted = sorted(dict.fromkeys(used), key=lambda value: value.shape[: len(lead)] != lead)
+        graphs = []
+        for scope, result in zip(scopes, results, strict=True):
+            scope.inputs = [scope.receive(value) for value in wanted]
+            for each, outer in zip(scope.inputs, wanted, strict=True):
+                each.shape = (rows, *outer.shape[len(lead) :]) if outer.shape[: len(lead)] == lead else outer.shape
+            graphs.append(scope.close({"y": result}, "", arguments, keep=scope.inputs))
+        y = Value(name, (*lead, k, *results[0].shape[1:]), results[0].dtype, self)
+        attributes: dict[str, Any] = {"count": len(bodies), "met": met or k, "order": tuple(map(kinds.index, bodies))}
+        attributes["shared"] = sum(value.shape[: len(lead)] != lead for value in wanted)
+        attributes |= {} if room is None else {"room": room}
+        self._append("experts", name, (choice, *wanted), (y,), attributes, bodies=tuple(graphs))
         return y
+
+    def loss(self, kind: str, *values: Value | None, **said: Any) -> None:
+        """An auxiliary loss of a router, the module of its own name, to be summed on the way out; what is None is left out."""
+        there = [value for value in values if value is not None]
+        self.balance.append(self.emit(kind, *there, name=kind, **said))
 
     def function(self, head: str, like: Value) -> Value:
         """The head of that name as a function, handed down from the root scope."""
@@ -305,6 +333,11 @@ class Scope(Layers):
             if outer.mask is not None and inner.mask is None:
                 inner.mask = self.receive(outer.mask, f"{inner.name}_mask")
         return tuple(handed)
+
+    def read(self, *results: Value) -> tuple[Value, ...]:
+        """The outer values that its operations and these results read."""
+        read = {id(value) for op in self.ops for value in op.inputs} | {id(value) for value in results}
+        return tuple(self._outer[id(value)] for value in self.inputs if id(value) in read)
 
     def __contains__(self, value: Value) -> bool:
         """Whether the value came from outside."""

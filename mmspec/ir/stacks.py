@@ -185,9 +185,7 @@ class _Block:
 
     def used(self) -> tuple[Value, ...]:
         """The outer values that it reads."""
-        read = {id(value) for op in self.scope.ops for value in op.inputs}
-        read |= {id(value) for value in self.outputs.values()}
-        return tuple(self.scope._outer[id(value)] for value in self.scope.inputs if id(value) in read)
+        return self.scope.read(*self.outputs.values())
 
     def close(self, handed: tuple[Value, ...], balance: bool, doc: str) -> Graph:
         if balance:

@@ -13,8 +13,11 @@ def keep_inference_outputs(graph: Graph) -> Graph:
     return replace(graph, outputs=outputs, training=frozenset())
 
 
+RANDOM = ("dropout", "drop_path", "jitter", "noise", "gumbel")  # in training; at inference what they are handed first
+
+
 def drop_dropout(graph: Graph) -> Graph:
-    """Before: dropout, the identity at inference.   After: its input in its place, in every scope."""
+    """Before: dropout and noise, the identity at inference.   After: their input in their place, in every scope."""
     instead: dict[int, Value] = {}
     ops: list[Op] = []
 
@@ -23,7 +26,7 @@ def drop_dropout(graph: Graph) -> Graph:
 
     for op in graph.ops:
         inputs = tuple(map(current, op.inputs))
-        if op.kind in ("dropout", "drop_path"):
+        if op.kind in RANDOM:
             instead[id(op.outputs[0])] = inputs[0]
         else:
             ops.append(replace(op, inputs=inputs, bodies=tuple(map(drop_dropout, op.bodies))))

@@ -30,7 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmspec.backend import build, build_objectives, source
-from mmspec.backend.runtime import Experts, Loop, Stages
+from mmspec.backend.runtime import Admit, Claim, Decide, Loop, NextBest, Stages
 from mmspec.components import CATALOGUE
 from mmspec.cost import Sizes, profile
 from mmspec.data.masking import hidings
@@ -116,7 +116,8 @@ def check_flops(spec: ModelSpec, graph: Graph, model: nn.Module, inputs: Mapping
     price = profile(spec, graph=graph, **_renamed(sizes))
     total = price["flops.total"]
     stacks = {name: module for name, module in model.named_modules() if isinstance(module, (Loop, Stages))}
-    with forced(stacks, None, never=True), roomy(model):
+    branches = {node.name: node.branches for node in price.nodes if node.branches}
+    with forced(stacks, None, never=True), roomy(model), costliest(model, branches):
         for training in (True, False):
             counted = counted_flops(model.train(training), inputs)
             assert counted == total, f"training is {training}: {counted} FLOPs, priced {total}"
@@ -260,7 +261,7 @@ def example(graph: Graph, batch: int) -> dict[str, Tensor]:
         if value.dtype == "f32":
             inputs[value.name] = torch.randn(sizes, generator=generator)
         elif value.dtype == "i64":
-            if len(sizes) == 1:
+            if len(sizes) == 1:  # a category
                 inputs[value.name] = torch.arange(batch) % value.bound
                 continue
             ids = torch.randint(1, value.bound, sizes, generator=generator)
@@ -326,13 +327,40 @@ def forced(stacks: Mapping[str, Loop | Stages], exit: int | None, never: bool = 
 
 @contextmanager
 def roomy(model: nn.Module) -> Iterator[None]:
-    """Let no expert be full: what is priced is that no token is dropped."""
-    before = {module: module.capacity for module in model.modules() if isinstance(module, Experts)}
-    for experts in before:
-        experts.capacity = None
+    """What is priced: no expert is full, experts claim as if every token were present, one route is computed in training too."""
+    before: list[tuple[nn.Module, str, Any]] = []
+    for module in model.modules():
+        for kinds, name, value in ROOMY:
+            if isinstance(module, kinds):
+                before.append((module, name, getattr(module, name)))
+                setattr(module, name, value)
     yield
-    for experts, capacity in before.items():
-        experts.capacity = capacity
+    for module, name, value in before:
+        setattr(module, name, value)
+
+
+@contextmanager
+def costliest(model: nn.Module, branches: Mapping[str, tuple[int, ...]]) -> Iterator[None]:
+    """Every sample takes the costliest branches of each of these nodes."""
+
+    def take(costs: tuple[int, ...]) -> Any:
+        def hook(experts: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            choice = args[0]
+            last = torch.tensor(sorted(range(len(costs)), key=costs.__getitem__)[-choice.shape[-1] :])
+            return last.expand_as(choice), *args[1:]
+
+        return hook
+
+    hooks = []
+    for name, costs in branches.items():
+        module: Any = model.get_submodule(f"{name}.branches.experts")
+        hooks.append(module.register_forward_pre_hook(take(costs)))
+    yield
+    for hook in hooks:
+        hook.remove()
+
+
+ROOMY = (((Admit, NextBest), "capacity", None), ((Claim,), "blind", True), ((Decide,), "sparing", True))
 
 
 def _renamed(sizes: Mapping[str, int]) -> Data:

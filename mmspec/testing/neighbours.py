@@ -28,6 +28,7 @@ COMPARING = ("contrastive", "info_nce", "sigmoid")  # what judges a batch agains
 DECODED = {"text_decoder": ["inputs.text", "joint"]}  # what a decoder reads that does not only go on from a fusion
 FOR_GRIDS: tuple[str, ...] = ("axial",)  # attention patterns that tokens in a row cannot have
 FOR_FUSIONS = ("modalities",)  # and those that need several modalities in a row
+FUSED = {"type": "transformer", "from": ["image", "text"], "depth": 2, "heads": 2}  # modalities in a row
 MASKED = {"image": {"masked": 0.5, "position": "sinusoidal_2d", "class_token": True}, "text": None}
 REST = {"type": "masked_autoencoder", "from": ["image", "image.order"], "width": 8, "depth": 1, "heads": 2}
 PIXELS = {"type": "pixels", "from": ["rest", "inputs.image", "image.order"]}
@@ -191,6 +192,9 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
         data["fusion"]["joint"]["from"] = ["image", "projector"]
     elif role == "encoder":
         data["encoders"]["image" if "patch_size" in fields else "text"] = written
+    elif written["type"] == "routed":
+        branches = [{"type": "gated", "depth": 1, "heads": 2}, {"type": "cross_attention", "depth": 1, "heads": 2}]
+        data["fusion"]["joint"] = {"branches": branches, **written, "from": ["image", "text"]}
     elif written["type"] == "insert":
         data["fusion"]["joint"] = {**written, "from": ["text", "image", "inputs.text"]}
     elif role == "fusion":
@@ -205,10 +209,12 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
         if component.names_input:
             data["inputs"][component.names_input] = {"type": "number"}
     elif role == "router":
-        data["fusion"]["joint"]["router"] = written
+        if "task" in set(component.keys()):
+            written = {"task": "task", **written}
+            data["inputs"][written["task"]] = {"type": "category", "classes": 3}
+        data["fusion"]["joint"] = {**FUSED, "router": written}
     elif role == "attention" and written["type"] in FOR_FUSIONS:
-        joint = {"type": "transformer", "from": ["image", "text"], "depth": 2, "heads": 2, "attention": written}
-        data["fusion"]["joint"] = joint
+        data["fusion"]["joint"] = {**FUSED, "attention": written}
     elif role in ("attention", "position"):  # a text has masks, an image is a grid
         place = (
             "text"

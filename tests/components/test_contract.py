@@ -32,6 +32,9 @@ ALTERNATIVES = {
     "expansion": 2.0,
     "experts": 5,
     "k": 1,
+    "task.k": 2,
+    "task": "other_task",
+    "dropped_at_most": 1.0,
     "target": "reply",
     "never": [4],
     "kv_heads": 1,
@@ -48,6 +51,8 @@ ALTERNATIVES = {
     "conv_stem.strides": [2, 1],
     "router_every": 2,
     "attention": "linear",
+    "router": "top_k",
+    "attention_router": {"type": "top_k", "experts": 2, "k": 1},
     "taps": [1],
     "end": 5,
     "kernels": [5, 3],
@@ -60,6 +65,8 @@ ALTERNATIVES = {
     "axial.pattern": "causal",
     "downsample": {"type": "patches", "size": 2},
     "stem": {"type": "patches", "size": 2},
+    "branches": [{"type": "gated", "depth": 1, "heads": 2}, {"type": "gated", "depth": 2, "heads": 2}],
+    "routed.router": "learned",
     "stages": [{"type": "convnext", "width": 8, "depth": 2}],
     "depthwise": 3,
     **{f"{kind}.kernel": 5 for kind in ("convnext", "convolution", "convolutions", "inverted_residual", "mobilevit")},
@@ -84,6 +91,8 @@ NEEDS |= {
     "patches.norm_eps": {},
     "norm_groups": {"norm": "group", "norm_groups": 2},
 }
+NEEDS |= {f"{kind}.attention_router": {"attention": "full"} for kind in ("text_decoder", "transformer")}
+NEEDS |= {"dropped_at_most": {"capacity": 1, "dropped_at_most": 0.1}, "drop": {"capacity": 1}}
 NEEDS |= {f"{kind}.padding": {"stride": 2} for kind in ("convolution", "residual", "inverted_residual")}
 NEEDS |= {"shifted_window.pad": {"window": 3}, "merge.pad": {"pad": False}}
 FIELDS = {

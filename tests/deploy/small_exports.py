@@ -29,12 +29,16 @@ def spec(fusion, heads, objective="label"):
         "  image: {type: vit, patch_size: 4, width: 8, depth: 1, heads: 2, expansion: 2}",
         "  text: {type: text_transformer, width: 12, depth: 1, heads: 2, expansion: 2}",
         "fusion:",
-        *(f"  {name}: {{from: [image, text], expansion: 2, {text}}}" for name, text in fusion.items()),
+        *(f"  {name}: {{from: [image, text], {narrow(text)}}}" for name, text in fusion.items()),
         "heads:",
         *(f"  {name}: {{type: classification, classes: 4, {text}}}" for name, text in heads.items()),
         f"objectives: [{{type: cross_entropy, head: {objective}, target: answer}}]",
     ]
     return read("\n".join(lines), CATALOGUE, origin="small.yaml")
+
+
+def narrow(fusion):
+    return fusion if "routed" in fusion else f"expansion: 2, {fusion}"
 
 
 def leaving(head="label"):

@@ -68,7 +68,7 @@ def test_a_scope_prints_its_operations_and_a_module_path_finds_it():
 def test_what_a_scope_holds_follows_it_indented():
     nested = text(lowered(), nested=True)
     assert "        graph Block(x: f32[B, 4, 8])" in nested
-    assert "experts Expert(x, router) {count: 3, k: 1, balance: 0.01}" in nested
+    assert "answers: f32[B, 4, 1, 8] = experts: experts Expert(choice, x) {count: 3, met: 1}" in nested
 
 
 def test_a_text_output_is_computed_without_its_padding_and_the_mask_goes_with_it():

@@ -6,7 +6,7 @@ from peer import agree, price
 from transformers import SwitchTransformersConfig, SwitchTransformersForConditionalGeneration
 
 import mmspec
-from mmspec.backend.runtime import Experts
+from mmspec.backend.runtime import Admit
 
 SIZES = {
     "vocab_size": 99,
@@ -77,12 +77,12 @@ def test_switch_base_8_costs_what_is_published_for_the_tokens_that_it_dropped():
 def dropped(monkeypatch):
     """How many tokens each call of our experts found no room for, in the order of calls."""
     counts = []
-    admitted = Experts.admitted
+    admitted = Admit.forward
 
-    def counted(experts, choice, length, capacity):
-        result = admitted(experts, choice, length, capacity)
-        counts.append(int((result == len(experts)).sum()))
+    def counted(admit, choice):
+        result = admitted(admit, choice)
+        counts.append(int((result == admit.experts).sum()))
         return result
 
-    monkeypatch.setattr(Experts, "admitted", counted)
+    monkeypatch.setattr(Admit, "forward", counted)
     return counts

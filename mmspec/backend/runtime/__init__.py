@@ -5,6 +5,23 @@ They import torch only: a stand-alone `model.py` carries copies of those it uses
 
 from mmspec.backend.runtime.blocks import block_attention, gathered_attention
 from mmspec.backend.runtime.centred import Centred
+from mmspec.backend.runtime.choices import (
+    Admit,
+    Choose,
+    Claim,
+    Decide,
+    FloatLinear,
+    Gumbel,
+    Jitter,
+    NextBest,
+    Noise,
+    everyone,
+    mixture,
+    straight_through,
+    stream_of,
+    weights_of,
+    weights_or_nothing,
+)
 from mmspec.backend.runtime.contrast import info_nce, pairwise_sigmoid
 from mmspec.backend.runtime.criteria import Budget, Confidence, Entropy, Improvement, Patience, Ponder
 from mmspec.backend.runtime.drop_path import DropPath
@@ -49,6 +66,7 @@ from mmspec.backend.runtime.patterns import (
     with_neighbours,
 )
 from mmspec.backend.runtime.projections import Projections
+from mmspec.backend.runtime.routing_losses import Diversity, Importance, LoadBalance, ZLoss
 from mmspec.backend.runtime.selection import random_order, restore
 from mmspec.backend.runtime.sound import log_power, power_spectrum
 from mmspec.backend.runtime.spans import span_means
@@ -77,15 +95,17 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "Budget", "Centred", "Confidence", "DropPath", "Entropy", "Experts", "Improvement", "InferenceLinear", "Limited",
-    "Loop", "Outputs", "Patience", "Ponder", "Projections", "Stages", "StandardizedConv2d", "attention", "biased_scores",
-    "block_attention", "blocks_over", "cross_entropies", "cross_entropy", "distance_bias", "distance_buckets",
-    "distillation", "entmax", "entmax_attention", "for_heads", "fourier_waves", "front_attention", "gathered_attention",
-    "grid", "group_attention", "grouped", "halting_cost", "inference_linear", "info_nce", "insert_tokens", "lengthened",
-    "linear_attention", "local_attention", "log_power", "masked_error", "masked_first", "masked_last", "masked_max",
-    "masked_mean", "masked_softmax", "mel_filters", "pairwise_sigmoid", "power_spectrum", "present_up_to",
-    "random_attention", "random_blocks", "random_order", "random_tokens", "relative_bias", "restore", "rotary_angles",
-    "rotary_cos", "rotary_sin", "rotate", "self_distillation", "shift_mask", "sinusoidal", "sinusoidal_grid", "span_means",
-    "steps_of", "token_cross_entropy", "token_mask", "top_k_attention", "ungrouped", "visible_attention", "visible_pairs",
-    "weighted_mean", "window_index", "with_neighbours",
+    "Admit", "Budget", "Centred", "Choose", "Claim", "Confidence", "Decide", "Diversity", "DropPath", "Entropy", "Experts",
+    "FloatLinear", "Gumbel", "Importance", "Improvement", "InferenceLinear", "Jitter", "Limited", "LoadBalance", "Loop",
+    "NextBest", "Noise", "Outputs", "Patience", "Ponder", "Projections", "Stages", "StandardizedConv2d", "ZLoss",
+    "attention", "biased_scores", "block_attention", "blocks_over", "cross_entropies", "cross_entropy", "distance_bias",
+    "distance_buckets", "distillation", "entmax", "entmax_attention", "everyone", "for_heads", "fourier_waves",
+    "front_attention", "gathered_attention", "grid", "group_attention", "grouped", "halting_cost", "inference_linear",
+    "info_nce", "insert_tokens", "lengthened", "linear_attention", "local_attention", "log_power", "masked_error",
+    "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax", "mel_filters", "mixture",
+    "pairwise_sigmoid", "power_spectrum", "present_up_to", "random_attention", "random_blocks", "random_order",
+    "random_tokens", "relative_bias", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "self_distillation",
+    "shift_mask", "sinusoidal", "sinusoidal_grid", "span_means", "steps_of", "straight_through", "stream_of",
+    "token_cross_entropy", "token_mask", "top_k_attention", "ungrouped", "visible_attention", "visible_pairs",
+    "weighted_mean", "weights_of", "weights_or_nothing", "window_index", "with_neighbours",
 ]  # fmt: skip

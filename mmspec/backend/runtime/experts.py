@@ -1,87 +1,71 @@
-"""Experts: copies of one network, a few of which each token meets."""
+"""Experts: networks of which each token, or each sample, meets those that were chosen for it."""
 
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class Experts(nn.ModuleList):
-    """Each token is sent to the `k` experts of largest probability; an expert computes the tokens that were sent to it. Answers are
-    weighted by probability, over the sum of the k where `normalise`. With a `capacity`, an expert takes the first so many of a
-    sequence's tokens that are sent to it, and answers the others with zeros.
+    """An expert computes what was sent to it, and nothing else. A choice that is no expert's number is answered by zeros.
 
-    Shapes   x [B, N, D], logits [B, N, experts], mask bool[B, N] -> [B, N, D], balance loss []
+    `forward(choice, *values)`: a choice stands for one token, i64[B, N, k], or one sample, i64[B, k]; values begin with the same
+    sizes, but for the last `shared`, which are the same for all.
+
+    Shapes   i64[B, N, k], [B, N, D] -> [B, N, k, D];   i64[B, k], [B, N, D], ... -> [B, k, N, D]
     """
 
-    def __init__(
-        self,
-        experts: Iterable[nn.Module],
-        k: int,
-        balance: float,
-        normalise: bool = True,
-        capacity: int | None = None,
-    ) -> None:
+    def __init__(self, experts: Iterable[nn.Module], shared: int = 0, nobody: bool = False) -> None:
         super().__init__(experts)
-        self.k = k
-        self.balance = balance
-        self.normalise = normalise
-        self.capacity = capacity
+        self.shared = shared
+        self.nobody = nobody  # some choices may be no expert's
 
-    def forward(self, x: Tensor, logits: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        tokens, probabilities = x.flatten(0, -2), logits.flatten(0, -2).float().softmax(dim=-1)
-        weights, choice = probabilities.topk(self.k, dim=-1)  # [T, k]
-        if self.normalise:
-            weights = weights / weights.sum(dim=-1, keepdim=True)
-        answers = self.answers(
-            tokens, choice if self.capacity is None else self.admitted(choice, x.shape[-2], self.capacity)
-        )
-        y = (answers * weights.to(x.dtype)[:, :, None]).sum(dim=1).view_as(x)
-        if not self.training:
-            return y, x.new_zeros(())
-        return y, self.balance * self.imbalance(probabilities, choice, mask)
-
-    def admitted(self, choice: Tensor, length: int, capacity: int) -> Tensor:
-        """The choices of sequences of `length` tokens, and `len(self)` where the chosen expert is full.   i64[T, k] -> i64[T, k]"""
-        count = len(self)
-        chosen = choice.view(-1, length * self.k)
-        sent = (chosen[:, :, None] == torch.arange(count, device=choice.device)).float()  # [B, N k, experts]
-        place = (sent.cumsum(dim=1) * sent).sum(dim=-1)  # in the queue of its expert, from 1
-        return torch.where(place > capacity, count, chosen).view_as(choice)
-
-    def answers(self, tokens: Tensor, choice: Tensor) -> Tensor:
-        """What the chosen experts make of each token; zeros where none was chosen.   [T, D], i64[T, k] -> [T, k, D]"""
+    def forward(self, choice: Tensor, *values: Tensor) -> Tensor:
+        own = len(values) - self.shared
+        deep, k = choice.dim() - 2, choice.shape[-1]
+        rows = [value.flatten(0, deep) if deep else value for value in values[:own]]
         chosen = choice.flatten()
-        if torch.compiler.is_exporting():  # every expert is in the file, whatever the example's tokens chose
-            everyone = range(len(self) + (self.capacity is not None))
-            places = [torch.nonzero((chosen == e).to(tokens.dtype)).squeeze(1) for e in everyone]
-            parts = [self.answer(e, tokens.index_select(0, self.token(place))) for e, place in enumerate(places)]
-            order = torch.cat(places)
+        if torch.compiler.is_exporting():
+            parts, order = self.every_part(chosen, k, rows, values[own:])
         else:
-            order = chosen.argsort(stable=True)  # the choices, expert by expert
-            counts = chosen.bincount(minlength=len(self)).tolist()
-            shares = torch.split(tokens.index_select(0, self.token(order)), counts)
-            busy = [e for e, count in enumerate(counts) if count] or [0]  # of an empty batch one expert gives the shape
-            parts = [self.answer(e, shares[e]) for e in busy]
+            parts, order = self.busy_parts(chosen, k, rows, values[own:])
         back = torch.zeros_like(chosen).scatter(0, order, torch.arange(chosen.shape[0], device=chosen.device))
-        return torch.cat(parts).index_select(0, back).view(-1, self.k, parts[0].shape[-1])
+        if self.nobody and not torch.compiler.is_exporting():
+            back = back.clamp(max=sum(part.shape[0] for part in parts) - 1)  # one row of zeros answers for nobody
+        answers = torch.cat(parts).index_select(0, back)
+        return answers.view(*choice.shape, *answers.shape[1:])
 
-    def answer(self, expert: int, tokens: Tensor) -> Tensor:
-        """Of an expert, or of nobody.   [n, D] -> [n, D]"""
-        answer: Tensor = self[expert](tokens) if expert < len(self) else torch.zeros_like(tokens)
+    def busy_parts(
+        self, chosen: Tensor, k: int, rows: list[Tensor], shared: tuple[Tensor, ...]
+    ) -> tuple[list[Tensor], Tensor]:
+        """The answers of the experts that something was sent to, and the order of the choices that they answer."""
+        order = chosen.argsort(stable=True)  # expert by expert, nobody's last
+        counts = chosen.bincount(minlength=len(self)).tolist()[: len(self)]
+        owners = _owner(order[: sum(counts)] if self.nobody else order, k)
+        shares = [torch.split(row.index_select(0, owners), counts) for row in rows]
+        busy = [e for e, count in enumerate(counts) if count] or [0]  # of nothing one expert gives the shape
+        parts = [self.answer(e, [share[e] for share in shares], shared) for e in busy]
+        if self.nobody:
+            parts.append(parts[0].new_zeros(1, *parts[0].shape[1:]))
+        return parts, order
+
+    def every_part(
+        self, chosen: Tensor, k: int, rows: list[Tensor], shared: tuple[Tensor, ...]
+    ) -> tuple[list[Tensor], Tensor]:
+        """The same where the program must hold every expert, whatever the example's tokens chose; no scatter adds."""
+        everyone = range(len(self) + self.nobody)
+        places = [torch.nonzero((chosen == e).to(rows[0].dtype)).squeeze(1) for e in everyone]
+        sent = [[row.index_select(0, _owner(place, k)) for row in rows] for place in places]
+        parts = [
+            self.answer(e, each, shared) if e < len(self) else torch.zeros_like(each[0]) for e, each in enumerate(sent)
+        ]
+        return parts, torch.cat(places)
+
+    def answer(self, expert: int, rows: list[Tensor], shared: tuple[Tensor, ...]) -> Tensor:
+        answer: Tensor = self[expert](*rows, *shared)
         return answer
 
-    def token(self, place: Tensor) -> Tensor:
-        """Whose choice it was: choices lie k to a token."""
-        return torch.div(place, self.k, rounding_mode="floor")
 
-    def imbalance(self, probabilities: Tensor, choice: Tensor, mask: Tensor | None) -> Tensor:
-        """experts * sum_e f_e P_e over the tokens that are present: 1 where all experts are used alike, up to experts / k."""
-        count = len(self)
-        present = torch.ones_like(choice[:, :1]) if mask is None else mask.flatten()[:, None]
-        present = present.to(probabilities.dtype)
-        total = present.sum().clamp(min=1)
-        share = (F.one_hot(choice, count).sum(dim=1) * present).sum(dim=0) / (total * self.k)  # f
-        probability = (probabilities * present).sum(dim=0) / total  # P
-        return count * (share * probability).sum()
+def _owner(place: Tensor, k: int) -> Tensor:
+    """Whose choice it was: choices lie k to a token."""
+    return torch.div(place, k, rounding_mode="floor")

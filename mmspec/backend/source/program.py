@@ -194,11 +194,16 @@ def _sentence(doc: str) -> str:
 
 def _preamble(header: str, used: set[str]) -> str:
     imports = ["import math"] if "distance_buckets" in used else []
-    abstract = {"Callable": {"Stages"}, "Iterable": {"Stages", "Experts", "Loop"}, "Sequence": {"Stages", "Loop"}}
+    abstract = {
+        "Callable": {"Stages", "FloatLinear"},
+        "Iterable": {"Stages", "Experts", "Loop"},
+        "Sequence": {"Stages", "Loop"},
+    }
     if names := [name for name, users in abstract.items() if users & used]:
         imports.append(f"from collections.abc import {', '.join(names)}")
-    if "Stages" in used:
-        imports.append("from typing import Any, NamedTuple")
+    typing = {"Any": {"Stages", "FloatLinear"}, "NamedTuple": {"Stages"}}
+    if names := [name for name, users in typing.items() if users & used]:
+        imports.append(f"from typing import {', '.join(names)}")
     torch = ["import torch", "import torch.nn.functional as F", "from torch import Tensor, nn"]
     torch += ["from torch._higher_order_ops import while_loop"] if "Loop" in used else []
     return "\n".join([f'"""{header.strip()}\n"""', "", *imports, *([""] if imports else []), *torch])

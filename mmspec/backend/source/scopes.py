@@ -91,7 +91,10 @@ class Writer:
         times = f"for _ in range({len(said) // period})"
         made = f"{said[0]} {times}" if period == 1 else f"block {times} for block in ({', '.join(said[:period])})"
         # a generator that is the only argument needs no brackets of its own
-        return made if op.kind in ("repeat", "functions") else f"({made})"
+        alone = op.kind in ("repeat", "functions") or (
+            op.kind == "experts" and not op.attributes["shared"] and "room" not in op.attributes
+        )
+        return made if alone else f"({made})"
 
     # forward --------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mmspec.components.routers.base import TokenRouter
+from mmspec.components.routers.base import ROW, Expert, Row, TokenRouter
 from mmspec.ir import Scope, Value
 from mmspec.ir.functions import gelu, relu, sigmoid, silu
 
@@ -41,8 +41,9 @@ def feed_forward(
     activation: Activation = "gelu",
     gated: bool = False,
     bias: bool = True,
+    row: Row = ROW,
 ) -> Value:
-    """[..., D] -> [..., D] over `hidden` channels. A router that balances its experts adds its loss to the scope."""
+    """[..., D] -> [..., D] over `hidden` channels, among the tokens of `row`. A router adds its losses to the scope."""
 
     def network(g: Scope, x: Value) -> Value:
         inner = activate(g.linear("gate" if gated else "up", x, hidden, bias), activation)
@@ -50,4 +51,5 @@ def feed_forward(
             inner = inner * g.linear("up", x, hidden, bias)
         return g.linear("down", g.dropout("dropout", inner, dropout), x.width, bias)
 
-    return router.route(g, name, x, network, hidden)
+    arguments = {"width": x.width, "hidden": hidden}
+    return router.route(g, name, x, Expert(network, "FeedForward", arguments), row)

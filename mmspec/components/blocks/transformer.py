@@ -10,13 +10,14 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmspec.components.attention.base import Attention
 from mmspec.components.attention.dense import Full
-from mmspec.components.attention.heads import Heads, attend
+from mmspec.components.attention.heads import Heads
+from mmspec.components.blocks.attention import attention
 from mmspec.components.blocks.feed_forward import Activation, feed_forward
 from mmspec.components.halting.act import Act
 from mmspec.components.halting.base import ExitPolicy
 from mmspec.components.positions.absolute import Learned
 from mmspec.components.positions.base import Layout, Position
-from mmspec.components.routers.base import TokenRouter
+from mmspec.components.routers.base import Row, TokenRouter
 from mmspec.components.routers.dense import Dense
 from mmspec.ir import Init, Scope, ShapeError, Value
 from mmspec.ir.functions import part
@@ -69,6 +70,9 @@ class TransformerStack(Component):
     )
     router: TokenRouter = Field(default_factory=Dense, description="experts in the blocks' feed-forward")
     router_every: PositiveInt = Field(1, description="experts in every n-th block only: the n-th, the 2n-th, ...")
+    attention_router: TokenRouter = Field(
+        default_factory=Dense, description="attention sublayers as experts, chosen for each sample by its pooled tokens"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="after the embedding, attention and feed-forward, in training")
     drop_path: float = Field(
         0.0,
@@ -162,13 +166,13 @@ class TransformerStack(Component):
         def body(g: Scope, x: Value, *handed: Value) -> Value:
             context, shared = handed[:contexts], handed[contexts:]
 
-            def attention(g: Scope, normed: Value) -> Value:
-                return attend(g, "attention", normed, normed, how, *shared)
+            def self_attention(g: Scope, normed: Value) -> Value:
+                return attention(g, "attention", normed, normed, how, *shared, router=self.attention_router)
 
             def cross_attention(g: Scope, normed: Value) -> Value:
-                return attend(g, "cross_attention", normed, context[0], how)
+                return attention(g, "cross_attention", normed, context[0], how, router=self.attention_router)
 
-            x = self.sublayer(g, "1", x, attention, drop_path)
+            x = self.sublayer(g, "1", x, self_attention, drop_path)
             if context:
                 x = self.sublayer(g, "_cross", x, cross_attention, drop_path)
             return self.sublayer(g, "2", x, self.network(routed, how.layout), drop_path)
@@ -182,7 +186,7 @@ class TransformerStack(Component):
             return feed_forward(
                 g, "feed_forward", x, hidden=self.hidden or max(1, round(self.expansion * x.width)),
                 router=self.router if routed else Dense(), dropout=self.dropout, activation=self.activation,
-                gated=self.gated, bias=self.bias,
+                gated=self.gated, bias=self.bias, row=Row(layout.streams, self.attention.is_causal),
             )  # fmt: skip
 
         return network

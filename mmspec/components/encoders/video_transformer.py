@@ -11,7 +11,8 @@ from pydantic import Field, PositiveInt, model_validator
 from mmspec.components.attention.axial import Axial
 from mmspec.components.attention.base import Attention
 from mmspec.components.attention.dense import Full
-from mmspec.components.attention.heads import Heads, attend
+from mmspec.components.attention.heads import Heads
+from mmspec.components.blocks.attention import attention
 from mmspec.components.blocks.transformer import TransformerStack
 from mmspec.components.positions.absolute import Learned, NoPosition
 from mmspec.components.positions.base import Layout, Position
@@ -163,11 +164,11 @@ class VideoTransformer(TransformerStack, Encoder):
             moments, shared = handed[:contexts], handed[contexts:]
 
             def along_time(g: Scope, normed: Value) -> Value:
-                y = attend(g, "time_attention", normed, normed, time, *moments)
+                y = attention(g, "time_attention", normed, normed, time, *moments, router=self.attention_router)
                 return g.linear("time_projection", y, y.width, self.bias) if self.time_projection else y
 
             def in_space(g: Scope, normed: Value) -> Value:
-                return attend(g, "attention", normed, normed, how, *shared)
+                return attention(g, "attention", normed, normed, how, *shared, router=self.attention_router)
 
             def over(x: Value) -> Value:
                 """The class token belongs to no time."""

@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from mmspec.components.attention.heads import Heads, attend
+from mmspec.components.attention.heads import Heads
+from mmspec.components.blocks.attention import attention
 from mmspec.components.blocks.feed_forward import feed_forward
 from mmspec.components.halting.act import Act
 from mmspec.components.halting.base import policy_of
 from mmspec.components.halting.never import Never
-from mmspec.components.routers.base import TokenRouter
+from mmspec.components.routers.base import ROW, Row, TokenRouter
 from mmspec.components.routers.dense import Dense
 from mmspec.ir import Scope, ShapeError, Value, told
 from mmspec.ir.scope import Body
@@ -59,30 +60,38 @@ class TokenFusion(Fusion):
             halting=policy_of(self.halting, self.depth), readout=readout,
         )  # fmt: skip
 
-    def feed_forward(self, g: Scope, x: Value) -> Value:
+    def feed_forward(self, g: Scope, x: Value, row: Row = ROW) -> Value:
         """A feed-forward sublayer with its residual and norm:  norm(x + FF(x))"""
-        return g.norm(
-            "feed_forward_norm", x + g.dropout("feed_forward_dropout", self.network(g, x), self.dropout)
-        ).named("x")
+        y = g.dropout("feed_forward_dropout", self.network(g, x, row), self.dropout)
+        return g.norm("feed_forward_norm", x + y).named("x")
 
-    def network(self, g: Scope, x: Value) -> Value:
-        """The feed-forward alone, or experts.   [B, N, D] -> [B, N, D]"""
-        return feed_forward(g, "feed_forward", x, hidden=max(1, round(self.expansion * x.width)), router=self.router)
+    def network(self, g: Scope, x: Value, row: Row = ROW) -> Value:
+        """The feed-forward alone, or experts, among the tokens of `row`.   [B, N, D] -> [B, N, D]"""
+        hidden = max(1, round(self.expansion * x.width))
+        return feed_forward(g, "feed_forward", x, hidden=hidden, router=self.router, row=row)
 
 
 class AttentiveFusion(TokenFusion):
     """A fusion whose streams look at one another through attention heads."""
 
     heads: PositiveInt = Field(4, description="attention heads; they must divide the width")
+    attention_router: TokenRouter = Field(
+        default_factory=Dense, description="attention sublayers as experts, chosen for each sample by its pooled tokens"
+    )
 
     def look(self, g: Scope, name: str, x: Value, context: Value, how: Heads | None = None) -> Value:
         """Attention from x to context.   [B, N, D], [B, M, D] -> [B, N, D]"""
-        return attend(g, name, x, context, how or Heads(self.heads))
+        return attention(g, name, x, context, how or Heads(self.heads), router=self.attention_router)
 
     def attend(self, g: Scope, name: str, x: Value, context: Value, how: Heads | None = None) -> Value:
         """An attention sublayer with its residual and norm:  norm(x + Attention(x, context))"""
         seen = self.look(g, name, x, context, how)
         return g.norm(f"{name}_norm", x + g.dropout(f"{name}_dropout", seen, self.dropout)).named("x")
+
+
+def row_of(streams: tuple[Value, ...]) -> Row:
+    """Streams in a row, by their names."""
+    return Row(tuple((stream.name, stream.tokens) for stream in streams))
 
 
 def adapted(g: Scope, value: Value, width: int) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mmspec.components.fusion.base import TokenFusion
+from mmspec.components.fusion.base import TokenFusion, row_of
 from mmspec.ir import Scope, Value
 
 
@@ -24,9 +24,10 @@ class ConcatFusion(TokenFusion):
     type: Literal["concat"] = "concat"
 
     def emit(self, g: Scope, *values: Value) -> Value:
-        x = g.row(*self.streams(g, values)).named("x")
-        fused: Value = self.stack(g, self.block, x, class_name="ConcatBlock")
-        return fused
+        streams = self.streams(g, values)
 
-    def block(self, g: Scope, x: Value) -> Value:
-        return self.feed_forward(g, x)
+        def block(g: Scope, x: Value) -> Value:
+            return self.feed_forward(g, x, row_of(streams))
+
+        fused: Value = self.stack(g, block, g.row(*streams).named("x"), class_name="ConcatBlock")
+        return fused

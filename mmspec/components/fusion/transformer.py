@@ -10,8 +10,9 @@ from pydantic import Field
 from mmspec.components.attention.base import Attention
 from mmspec.components.attention.dense import Full
 from mmspec.components.attention.heads import Heads
-from mmspec.components.fusion.base import AttentiveFusion
+from mmspec.components.fusion.base import AttentiveFusion, row_of
 from mmspec.components.positions.base import Layout
+from mmspec.components.routers.base import Row
 from mmspec.ir import Scope, Value
 
 
@@ -45,12 +46,12 @@ class TransformerFusion(AttentiveFusion):
     def emit(self, g: Scope, *values: Value) -> Value | Mapping[str, Value]:
         streams = self.streams(g, values)
         if self.streams_ == "single":
-            layout = Layout(streams=tuple((stream.name, stream.tokens) for stream in streams))
-            how = Heads(self.heads, pattern=self.attention, layout=layout)
+            row = Row(row_of(streams).streams, self.attention.is_causal)
+            how = Heads(self.heads, pattern=self.attention, layout=Layout(streams=row.streams))
             typed = [stream + g.parameter(f"{stream.name}_type", stream.width) for stream in streams]
 
             def block(g: Scope, x: Value) -> Value:
-                return self.feed_forward(g, self.attend(g, "self_attention", x, x, how))
+                return self.feed_forward(g, self.attend(g, "self_attention", x, x, how), row)
 
             fused: Value = self.stack(g, block, g.row(*typed).named("x"), class_name="SingleStreamBlock")
             return fused
@@ -72,4 +73,4 @@ class TransformerFusion(AttentiveFusion):
     def stream(self, g: Scope, x: Value, context: Value) -> Value:
         x = self.attend(g, "cross_attention", x, context)
         x = self.attend(g, "self_attention", x, x, Heads(self.heads, pattern=self.attention))
-        return self.feed_forward(g, x)
+        return self.feed_forward(g, x, Row(causal=self.attention.is_causal))

@@ -93,11 +93,13 @@ class Loop(Control):
 
 @primitive
 class Experts(Control):
-    """`count` copies of one subgraph; each token meets the `k` that its logits favour, and weighs their answers by its
-    probabilities (`normalise`: over the sum of the k). Above a `capacity`, tokens of a sequence get zeros.   bodies: (expert,)
+    """`count` networks, each of which computes what was sent to it; nothing is weighed here.   bodies: (expert,), or some kinds in
+    an `order`
 
-    Inputs are tokens [B, N, D], router logits [B, N, count] and perhaps a mask bool[B, N]. Outputs are [B, N, D] and the
-    balance loss. The shapes in the body are those of all tokens sent to all experts together: B * N * k rows.
+    Inputs are a choice i64[B, N, k] and tokens [B, N, D]; or i64[B, k] and values of whole samples, the last `shared` of them the
+    same for all. The output is what was answered to each choice, [B, N, k, D] or [B, k, N, D], zeros where it is nobody.
+    `met` says how many of them a token meets, `room` how many tokens of a sample each takes where not all. The shapes in the only
+    body are those of all that is sent to all experts together; of several bodies, those of everything sent to each.
     """
 
     kind = "experts"
