@@ -116,9 +116,23 @@ def fusion(draw: random.Random, modalities: list[str]) -> dict[str, Any]:
         joint["attention_router"] = draw.choice(
             [{"type": "top_k", "experts": 2, "k": 1}, {"type": "soft", "experts": 2}]
         )
-    if joint["depth"] > 1 and draw.random() < 0.5:
-        joint["halting"] = {"type": "confidence", "head": "label", "threshold": draw.choice([0.0, 0.3, 0.6, 1.0])}
+    if joint["depth"] > 1 and draw.random() < 0.6:
+        joint["halting"] = halting(draw, joint["depth"], joint.get("streams") == "multi")
     return joint
+
+
+def halting(draw: random.Random, depth: int, several: bool) -> dict[str, Any]:
+    """A policy for a stack that `label` reads; a loop where there is one stream."""
+    judged = {"head": "label", "own_heads": draw.choice([True, False]), "distil": draw.choice([0.0, 0.5])}
+    policies = [
+        {"type": "confidence", "threshold": draw.choice([0.0, 0.3, 0.6, 1.0]), **judged},
+        {"type": "entropy", "threshold": draw.choice([0.0, 0.5]), **judged},
+        {"type": "improvement", "threshold": draw.choice([0.0, 0.5, 2.0]), "exits": [draw.randrange(1, depth)], **judged},
+        {"type": "ponder", "prior": draw.choice([None, 0.3]), **judged},
+        *([] if depth < 3 else [{"type": "patience", **judged}]),
+        *([] if several else [{"type": "act", "per": draw.choice(["token", "sample"])}]),
+    ]
+    return draw.choice(policies)
 
 
 def router(draw: random.Random, causal: bool = False) -> Any:
