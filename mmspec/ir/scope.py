@@ -116,6 +116,15 @@ class Scope(Layers):
 
     # nested scopes --------------------------------------------------------------------------------------------------
 
+    def _inside(
+        self, class_name: str, path: str, body: Body, values: Sequence[Value], trainable: bool = True, streams: int = 0
+    ) -> tuple[Scope, tuple[Value, ...], Results]:
+        """A nested scope, what it is handed, and what `body` returns there. The first `streams` values are one argument."""
+        inner = Scope(class_name, self, path=f"{self.path}{path}", trainable=trainable)
+        handed = inner.receive_all(body, values, streams)
+        arguments = (handed[:streams], *handed[streams:]) if streams else handed
+        return inner, handed, body(inner, *arguments)
+
     def call(
         self,
         name: str,
@@ -129,8 +138,7 @@ class Scope(Layers):
     ) -> Any:
         """Run `body(g, *values)` in a nested scope, which becomes the module `name`; returns what it returned, out here. What
         `shares` with another call, of the same body, has no module of its own."""
-        inner = Scope(class_name, self, path=f"{self.path}{name}.", trainable=trainable)
-        results = body(inner, *inner.receive_all(body, values))
+        inner, _, results = self._inside(class_name, f"{name}.", body, values, trainable)
         named = _named(name, results)
         given = named | inner.taps
         outputs = dict(given)
@@ -171,8 +179,7 @@ class Scope(Layers):
         shares: str = "",
     ) -> Value:
         """The graph of `body` for values like these, as a function that can be handed on and applied."""
-        inner = Scope(class_name, self, path=f"{self.path}{name}.", trainable=trainable)
-        result = body(inner, *inner.receive_all(body, like))
+        inner, _, result = self._inside(class_name, f"{name}.", body, like, trainable)
         assert isinstance(result, Value)
         graph = inner.close({name: result}, doc, arguments)
         value = Value(name, (), "function", self, function=graph)
@@ -241,13 +248,8 @@ class Scope(Layers):
     def _block(
         self, path: str, body: Body, carried: Value | tuple[Value, ...], shared: tuple[Value, ...], class_name: str
     ) -> _Block:
-        inner = Scope(class_name, self, path=f"{self.path}{path}")
-        streams = (carried,) if isinstance(carried, Value) else carried
-        handed = inner.receive_all(body, (*streams, *shared), 0 if isinstance(carried, Value) else len(streams))
-        if isinstance(carried, Value):
-            returned = body(inner, *handed)
-        else:
-            returned = body(inner, handed[: len(streams)], *handed[len(streams) :])
+        streams, together = ((carried,), 0) if isinstance(carried, Value) else (carried, len(carried))
+        inner, handed, returned = self._inside(class_name, path, body, (*streams, *shared), streams=together)
         results: tuple[Value, ...] = (returned,) if isinstance(returned, Value) else tuple(returned)  # type: ignore[arg-type]
         for before, after in zip(streams, results, strict=True):
             if before.shape != after.shape:
@@ -265,8 +267,7 @@ class Scope(Layers):
             candidates = [streams[0], *([streams[0].mask] if streams[0].mask is not None else [])]
             assert head.function is not None
             return head, (), [inner.receive(value) for value in candidates[: len(head.function.inputs)]]
-        trial = Scope("Readout", self)
-        value = readout(trial, *trial.receive_all(readout, streams))
+        trial, _, value = self._inside("Readout", "readout.", readout, streams)
         assert isinstance(value, Value)
         head = self.function(halting.head, value)
         assert head.function is not None
