@@ -87,7 +87,10 @@ def _during(op: Op, sizes: Sizes, freed: int) -> int:
         if op.kind == "stages":
             heads = [value.function for value in op.inputs if value.function is not None]
             block = max(block, carried + sum(peak_activations(graph, sizes) for graph in heads))
-        later = carried - min(freed, carried) if len(op.attributes["order"]) > 1 else 0
+        released = (
+            min(freed, carried) if op.kind == "repeat" else 0
+        )  # what stages were handed is held until they return
+        later = carried - released if len(op.attributes["order"]) > 1 else 0
         # what inner blocks give out stays, but the last block's own input is counted already
         waiting = [tap for tap in op.attributes.get("taps", ()) if tap < len(op.attributes["order"]) - 1]
         later += len(waiting) * carried

@@ -113,6 +113,15 @@ class Scope(Layers):
 
     # nested scopes --------------------------------------------------------------------------------------------------
 
+    def inside(
+        self, class_name: str, path: str, body: Body, values: Sequence[Value], trainable: bool = True, streams: int = 0
+    ) -> tuple[Scope, tuple[Value, ...], Results]:
+        """A nested scope, what it is handed, and what `body` returns there. The first `streams` values are one argument."""
+        inner = Scope(class_name, self, path=f"{self.path}{path}", trainable=trainable)
+        handed = inner.receive_all(body, values, streams)
+        arguments = (handed[:streams], *handed[streams:]) if streams else handed
+        return inner, handed, body(inner, *arguments)
+
     def call(
         self,
         name: str,
@@ -126,8 +135,7 @@ class Scope(Layers):
     ) -> Any:
         """Run `body(g, *values)` in a nested scope, which becomes the module `name`; returns what it returned, out here. What
         `shares` with another call, of the same body, has no module of its own."""
-        inner = Scope(class_name, self, path=f"{self.path}{name}.", trainable=trainable)
-        results = body(inner, *inner.receive_all(body, values))
+        inner, _, results = self.inside(class_name, f"{name}.", body, values, trainable)
         named = _named(name, results)
         given = named | inner.taps
         outputs = dict(given)
@@ -168,8 +176,7 @@ class Scope(Layers):
         shares: str = "",
     ) -> Value:
         """The graph of `body` for values like these, as a function that can be handed on and applied."""
-        inner = Scope(class_name, self, path=f"{self.path}{name}.", trainable=trainable)
-        result = body(inner, *inner.receive_all(body, like))
+        inner, _, result = self.inside(class_name, f"{name}.", body, like, trainable)
         assert isinstance(result, Value)
         graph = inner.close({name: result}, doc, arguments)
         value = Value(name, (), "function", self, function=graph)

@@ -200,13 +200,8 @@ class _Block:
 def _block(
     g: Scope, path: str, body: Body, carried: Value | tuple[Value, ...], shared: tuple[Value, ...], class_name: str
 ) -> _Block:
-    inner = Scope(class_name, g, path=f"{g.path}{path}")
-    streams = (carried,) if isinstance(carried, Value) else carried
-    handed = inner.receive_all(body, (*streams, *shared), 0 if isinstance(carried, Value) else len(streams))
-    if isinstance(carried, Value):
-        returned = body(inner, *handed)
-    else:
-        returned = body(inner, handed[: len(streams)], *handed[len(streams) :])
+    streams, together = ((carried,), 0) if isinstance(carried, Value) else (carried, len(carried))
+    inner, handed, returned = g.inside(class_name, path, body, (*streams, *shared), streams=together)
     results: tuple[Value, ...] = (returned,) if isinstance(returned, Value) else tuple(returned)  # type: ignore[arg-type]
     for before, after in zip(streams, results, strict=True):
         if before.shape != after.shape:
@@ -228,8 +223,8 @@ def loop(
     by_token: bool,
 ) -> Value:
     """See `Scope.loop`."""
-    inner = Scope(class_name, g, path=f"{g.path}{name}.0.")
-    after, chance = body(inner, *inner.receive_all(body, (x, *shared)))  # type: ignore[misc]
+    inner, _, results = g.inside(class_name, f"{name}.0.", body, (x, *shared))
+    after, chance = results if isinstance(results, tuple) else (results, None)
     assert isinstance(after, Value) and isinstance(chance, Value)
     block = _Block(inner, {"x": after, "chance": chance})
     balance = bool(inner.balance)

@@ -81,7 +81,10 @@ ALTERNATIVES = {
     "patches.stride": 1,
     "shifted_window.pad": True,
     "merge.pad": True,
-    **{f"{kind}.norm": "layer" for kind in ("convolution", "convolutions", "inverted_residual", "residual")},
+    **{
+        f"{kind}.norm": "layer"
+        for kind in ("conv_stem", "convolution", "convolutions", "inverted_residual", "residual")
+    },
 }
 # what else must be said for a field to say anything
 NEEDS = {"router_every": {"router": "top_k"}, "norm_eps": {"norm": "layer"}, "conv_stem.norm_eps": {}}
@@ -94,6 +97,7 @@ NEEDS |= {
 NEEDS |= {f"{kind}.attention_router": {"attention": "full"} for kind in ("text_decoder", "transformer")}
 NEEDS |= {"dropped_at_most": {"capacity": 1, "dropped_at_most": 0.1}, "drop": {"capacity": 1}}
 NEEDS |= {f"{kind}.padding": {"stride": 2} for kind in ("convolution", "residual", "inverted_residual")}
+NEEDS |= {"transformer.class_token": {"attention": "full"}}
 NEEDS |= {"shifted_window.pad": {"window": 3}, "merge.pad": {"pad": False}}
 FIELDS = {
     Confidence: {"head": "label"},

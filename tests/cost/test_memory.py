@@ -66,10 +66,24 @@ def test_the_scores_of_long_texts_are_in_the_prediction(name):
 
 @pytest.mark.parametrize("seed", range(30))
 def test_activations_of_random_specs_are_predicted_and_those_of_experts_as_the_most_they_can_be(seed):
-    held, predicted = held_and_predicted(random_spec(seed), 4)
-    assert (
-        0.6 * held <= predicted <= 2 * held
-    )  # with heads two channels wide, what is made on the way weighs as much as tokens
+    spec = random_spec(seed)
+    held, predicted = held_and_predicted(spec, 4)
+    # torch's fused attention does not take what rotary positions make of heads of two channels, and scores are held
+    least = 0.6 if any(turns_pairs(node.component) for node in spec.nodes) else 0.93
+    assert least * held <= predicted <= 1.6 * held
+
+
+def turns_pairs(component):
+    position = getattr(component, "position", None)
+    return position is not None and position.type == "rotary" and component.width // component.heads == 2
+
+
+@pytest.mark.parametrize("halting", ["none", "{type: confidence, threshold: 0.9, head: label}"])
+def test_a_stack_that_may_halt_holds_what_it_was_handed_until_its_end(halting):
+    wide = ["fusion.joint.width=512", "fusion.joint.router=dense", "encoders.image.patch_size=4"]
+    spec = mmspec.load("fusion_gated", [f"fusion.joint.halting={halting}", *wide])
+    held, predicted = held_and_predicted(spec, 4)
+    assert predicted == pytest.approx(held, rel=0.01)
 
 
 def test_a_long_stack_needs_no_more_than_a_short_one():

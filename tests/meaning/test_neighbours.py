@@ -64,8 +64,8 @@ def test_a_stem_is_convolutions_norms_and_activations_in_a_row():
     model = built(encoded("type: vit, from: stem, patch_size: 1", 6, stem)).train()
     image = torch.randn(3, 2, 6, 6, generator=torch.Generator().manual_seed(1))
     x = image
-    for index, stride in enumerate((2, 1)):
-        layer, norm = getattr(model.stem, f"conv{index}"), getattr(model.stem, f"norm{index}")
+    for number, stride in enumerate((2, 1), 1):
+        layer, norm = (getattr(model.stem, f"convolution{number}{what}") for what in ("", "_norm"))
         x = F.conv2d(x, layer.weight, stride=stride, padding=1)
         mean, var = x.mean(dim=(0, 2, 3), keepdim=True), x.var(dim=(0, 2, 3), keepdim=True, unbiased=False)
         shaped = (norm.weight[:, None, None], norm.bias[:, None, None])

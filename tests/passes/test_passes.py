@@ -41,7 +41,8 @@ def test_every_form_of_a_spec_computes_the_same_with_the_same_parameters(seed):
         expected = model(**inputs)
     for graph in (drop_unused(plain), serving(plain), serving(drop_unused(plain))):
         other = build_graph(graph).eval()
-        other.load_state_dict(model.state_dict())
+        kept = other.state_dict().keys()  # what training alone needs is gone: the noise of a router
+        other.load_state_dict({name: value for name, value in model.state_dict().items() if name in kept})
         with torch.no_grad():
             found = other(**inputs)
         assert found.keys() == expected.keys()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from mmspec.components.blocks.feed_forward import Activation, activate
+from mmspec.components.stages.base import Odd
+from mmspec.components.stages.convolutional import Convolutional
 from mmspec.ir import Scope, ShapeError, Value, unreadable
 from mmspec.spec import Encoder, FieldError
 
 
-class ConvStem(Encoder):
+class ConvStem(Convolutional, Encoder):
     """A few small convolutions in a row, each with a norm and an activation. A vit that reads it with patches of one place has a
     convolutional stem in place of its patch embedding.
 
@@ -26,15 +27,10 @@ class ConvStem(Encoder):
     type: Literal["conv_stem"] = "conv_stem"
     widths: tuple[PositiveInt, ...] = Field((24, 48, 96, 192), min_length=1, description="channels after each layer")
     strides: tuple[PositiveInt, ...] = Field((2, 2, 2, 2), description="places from one to the next, for each layer")
-    kernel: PositiveInt = Field(3, description="side of the filters")
-    norm: Literal["batch", "none"] = Field("batch", description="after each convolution")
-    norm_eps: PositiveFloat = Field(1e-5, description="epsilon of the norms")
-    activation: Activation = Field("relu", description="after each norm")
+    kernel: Odd = Field(3, description="side of the filters")
 
     @model_validator(mode="after")
     def _layers_fit(self) -> Self:
-        if self.kernel % 2 == 0:
-            raise FieldError("kernel", f"a kernel of {self.kernel} has no middle", hint="kernel: 3")
         if len(self.widths) != len(self.strides):
             message = f"{len(self.strides)} strides for {len(self.widths)} layers"
             raise FieldError("strides", message, hint="widths: [16, 24], strides: [2, 2]")
@@ -44,14 +40,9 @@ class ConvStem(Encoder):
         x = image
         if len(x.shape) != 4:
             raise unreadable("a conv_stem", "an image or a map", image)
-        for index, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
+        for number, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True), 1):
             if any(isinstance(side, int) and side % stride for side in x.shape[2:]):
-                raise ShapeError(
-                    f"a stride of {stride} does not divide the sides {x.shape[2]} and {x.shape[3]}", "strides"
-                )
-            bias = self.norm == "none"
-            x = g.convolution(f"conv{index}", x, width, self.kernel, stride, self.kernel // 2, bias=bias)
-            if self.norm == "batch":
-                x = g.emit("batch_norm", x, name=f"norm{index}", eps=self.norm_eps)
-            x = activate(x, self.activation)
+                message = f"a stride of {stride} does not divide the sides {x.shape[2]} and {x.shape[3]}"
+                raise ShapeError(message, "strides")
+            x = self.layer(g, f"convolution{number}", x, width, self.kernel, stride)
         return x
