@@ -135,7 +135,12 @@ def router(draw: random.Random, causal: bool = False) -> Any:
         "noise": draw.random() < 0.2,
     }
     switch = {"type": "switch", "experts": experts, "capacity": draw.choice([1, 3, None])}
-    few = ["dense", top_k, switch, {"type": "learned", "experts": experts}]
+    few = [
+        "dense",
+        top_k,
+        switch,
+        {"type": "learned", "experts": experts, "method": draw.choice(["gumbel", "reinforce"])},
+    ]
     if causal:  # others look at the whole sequence
         return draw.choice(few)
     share = draw.choice([0.5, 1.0, float(experts)])

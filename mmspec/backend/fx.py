@@ -218,6 +218,7 @@ def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
     if op.kind == "experts":
         unusual = {"shared": a["shared"]} if a["shared"] else {}
         unusual |= {"nobody": True} if "room" in a else {}
+        unusual |= {"placement": a["placement"]} if a.get("placement") else {}
         return runtime.Experts(copies, **unusual)
     unusual = {}
     if a["carried"] != 1:
