@@ -6,7 +6,9 @@
     balance    on digits questions, the busiest and the idlest expert's share of the validation tokens over the even share, with the
                balance loss and without
 
-python benchmarks/routing.py [sparse] [training] [balance]
+    digits     every router on digits questions: accuracy, FLOPs of a sample and time over those of no router
+
+python benchmarks/routing.py [sparse] [training] [balance] [digits]
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 def main(asked: list[str]) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    for name, run in {"sparse": sparse, "training": training, "balance": balance}.items():
+    for name, run in {"sparse": sparse, "training": training, "balance": balance, "digits": digits}.items():
         if not asked or name in asked:
             run()
 
@@ -145,8 +147,7 @@ def balance(steps: int = 300) -> None:
     )
     for weight in (0.1, 0.0):
         overrides = [f"fusion.joint.router={{type: top_k, experts: 8, k: 1, normalise: false, balance: {weight}}}"]
-        overrides += ["fusion.joint.halting=none", "encoders.image.width=64", "encoders.text.width=64"]
-        spec = mmspec.load("fusion_gated", overrides)
+        spec = mmspec.load("fusion_gated", [*overrides, *NARROW])
         result = train(spec, Recipe(steps=steps, batch=64))
         met = loads(result.module, spec)
         accuracy = result.metrics["validation"]["accuracy"]
@@ -156,6 +157,53 @@ def balance(steps: int = 300) -> None:
                 f"  balance {weight:<5} {name:40} idlest {share.min():4.2f}  busiest {share.max():4.2f}  (accuracy {accuracy:.3f})",
                 flush=True,
             )
+
+
+NARROW = ("fusion.joint.halting=none", "encoders.image.width=64", "encoders.text.width=64")
+ROUTERS = {
+    "dense": "dense",
+    "soft": "{type: soft, experts: 4, importance: 0.01}",
+    "top_k": "{type: top_k, experts: 4, k: 2, balance: 0.05}",
+    "switch": "{type: switch, experts: 4, capacity_factor: 1.25, drop: next, balance: 0.05}",
+    "expert_choice": "{type: expert_choice, experts: 4, capacity_factor: 2.0}",
+    "hard": "hard",
+    "task": "{type: task, task: kind, experts: 4, k: 1, balance: 0.05}",
+    "gumbel": "{type: learned, experts: 4, balance: 0.05}",
+    "reinforce": "{type: learned, method: reinforce, experts: 4, balance: 0.05}",
+}
+
+
+def digits(steps: int = 300) -> None:
+    """`hard` needs a row of modalities: its fusion is a transformer, and so is the model that it is compared with."""
+    print(f"digits questions, {steps} steps: accuracy, FLOPs and time of a batch of 64 over those without a router")
+    plain: dict[str, tuple[float, Callable[[], object]]] = {}
+    for name, router in ROUTERS.items():
+        kind = "transformer" if name == "hard" else "gated"
+        spec = digits_spec(kind, router)
+        flops, run, accuracy = trained(spec, steps)
+        if kind not in plain:
+            plain[kind] = (flops, run) if router == "dense" else trained(digits_spec(kind, "dense"), steps)[:2]
+        time_ratio = ratio(run, plain[kind][1], pairs=15)
+        print(f"  {name:14} {kind:12} {accuracy:6.3f} {flops / plain[kind][0]:6.2f} {time_ratio:6.2f}", flush=True)
+
+
+def digits_spec(kind: str, router: str) -> ModelSpec:
+    extra = ["inputs.kind={type: category, classes: 5}"] if "kind" in router else []
+    fusion = f"fusion.joint={{type: {kind}, from: [image, text], depth: 2, width: 64, heads: 4, router: {router}}}"
+    return mmspec.load("fusion_gated", [*extra, fusion, *NARROW[1:]])
+
+
+def trained(spec: ModelSpec, steps: int) -> tuple[float, Callable[[], object], float]:
+    """Its FLOPs, a batch of validation as something to run, and its accuracy there."""
+    result = train(spec, Recipe(steps=steps, batch=64))
+    model = result.module.eval()
+    batch = next(iter(open_data("digits_questions", spec).evaluation_batches("validation", 64)))
+
+    def run() -> object:
+        with torch.no_grad():
+            return model(**batch.inputs)
+
+    return mmspec.profile(spec)["flops.total"], run, result.metrics["validation"]["accuracy"]
 
 
 def loads(model: nn.Module, spec: ModelSpec) -> dict[str, Tensor]:

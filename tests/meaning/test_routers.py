@@ -6,7 +6,7 @@ import pytest
 import torch
 from reference import Weights, attention, feed_forward, likeliest, linear
 from test_top_k_routing import EXPERTS, MASK, favour, tokens
-from tiny_models import assert_agree, built, example, masks, spec
+from tiny_models import assert_agree, built, example, spec
 from torch import Tensor, nn
 
 PRESENT = torch.ones_like(MASK)
@@ -304,12 +304,18 @@ def test_the_router_is_single_precision_whatever_is_around_it(kind: str) -> None
     assert torch.equal(narrow.router(x), logits)
 
 
-def test_a_whole_model_runs_in_half_precision_around_its_routers() -> None:
-    model = built(spec(f"type: concat, depth: 1, router: {{type: top_k, experts: {EXPERTS}}}"))
+EVERY = ["top_k", "switch, capacity: 3", "soft", "expert_choice", "learned", "learned, method: reinforce", "hard"]
+
+
+@pytest.mark.parametrize("router", EVERY)
+def test_a_whole_model_runs_in_half_precision_around_its_routers(router: str) -> None:
+    model = built(spec(f"type: concat, depth: 1, router: {{type: {router}}}"))
     inputs = example()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.isfinite(model(**inputs)["label"]).all()
-    assert masks(inputs)["text"] is not None
+    for training in (True, False):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.isfinite(model.train(training)(**inputs)["label"]).all()
+    inputs["image"] = inputs["image"].bfloat16()
+    assert torch.isfinite(model.bfloat16()(**inputs)["label"]).all()
 
 
 # samples ----------------------------------------------------------------------------------------------------------------
