@@ -41,7 +41,10 @@ def test_every_form_of_a_spec_computes_the_same_with_the_same_parameters(seed):
         expected = model(**inputs)
     for graph in (drop_unused(plain), serving(plain), serving(drop_unused(plain))):
         other = build_graph(graph).eval()
-        other.load_state_dict(model.state_dict())
+        names = other.state_dict().keys()  # how much noise there is in training, no one asks who answers
+        other.load_state_dict(
+            {k: v for k, v in model.state_dict().items() if k in names or not k.endswith(".spread.weight")}
+        )
         with torch.no_grad():
             found = other(**inputs)
         assert found.keys() == expected.keys()
