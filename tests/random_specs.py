@@ -127,7 +127,12 @@ def halting(draw: random.Random, depth: int, several: bool) -> dict[str, Any]:
     policies = [
         {"type": "confidence", "threshold": draw.choice([0.0, 0.3, 0.6, 1.0]), **judged},
         {"type": "entropy", "threshold": draw.choice([0.0, 0.5]), **judged},
-        {"type": "improvement", "threshold": draw.choice([0.0, 0.5, 2.0]), "exits": [draw.randrange(1, depth)], **judged},
+        {
+            "type": "improvement",
+            "threshold": draw.choice([0.0, 0.5, 2.0]),
+            "exits": [draw.randrange(1, depth)],
+            **judged,
+        },
         {"type": "ponder", "prior": draw.choice([None, 0.3]), **judged},
         *([] if depth < 3 else [{"type": "patience", **judged}]),
         *([] if several else [{"type": "act", "per": draw.choice(["token", "sample"])}]),
@@ -149,7 +154,12 @@ def router(draw: random.Random, causal: bool = False) -> Any:
         "noise": draw.random() < 0.2,
     }
     switch = {"type": "switch", "experts": experts, "capacity": draw.choice([1, 3, None])}
-    few = ["dense", top_k, switch, {"type": "learned", "experts": experts}]
+    few = [
+        "dense",
+        top_k,
+        switch,
+        {"type": "learned", "experts": experts, "method": draw.choice(["gumbel", "reinforce"])},
+    ]
     if causal:  # others look at the whole sequence
         return draw.choice(few)
     share = draw.choice([0.5, 1.0, float(experts)])

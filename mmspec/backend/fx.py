@@ -281,6 +281,7 @@ def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
     if op.kind == "experts":
         unusual = {"shared": a["shared"]} if a["shared"] else {}
         unusual |= {"nobody": True} if "room" in a else {}
+        unusual |= {"placement": a["placement"]} if a.get("placement") else {}
         return runtime.Experts(copies, **unusual)
     if op.kind == "loop":
         unusual = {name: a[name] for name in ("by_token", "mask", "whole", "balance") if name in a}

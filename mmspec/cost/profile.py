@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
+from mmspec.cost.communication import communication
 from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.memory import peak_activations
 from mmspec.errors import UserError
@@ -53,6 +54,7 @@ class Profile:
     parameters    total, active (a token's k of its experts)
     flops         forward, 2 per multiply-add of linear, convolution and attention; total: all exits and all that is active;
                   expected: with the exit rates that were given or measured, None where they are not known
+    communication bytes between devices per forward, where experts are placed on several, if all get the same load
     memory        bytes; weights (float32), activations (the most that live at once), peak_inference (both);
                   peak_training is None: not computed yet
     """
@@ -63,6 +65,7 @@ class Profile:
     activations: int
     notes: tuple[str, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
+    communication: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON. What is not known is None, with the reason under `unknown`."""
@@ -80,6 +83,7 @@ class Profile:
             "sizes": dict(self.sizes),
             "parameters": {"total": total, "active": sum(node.active for node in self.nodes)},
             "flops": {"total": sum(node.flops for node in self.nodes), "expected": expected},
+            "communication": {"bytes": self.communication, "load": "even"},
             "memory": {
                 "weights": weights, "activations": self.activations, "peak_inference": weights + self.activations,
                 "peak_training": None,
@@ -135,7 +139,8 @@ def profile(
         unknown["flops.expected"] = (
             f"how many samples leave {', '.join(silent)} at each exit, or take each branch, is not known; give exit rates, or train"
         )
-    return Profile(spec.name, sizes.sizes, nodes, peak_activations(graph, sizes), graph.notes, unknown)
+    travelling = communication(graph, sizes)
+    return Profile(spec.name, sizes.sizes, nodes, peak_activations(graph, sizes), graph.notes, unknown, travelling)
 
 
 def symbols_of(graph: Graph, lengths: Mapping[str, int]) -> dict[str, int]:

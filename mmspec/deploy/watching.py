@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmspec.backend.runtime import Choose, Claim, Decide, Experts, Loop, NextBest, Stages
+from mmspec.backend.runtime import Choose, Claim, Decide, Draw, Experts, Loop, NextBest, Stages
 
 
 @dataclass
@@ -144,6 +144,7 @@ def _lead_of_claimed(decision: Claim, probabilities: Tensor, mask: Tensor | None
 LEADS: dict[type[nn.Module], Any] = {
     Choose: _lead_of_chosen,
     Decide: _lead_of_chosen,
+    Draw: _lead_of_chosen,
     NextBest: _lead_of_any,
     Claim: _lead_of_claimed,
 }

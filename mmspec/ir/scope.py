@@ -246,6 +246,7 @@ class Scope(Layers):
         met: int = 0,
         sent: Dim | None = None,
         room: Dim | None = None,
+        placement: tuple[int, ...] = (),
         class_names: Sequence[str] = (),
         arguments: Mapping[str, Any] | None = None,
     ) -> Value:
@@ -253,7 +254,7 @@ class Scope(Layers):
 
         A choice i64[B, N, k] sends tokens, i64[B, k] whole samples; values of other leading sizes are the same for all. `sent` is
         how many rows are computed in all (k for each choice by default), `met` how many networks each of them meets (k); where a
-        network has `room` for so many tokens of a sample, a choice may be no network's.
+        network has `room` for so many tokens of a sample, a choice may be no network's; `placement` is the device of each.
         Returns [B, N, k, D] or [B, k, N, D].   Raises ShapeError: answers of several shapes
         """
         bodies = [body] * count if callable(body) else list(body)
@@ -288,6 +289,7 @@ class Scope(Layers):
         attributes: dict[str, Any] = {"count": len(bodies), "met": met or k, "order": tuple(map(kinds.index, bodies))}
         attributes["shared"] = sum(value.shape[: len(lead)] != lead for value in wanted)
         attributes |= {} if room is None else {"room": room}
+        attributes |= {"placement": placement} if placement else {}
         self._append("experts", name, (choice, *wanted), (y,), attributes, bodies=tuple(graphs))
         return y
 

@@ -62,7 +62,8 @@ def stack(
     blocks = [_block(g, f"{name}.*.", each, carried, shared, class_name) for each in bodies]
     balance = any(block.scope.balance for block in blocks)
     passed_on = [Value(value.name, value.shape, value.dtype, g, value.mask) for value in streams]
-    loss = [Value("balance", (), "f32", g)] if balance else []
+    shape = next((value.shape for block in blocks for value in block.scope.balance if value.shape), ())
+    loss = [Value("balance", shape, "f32", g)] if balance else []
     attributes: dict[str, Any] = {"count": depth, "order": order, "carried": len(streams), "balance": balance}
     tapped = [Value(f"block_{tap}", v.shape, v.dtype, g, v.mask) for tap in taps for v in streams]
     if taps:
@@ -228,6 +229,9 @@ def loop(
     assert isinstance(after, Value) and isinstance(chance, Value)
     block = _Block(inner, {"x": after, "chance": chance})
     balance = bool(inner.balance)
+    if any(value.shape for value in inner.balance):
+        message = "routes that are learned by trying are judged once, and a loop takes one at every step"
+        raise ShapeError(message, "router.method", hint="method: gumbel")
     wanted = dict.fromkeys((x, *block.used()))
     if by_token and x.mask is not None:
         wanted |= {x.mask: None}

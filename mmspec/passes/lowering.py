@@ -6,7 +6,8 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
+from operator import add
 from pathlib import PurePath
 from typing import Any
 
@@ -210,8 +211,12 @@ class _Lowering:
         seen = _Seen(g, model, {}, self.policy)
         for name in model.outputs:
             if name.endswith(".balance"):
-                outputs[name] = seen.output(name)
-                total.append(outputs[name])
+                found = seen.output(name)
+                if found.shape:  # of each sample: with how likely its choices were
+                    total.append(g.emit("score_function", self.of_samples(g, seen, name), found).named("reinforce"))
+                    found = g.emit("mean_of_samples", found)
+                outputs[name] = found
+                total.append(found)
         value = total[0]
         for part in total[1:]:
             value = value + part
@@ -227,6 +232,17 @@ class _Lowering:
         """The halting policy that asks a head at its exits."""
         policies: list[Any] = [getattr(node.component, "halting", None) for node in self.spec.nodes]
         return next(policy for policy in policies if getattr(policy, "head", None) == head)
+
+    def of_samples(self, g: Scope, seen: _Seen, router: str) -> Value:
+        """What each sample costs, over all objectives that can tell.   f32[B].   Raises SpecError: none can"""
+        judged = [loss for loss in map(_any, self.spec.objectives) if hasattr(loss, "of_samples")]
+        if not judged:
+            node = next(node for node in self.spec.nodes if node.name == router.removesuffix(".balance"))
+            message = f"{node.name} learns its routes by what each sample costs, which no objective here says"
+            hint = "an objective of type cross_entropy; or method: gumbel"
+            raise SpecError([self.spec.diagnostic("objectives", message, hint=hint)])
+        losses: Value = reduce(add, [loss.of_samples(g, seen) for loss in judged])
+        return losses.named("sample_losses")
 
 
 @dataclass(frozen=True)

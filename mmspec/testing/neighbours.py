@@ -29,6 +29,7 @@ DECODED = {"text_decoder": ["inputs.text", "joint"]}  # what a decoder reads tha
 FOR_GRIDS: tuple[str, ...] = ("axial",)  # attention patterns that tokens in a row cannot have
 FOR_FUSIONS = ("modalities",)  # and those that need several modalities in a row
 FUSED = {"type": "transformer", "from": ["image", "text"], "depth": 2, "heads": 2}  # modalities in a row
+BY_TASK = {"type": "task", "task": "task", "k": 2}
 MASKED = {"image": {"masked": 0.5, "position": "sinusoidal_2d", "class_token": True}, "text": None}
 REST = {"type": "masked_autoencoder", "from": ["image", "image.order"], "width": 8, "depth": 1, "heads": 2}
 PIXELS = {"type": "pixels", "from": ["rest", "inputs.image", "image.order"]}
@@ -110,6 +111,7 @@ SETTINGS: dict[
     "encoder.conv_stem": {
         "encoders": {"stem": {"written": True, "from": "inputs.image"}, "image": {"from": "stem", "patch_size": 1}}
     },
+    "input.category": {"inputs": {"task": {"written": True}}, "fusion": {"joint": {**FUSED, "router": BY_TASK}}},
     "input.waveform": instead("sound", {"written": True}, sound=LISTENING),
     "input.spectrogram": instead("sound", {"written": True}, sound=LISTENING),
     "input.video": instead("clip", {"written": True}, clip=WATCHING),

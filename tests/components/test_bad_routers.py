@@ -72,6 +72,15 @@ CASES = {
         PAIR.format("type: gated, router: {type: task, task: texd}"),
         "there is no input 'texd', did you mean 'text'?", "texd", "inputs are: image, text",
     ),
+    "experts without a place": (
+        PAIR.format("type: gated, router: {type: top_k, experts: 3, placement: [0, 1]}"),
+        "3 experts are placed on 2 devices: each has one", "[0, 1]", "placement: [0, 1, 0]",
+    ),
+    "tokens that are no samples, learned by what samples cost": (
+        "inputs: {clip: {type: video, frames: 2, size: 8}}\nencoders: {clip: {type: video_transformer, patch_size: 4, depth: 1, "
+        "space_time: separate, router: {type: learned, method: reinforce}}}\n",
+        "what a sample costs cannot be told of tokens here, which are no whole samples", "reinforce", "method: gumbel",
+    ),
     "branches of several shapes": (
         PAIR.format("type: routed, branches: [gated, concat]"),
         "all must answer in one shape, and here they answer in [4, 192], [N + 4, 192]", "", "",

@@ -52,6 +52,7 @@ ALTERNATIVES = {
     "router_every": 2,
     "attention": "linear",
     "router": "top_k",
+    "placement": [0, 1, 0, 1],
     "attention_router": {"type": "top_k", "experts": 2, "k": 1},
     "taps": [1],
     "end": 5,
@@ -102,6 +103,7 @@ NEEDS |= {"shifted_window.pad": {"window": 3}, "merge.pad": {"pad": False}}
 FIELDS = {
     Confidence: {"head": "label"},
     ConvStem: {"widths": [8, 8], "strides": [1, 2]},
+    Category: {"classes": 3},
     Waveform: {"rate": 400, "seconds": 0.1},
     Spectrogram: {"mels": 6, "frames": 8},
     Video: {"frames": 2, "channels": 1},
@@ -118,7 +120,6 @@ FIELDS |= {
 }
 IMPOSSIBLE = {
     NoPool: "it is an error on tokens, which the diagnostics' tests show",
-    Category: "a router by task reads it",
     Number: "a budget of FLOPs reads it",
     Noise: "it has as many numbers as an image has patches: test_masking",
 }

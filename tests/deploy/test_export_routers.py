@@ -17,6 +17,7 @@ ROUTERS = {
     "expert_choice": "type: expert_choice, experts: 3, capacity_factor: 1.5",
     "hard": "type: hard",
     "learned": "type: learned, experts: 3",
+    "tried": "type: learned, experts: 3, method: reinforce",
     "attention": "type: gated, heads: 2, depth: 1, attention_router: {type: top_k, experts: 3, k: 2}",
     "branches": "type: routed, branches: [{type: gated, heads: 2, depth: 1}, {type: cross_attention, heads: 2, depth: 1}]",
 }

@@ -6,7 +6,7 @@ import pytest
 import torch
 from reference import Weights, attention, feed_forward, likeliest, linear
 from test_top_k_routing import EXPERTS, MASK, favour, tokens
-from tiny_models import assert_agree, built, example, masks, spec
+from tiny_models import assert_agree, built, example, spec
 from torch import Tensor, nn
 
 PRESENT = torch.ones_like(MASK)
@@ -304,12 +304,18 @@ def test_the_router_is_single_precision_whatever_is_around_it(kind: str) -> None
     assert torch.equal(narrow.router(x), logits)
 
 
-def test_a_whole_model_runs_in_half_precision_around_its_routers() -> None:
-    model = built(spec(f"type: concat, depth: 1, router: {{type: top_k, experts: {EXPERTS}}}"))
+EVERY = ["top_k", "switch, capacity: 3", "soft", "expert_choice", "learned", "learned, method: reinforce", "hard"]
+
+
+@pytest.mark.parametrize("router", EVERY)
+def test_a_whole_model_runs_in_half_precision_around_its_routers(router: str) -> None:
+    model = built(spec(f"type: concat, depth: 1, router: {{type: {router}}}"))
     inputs = example()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.isfinite(model(**inputs)["label"]).all()
-    assert masks(inputs)["text"] is not None
+    for training in (True, False):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.isfinite(model.train(training)(**inputs)["label"]).all()
+    inputs["image"] = inputs["image"].bfloat16()
+    assert torch.isfinite(model.bfloat16()(**inputs)["label"]).all()
 
 
 # samples ----------------------------------------------------------------------------------------------------------------
@@ -370,3 +376,57 @@ def _handed(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
     model(**inputs)
     handle.remove()
     return seen[0]
+
+
+# learned by trying ------------------------------------------------------------------------------------------------------
+
+
+def test_the_score_is_how_likely_a_samples_choices_were_less_the_mean() -> None:
+    module, x = layer(f"type: learned, method: reinforce, experts: {EXPERTS}, balance: 0.0").train(), tokens()
+    taken: list[Tensor] = []
+    module.draw.register_forward_hook(lambda m, args, result: taken.append(result))
+    y, score = module(x, MASK)
+    w, p = scored(module, x)
+    (choice,) = taken
+    logs = [sum(p[b, n, choice[b, n, 0]].log() for n in range(LENGTH) if MASK[b, n]) for b in range(BATCH)]
+    expected = torch.stack(logs)
+    torch.testing.assert_close(score.double(), expected - expected.mean(), rtol=1e-4, atol=1e-5)
+    said = [
+        torch.stack([answer(w, e, t) for t, (e,) in zip(x[b], choice[b].tolist(), strict=True)]) for b in range(BATCH)
+    ]
+    assert_agree(y, torch.stack(said))
+    assert module.eval()(x, MASK)[1] == 0
+
+
+def test_the_gradient_of_trying_is_that_of_the_mean_loss_by_the_routes() -> None:
+    """Two samples, two routes each: the mean over all draws of the term's gradient, against the derivative of the expectation."""
+    from mmspec.backend.runtime import score_function
+
+    logits = torch.tensor([0.3, -0.5], dtype=torch.float64, requires_grad=True)
+    cost = torch.tensor([[1.0, 3.0], [2.0, -1.0]], dtype=torch.float64)  # of sample b on route e
+    p = logits.softmax(0)
+    (expected,) = torch.autograd.grad((cost * p).sum(1).mean(), logits, retain_graph=True)
+    found = torch.zeros(2, dtype=torch.float64)
+    for first in range(2):
+        for second in range(2):
+            drawn = torch.tensor([first, second])
+            score = p[drawn].log()
+            losses = cost[torch.arange(2), drawn]
+            (gradient,) = torch.autograd.grad(score_function(losses, score - score.mean()), logits, retain_graph=True)
+            found += (p[first] * p[second]).detach() * gradient
+    torch.testing.assert_close(found, expected)
+
+
+def test_trying_learns_the_route_that_costs_less() -> None:
+    from mmspec.backend import build_objectives
+
+    said = "type: cross_attention, depth: 2, heads: 2, router: {type: learned, method: reinforce, experts: 2, balance: 0.1}"
+    made = spec(said, objectives=["{type: cross_entropy, head: label, target: answer}"])
+    model, losses = built(made).train(), build_objectives(made)
+    torch.manual_seed(0)
+    outputs = model(**example())
+    assert outputs["joint.balance"].shape == (4,)
+    found = losses(outputs, {"answer": torch.tensor([0, 1, 2, 3])})
+    found["total"].backward()
+    assert found["joint.balance"].item() == pytest.approx(outputs["joint.balance"].mean().item())
+    assert all(block.feed_forward.router.weight.grad.any() for block in model.joint.blocks)

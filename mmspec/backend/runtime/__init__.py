@@ -10,11 +10,13 @@ from mmspec.backend.runtime.choices import (
     Choose,
     Claim,
     Decide,
+    Draw,
     FloatLinear,
     Gumbel,
     Jitter,
     NextBest,
     Noise,
+    equal_weights,
     everyone,
     mixture,
     straight_through,
@@ -66,7 +68,15 @@ from mmspec.backend.runtime.patterns import (
     with_neighbours,
 )
 from mmspec.backend.runtime.projections import Projections
-from mmspec.backend.runtime.routing_losses import Diversity, Importance, LoadBalance, ZLoss
+from mmspec.backend.runtime.routing_losses import (
+    Diversity,
+    Importance,
+    LoadBalance,
+    Score,
+    ZLoss,
+    sample_cross_entropy,
+    score_function,
+)
 from mmspec.backend.runtime.selection import random_order, restore
 from mmspec.backend.runtime.sound import log_power, power_spectrum
 from mmspec.backend.runtime.spans import span_means
@@ -95,17 +105,18 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "Admit", "Budget", "Centred", "Choose", "Claim", "Confidence", "Decide", "Diversity", "DropPath", "Entropy", "Experts",
-    "FloatLinear", "Gumbel", "Importance", "Improvement", "InferenceLinear", "Jitter", "Limited", "LoadBalance", "Loop",
-    "NextBest", "Noise", "Outputs", "Patience", "Ponder", "Projections", "Stages", "StandardizedConv2d", "ZLoss",
-    "attention", "biased_scores", "block_attention", "blocks_over", "cross_entropies", "cross_entropy", "distance_bias",
-    "distance_buckets", "distillation", "entmax", "entmax_attention", "everyone", "for_heads", "fourier_waves",
-    "front_attention", "gathered_attention", "grid", "group_attention", "grouped", "halting_cost", "inference_linear",
-    "info_nce", "insert_tokens", "lengthened", "linear_attention", "local_attention", "log_power", "masked_error",
-    "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax", "mel_filters", "mixture",
-    "pairwise_sigmoid", "power_spectrum", "present_up_to", "random_attention", "random_blocks", "random_order",
-    "random_tokens", "relative_bias", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "self_distillation",
-    "shift_mask", "sinusoidal", "sinusoidal_grid", "span_means", "steps_of", "straight_through", "stream_of",
-    "token_cross_entropy", "token_mask", "top_k_attention", "ungrouped", "visible_attention", "visible_pairs",
-    "weighted_mean", "weights_of", "weights_or_nothing", "window_index", "with_neighbours",
+    "Admit", "Budget", "Centred", "Choose", "Claim", "Confidence", "Decide", "Diversity", "Draw", "DropPath", "Entropy",
+    "Experts", "FloatLinear", "Gumbel", "Importance", "Improvement", "InferenceLinear", "Jitter", "Limited", "LoadBalance",
+    "Loop", "NextBest", "Noise", "Outputs", "Patience", "Ponder", "Projections", "Score", "Stages", "StandardizedConv2d",
+    "ZLoss", "attention", "biased_scores", "block_attention", "blocks_over", "cross_entropies", "cross_entropy",
+    "distance_bias", "distance_buckets", "distillation", "entmax", "entmax_attention", "equal_weights", "everyone",
+    "for_heads", "fourier_waves", "front_attention", "gathered_attention", "grid", "group_attention", "grouped",
+    "halting_cost", "inference_linear", "info_nce", "insert_tokens", "lengthened", "linear_attention", "local_attention",
+    "log_power", "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax",
+    "mel_filters", "mixture", "pairwise_sigmoid", "power_spectrum", "present_up_to", "random_attention", "random_blocks",
+    "random_order", "random_tokens", "relative_bias", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate",
+    "sample_cross_entropy", "score_function", "self_distillation", "shift_mask", "sinusoidal", "sinusoidal_grid",
+    "span_means", "steps_of", "straight_through", "stream_of", "token_cross_entropy", "token_mask", "top_k_attention",
+    "ungrouped", "visible_attention", "visible_pairs", "weighted_mean", "weights_of", "weights_or_nothing", "window_index",
+    "with_neighbours",
 ]  # fmt: skip

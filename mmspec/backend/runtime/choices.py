@@ -83,6 +83,18 @@ class Decide(nn.Module):
         return torch.arange(probabilities.shape[-1], device=probabilities.device).expand_as(probabilities)
 
 
+class Draw(nn.Module):
+    """In training an expert drawn by its probability, the likeliest at inference.   [..., E] -> i64[..., 1]"""
+
+    k = 1
+
+    def forward(self, probabilities: Tensor) -> Tensor:
+        if not self.training:
+            return probabilities.argmax(dim=-1, keepdim=True)
+        drawn = probabilities.detach().flatten(0, -2).multinomial(1)
+        return drawn.view(*probabilities.shape[:-1], 1)
+
+
 class Admit(nn.Module):
     """An expert takes the first `capacity` of a sequence's tokens that are sent to it; the others are sent to nobody, which is the
     number `experts`.   i64[B, N, k] -> i64[B, N, k]"""
@@ -183,6 +195,11 @@ def weights_or_nothing(probabilities: Tensor, choice: Tensor) -> Tensor:
     """The probability of each choice, 0 of nobody (a number that no expert has).   [..., E], i64[..., k] -> [..., k]"""
     last = probabilities.shape[-1] - 1
     return probabilities.gather(-1, choice.clamp(max=last)) * (choice <= last).to(probabilities.dtype)
+
+
+def equal_weights(probabilities: Tensor, choice: Tensor) -> Tensor:
+    """1 for each choice.   [..., E], i64[..., k] -> [..., k]"""
+    return torch.ones_like(choice, dtype=probabilities.dtype)
 
 
 def straight_through(probabilities: Tensor, choice: Tensor) -> Tensor:

@@ -15,8 +15,11 @@ class Experts(nn.ModuleList):
     Shapes   i64[B, N, k], [B, N, D] -> [B, N, k, D];   i64[B, k], [B, N, D], ... -> [B, k, N, D]
     """
 
-    def __init__(self, experts: Iterable[nn.Module], shared: int = 0, nobody: bool = False) -> None:
+    def __init__(
+        self, experts: Iterable[nn.Module], shared: int = 0, nobody: bool = False, placement: tuple[int, ...] = ()
+    ) -> None:
         super().__init__(experts)
+        self.placement = placement  # the device of each, by number, where they stand on several
         self.shared = shared
         self.nobody = nobody  # some choices may be no expert's
 
@@ -62,8 +65,13 @@ class Experts(nn.ModuleList):
         return parts, torch.cat(places)
 
     def answer(self, expert: int, rows: list[Tensor], shared: tuple[Tensor, ...]) -> Tensor:
-        answer: Tensor = self[expert](*rows, *shared)
-        return answer
+        answer: Tensor
+        if not self.placement or torch.compiler.is_exporting():
+            answer = self[expert](*rows, *shared)
+            return answer
+        home, there = rows[0].device, next(self[expert].parameters()).device
+        answer = self[expert](*(value.to(there, non_blocking=True) for value in (*rows, *shared)))
+        return answer.to(home, non_blocking=True)
 
 
 def _owner(place: Tensor, k: int) -> Tensor:

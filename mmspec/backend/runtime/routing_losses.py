@@ -50,6 +50,36 @@ class Importance(nn.Module):
         return self.weight * importance.var(unbiased=False) / (importance.mean().square() + 1e-10)
 
 
+class Score(nn.Module):
+    """How likely each sample's choices were, the sum of their logarithms over its tokens that are present, less the mean over the
+    samples: what REINFORCE weighs by how good the choices turned out.
+
+    Shapes   probabilities [B, ..., E], choice i64[B, ..., 1], mask bool[B, ...] -> [B]
+    """
+
+    def forward(self, probabilities: Tensor, choice: Tensor, mask: Tensor | None = None) -> Tensor:
+        if not self.training:
+            return probabilities.new_zeros(())
+        taken = probabilities.gather(-1, choice).squeeze(-1).clamp(min=1e-20).log()
+        if mask is not None:
+            taken = taken * mask.to(taken.dtype)
+        score = taken.reshape(taken.shape[0], -1).sum(dim=1)
+        return score - score.mean()
+
+
+def score_function(losses: Tensor, scores: Tensor) -> Tensor:
+    """The mean of (loss - the mean loss of the others) * score, whose gradient is that of the mean loss by the choices
+    (Williams 1992).   [B], [B] -> []"""
+    batch = losses.shape[0]
+    better = (losses - losses.mean()).detach() * (batch / max(1, batch - 1))
+    return (better * scores).mean()
+
+
+def sample_cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    """-log softmax(logits)[target] of each sample.   [B, C], i64[B] -> [B]"""
+    return F.cross_entropy(logits, target, label_smoothing=smoothing, reduction="none")
+
+
 class ZLoss(nn.Module):
     """weight * the mean of (log sum_e exp(logit_e))^2 over the tokens that are present.   [..., E], mask bool[...] -> []"""
 

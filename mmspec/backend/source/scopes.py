@@ -92,7 +92,7 @@ class Writer:
         made = f"{said[0]} {times}" if period == 1 else f"block {times} for block in ({', '.join(said[:period])})"
         # a generator that is the only argument needs no brackets of its own
         alone = op.kind in ("repeat", "functions") or (
-            op.kind == "experts" and not op.attributes["shared"] and "room" not in op.attributes
+            op.kind == "experts" and not op.attributes["shared"] and not op.attributes.keys() & {"room", "placement"}
         )
         return made if alone else f"({made})"
 

@@ -38,3 +38,10 @@ class CrossEntropy(Objective):
 
             loss = exits.loss(g, loss, each)
         return loss * self.weight
+
+    def of_samples(self, g: Scope, seen: Seen) -> Value:
+        """What each sample costs at the last exit, for what is learned by trying.   f32[B]"""
+        assert self.head is not None
+        logits = seen.output(self.head)
+        target = seen.target(self.target, logits.shape[:-1])
+        return g.emit("sample_cross_entropy", logits, target, smoothing=self.label_smoothing) * self.weight

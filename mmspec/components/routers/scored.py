@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from mmspec.components.attention.modalities import place
 from mmspec.components.routers.base import Expert, Row, TokenRouter
@@ -33,6 +33,10 @@ class ScoredRouter(TokenRouter):
     experts: PositiveInt = Field(4, description="how many networks there are")
     z_loss: NonNegativeFloat = Field(
         0.0, description="weight of the loss that keeps logits small: the mean of logsumexp squared (arXiv:2202.08906)"
+    )
+    placement: tuple[NonNegativeInt, ...] = Field(
+        (),
+        description="the device of each expert, by number; the rest of the model stands on device 0, as all do by default",
     )
     jitter: float = Field(
         0.0,
@@ -67,6 +71,8 @@ class ScoredRouter(TokenRouter):
         if self.only_tokens:
             return super().route_samples(g, name, expert, *values, seen=seen)
 
+        self.check(g, values[0], Row())
+
         def mixture(g: Scope, *values: Value) -> Value:
             pooled = [pool(value, "mean") for value in values[:seen]]
             told = pooled[0] if seen == 1 else g.emit("concat", *pooled, axis=-1)
@@ -85,12 +91,15 @@ class ScoredRouter(TokenRouter):
 
     def mixed(self, g: Scope, logits: Value, expert: Expert, mask: Value | None, x: Value, *others: Value) -> Value:
         """What the chosen experts answer, weighed: [B, N, D] -> [B, N, D]"""
+        if self.placement and len(self.placement) != self.experts:
+            message = f"{self.experts} experts are placed on {len(self.placement)} devices: each has one"
+            raise ShapeError(message, "router.placement", hint=f"placement: {[i % 2 for i in range(self.experts)]}")
         if self.z_loss:
             g.loss("z_loss", logits, mask, weight=self.z_loss)
         found = self.decide(g, logits, mask)
         answers = g.experts(
             "experts", expert.kinds or expert.body, found.choice, x, *others, count=self.experts, met=found.met,
-            sent=found.sent, room=found.room, class_names=expert.kind_names, arguments=expert.arguments,
+            sent=found.sent, room=found.room, placement=self.placement, class_names=expert.kind_names, arguments=expert.arguments,
         ).named("answers")  # fmt: skip
         self.compared(g, answers, x.mask, len(found.choice.shape) == 3)
         y = g.emit("mixture", answers, found.weights)

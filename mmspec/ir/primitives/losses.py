@@ -23,6 +23,45 @@ class CrossEntropy(Primitive):
 
 
 @primitive
+class SampleCrossEntropy(Primitive):
+    """-log softmax(logits)[target] of each sample.   f32[B, C], i64[B] -> f32[B]"""
+
+    kind = "sample_cross_entropy"
+
+    def infer(self, logits: Value, target: Value, *, smoothing: float) -> tuple[Shape, str]:
+        return target.shape, "f32"
+
+    def run(self, torch: Any, module: Any, op: Op, logits: Any, target: Any) -> Any:
+        return torch.runtime.sample_cross_entropy(logits, target, op.attributes["smoothing"])
+
+
+@primitive
+class ScoreFunction(Primitive):
+    """REINFORCE: the mean over samples of (loss - the others' mean loss) * score.   f32[B], f32[B] -> f32[]"""
+
+    kind = "score_function"
+
+    def infer(self, losses: Value, scores: Value) -> tuple[Shape, str]:
+        return (), "f32"
+
+    def run(self, torch: Any, module: Any, op: Op, losses: Any, scores: Any) -> Any:
+        return torch.runtime.score_function(losses, scores)
+
+
+@primitive
+class MeanOfSamples(Primitive):
+    """f32[B] -> f32[]"""
+
+    kind = "mean_of_samples"
+
+    def infer(self, x: Value) -> tuple[Shape, str]:
+        return (), "f32"
+
+    def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
+        return x.mean()
+
+
+@primitive
 class TokenCrossEntropy(Primitive):
     """-log softmax(logits)[target], the mean over tokens that are asked for: present, and the target not negative; 0 where none is.
     f32[B, N, V], i64[B, N], perhaps bool[B, N] -> f32[]"""

@@ -93,6 +93,13 @@ class Decide(Choice):
 
 
 @primitive
+class Draw(Choice):
+    """The likeliest expert at inference; in training one drawn by its probability."""
+
+    kind, module = "draw", "Draw"
+
+
+@primitive
 class NextBest(Choice):
     """The likeliest expert that has room, of each sequence's own `capacity`; nobody where none has.   [B, N, E] -> i64[B, N, 1]"""
 
@@ -203,6 +210,16 @@ class StraightThrough(Primitive):
 
 
 @primitive
+class EqualWeights(StraightThrough):
+    """1 for each choice.   [..., E], i64[..., k] -> [..., k]"""
+
+    kind = "equal_weights"
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return torch.runtime.equal_weights(*inputs)
+
+
+@primitive
 class Mixture(Primitive):
     """The sum of answers, each weighed.   [B, N, k, D], [B, N, k] -> [B, N, D];   [B, k, N, D], [B, k] -> [B, N, D]"""
 
@@ -247,6 +264,18 @@ class Importance(RouterLoss):
     [..., k], i64[..., k], perhaps bool[...] -> []"""
 
     kind, module, says = "importance", "Importance", ("experts", "weight")
+
+
+@primitive
+class Score(RouterLoss):
+    """The logarithm of how likely each sample's choices were, less the mean over samples: its own mean is 0, so that it travels
+    with the losses of routers; objectives weigh it by each sample's loss (Williams 1992, REINFORCE).
+    [B, ..., E], i64[B, ..., 1], perhaps bool[B, ...] -> [B]"""
+
+    kind, module, says = "score", "Score", ()
+
+    def infer(self, probabilities: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
+        return probabilities.shape[:1], "f32"
 
 
 @primitive
