@@ -135,6 +135,7 @@ def halting(draw: random.Random, depth: int, several: bool) -> dict[str, Any]:
         },
         {"type": "ponder", "prior": draw.choice([None, 0.3]), **judged},
         *([] if depth < 3 else [{"type": "patience", **judged}]),
+        *([{"type": "by_stream", "threshold": draw.choice([0.0, 0.5])}] if several else []),
         *([] if several else [{"type": "act", "per": draw.choice(["token", "sample"])}]),
     ]
     return draw.choice(policies)

@@ -83,6 +83,7 @@ BUILT_IN = {
         "ponder": "halting.ponder:Ponder",
         "budget": "halting.budget:Budget",
         "act": "halting.act:Act",
+        "by_stream": "halting.by_stream:ByStream",
     },
     "attention": {
         "full": "attention.dense:Full",

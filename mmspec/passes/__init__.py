@@ -42,8 +42,8 @@ def lower_serving(spec: ModelSpec) -> Graph:
 
 
 def may_halt(policy: Any) -> bool:
-    """Whether a node with this policy leaves some samples before its end."""
-    return policy is not None and policy.type != "none"
+    """Whether samples leave a node with this policy before its end, at one of several exits."""
+    return policy is not None and policy.type not in ("none", "by_stream")
 
 
 def serving(graph: Graph) -> Graph:

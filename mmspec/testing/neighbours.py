@@ -207,6 +207,8 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
             head["from"] = "decoded"
     elif role == "halting":
         head = {"head": "label"} if "head" in set(component.keys()) else {}
+        if written["type"] == "by_stream":
+            data["fusion"]["joint"] = {**FUSED, "streams": "multi"}
         data["fusion"]["joint"] |= {"depth": 4, "halting": {**head, **written}}
         if component.names_input:
             data["inputs"][component.names_input] = {"type": "number"}

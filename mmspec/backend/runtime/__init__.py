@@ -89,6 +89,7 @@ from mmspec.backend.runtime.sparsity import (
 )
 from mmspec.backend.runtime.stages import Stages
 from mmspec.backend.runtime.standardized import StandardizedConv2d
+from mmspec.backend.runtime.still import Still
 from mmspec.backend.runtime.tables import (
     distance_buckets,
     fourier_waves,
@@ -107,7 +108,7 @@ from mmspec.backend.runtime.tables import (
 __all__ = [
     "Admit", "Budget", "Centred", "Choose", "Claim", "Confidence", "Decide", "Diversity", "Draw", "DropPath", "Entropy",
     "Experts", "FloatLinear", "Gumbel", "Importance", "Improvement", "InferenceLinear", "Jitter", "Limited", "LoadBalance",
-    "Loop", "NextBest", "Noise", "Outputs", "Patience", "Ponder", "Projections", "Score", "Stages", "StandardizedConv2d",
+    "Loop", "NextBest", "Noise", "Outputs", "Patience", "Ponder", "Projections", "Score", "Stages", "StandardizedConv2d", "Still",
     "ZLoss", "attention", "biased_scores", "block_attention", "blocks_over", "cross_entropies", "cross_entropy",
     "distance_bias", "distance_buckets", "distillation", "entmax", "entmax_attention", "equal_weights", "everyone",
     "for_heads", "fourier_waves", "front_attention", "gathered_attention", "grid", "group_attention", "grouped",

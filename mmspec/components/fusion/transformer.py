@@ -11,6 +11,7 @@ from mmspec.components.attention.base import Attention
 from mmspec.components.attention.dense import Full
 from mmspec.components.attention.heads import Heads
 from mmspec.components.fusion.base import AttentiveFusion, row_of
+from mmspec.components.halting.by_stream import ByStream
 from mmspec.components.positions.base import Layout
 from mmspec.components.routers.base import Row
 from mmspec.ir import Scope, Value
@@ -59,7 +60,10 @@ class TransformerFusion(AttentiveFusion):
         def readout(g: Scope, *streams: Value) -> Value:
             return g.row(*streams)
 
-        streams = self.stack(g, self.multi_block, streams, class_name="MultiStreamBlock", readout=readout)
+        if isinstance(self.halting, ByStream):
+            streams = self.halting.stack(g, self.depth, streams, self.stream)
+        else:
+            streams = self.stack(g, self.multi_block, streams, class_name="MultiStreamBlock", readout=readout)
         return {"": g.row(*streams), **{value.name: stream for value, stream in zip(values, streams, strict=True)}}
 
     def multi_block(self, g: Scope, streams: tuple[Value, ...]) -> tuple[Value, ...]:

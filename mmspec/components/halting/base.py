@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from mmspec.components.halting.by_stream import ByStream
 from mmspec.components.halting.never import Never
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.ir.scope import Body
@@ -106,6 +107,10 @@ def policy_of(halting: Halting, depth: int) -> ExitPolicy | None:
     """The policy of a stack of `depth` blocks; None where no sample may leave.   Raises ShapeError"""
     if isinstance(halting, Never):
         return None
+    if isinstance(halting, ByStream):
+        message = "here is one stream, and no other to stop before it"
+        hint = "a fusion of type transformer with streams: multi has several"
+        raise ShapeError(message, "halting", hint=hint)
     assert isinstance(halting, ExitPolicy)
     halting.check(depth)
     return halting

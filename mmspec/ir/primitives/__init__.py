@@ -14,6 +14,7 @@ from mmspec.ir.primitives import (  # noqa: F401  (each registers its own)
     routing,
     selection,
     sound,
+    streams,
     tokens,
 )
 from mmspec.ir.primitives.base import PRIMITIVES, Primitive, ShapeError, shape_text
