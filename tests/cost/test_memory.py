@@ -69,8 +69,8 @@ def test_activations_of_random_specs_are_predicted_and_those_of_experts_as_the_m
     spec = random_spec(seed)
     held, predicted = held_and_predicted(spec, 4)
     # torch's fused attention does not take what rotary positions make of heads of two channels, and scores are held
-    least = 0.6 if any(turns_pairs(node.component) for node in spec.nodes) else 0.93
-    assert least * held <= predicted <= 1.6 * held
+    least = 0.6 if any(turns_pairs(node.component) for node in spec.nodes) else 0.85
+    assert least * held <= predicted <= 1.75 * held
 
 
 def turns_pairs(component):

@@ -45,12 +45,13 @@ def own(text):
     "make",
     [
         lambda: mmspec.load("ast_base", variant="small"),
+        lambda: mmspec.load("wav2vec2_base", variant="small"),
         lambda: mmspec.load("whisper_tiny", variant="small"),
         lambda: mmspec.load("timesformer_base", variant="small"),
         lambda: own(HEARING),
         lambda: own(WATCHING),
     ],
-    ids=["ast_base", "whisper_tiny", "timesformer_base", "hearing", "watching"],
+    ids=["ast_base", "wav2vec2_base", "whisper_tiny", "timesformer_base", "hearing", "watching"],
 )
 def test_it_is_exported_and_agrees_with_torch(make):
     draft = small.draft(make())
