@@ -29,7 +29,7 @@ class ExpertChoice(DiverseRouter, SeesModalities):
              ShapeError: a causal stack
     Source   Mixture-of-Experts with Expert Choice Routing, arXiv:2202.09368, sec. 3.2, eq. 1 to 3
     Differs  the paper chooses among the tokens of a batch; here among those of a sequence, so that a text is answered alone as it
-             is in company
+             is in company; FLOPs are priced as if every token were present
 
         router: {type: expert_choice, experts: 8, capacity_factor: 2.0}
     """

@@ -70,7 +70,6 @@ class ScoredRouter(TokenRouter):
     def route_samples(self, g: Scope, name: str, expert: Expert, *values: Value, seen: int = 1) -> Value:
         if self.only_tokens:
             return super().route_samples(g, name, expert, *values, seen=seen)
-
         self.check(g, values[0], Row())
 
         def mixture(g: Scope, *values: Value) -> Value:
@@ -180,4 +179,9 @@ def modality_of(g: Scope, x: Value, row: Row, field: str) -> Value:
         hint = "a fusion of type transformer (streams: single) or concat puts several in a row"
         raise ShapeError("there are no modalities to tell apart in this row of tokens", field, hint=hint)
     sizes = [size for _, size in row.streams]
-    return g.emit("stream_of", x, starts=tuple(place(sizes, i) for i in range(len(sizes)))).named("modality")
+    try:
+        starts = tuple(place(sizes, i) for i in range(len(sizes)))
+    except ShapeError as error:
+        error.field = field
+        raise
+    return g.emit("stream_of", x, starts=starts).named("modality")
