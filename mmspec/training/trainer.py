@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from mmspec.backend import write_folder
+from mmspec.cost import Measured
 from mmspec.data import Dataset, open_data
 from mmspec.errors import UserError
 from mmspec.files import MARK, check_replaceable, located
@@ -96,8 +97,8 @@ def train(
     module = run.module.eval()
     metrics = _metrics(run, loaded)
     if folder is not None:
-        rates = {node: [row["share"] for row in rows] for node, rows in metrics["validation"]["exits"].items()}
-        write_folder(spec, module, folder, lambda target: _add(target, data, metrics), rates)
+        known = Measured.of(metrics["validation"])
+        write_folder(spec, module, folder, lambda target: _add(target, data, metrics), known)
     return Result(module, metrics, run.losses, folder)
 
 

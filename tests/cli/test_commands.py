@@ -160,6 +160,23 @@ def test_profile_expects_what_exit_rates_say(mmspec):
     assert mmspec("profile", "fusion_gated", "--batch", 0).code == 2
 
 
+def test_profile_says_what_exits_and_experts_save_and_what_it_does_not_know(mmspec):
+    bare = mmspec("profile", "fusion_gated").out
+    assert re.search(r"^  joint left after +FLOPs +of all +samples$", bare, re.M)
+    assert re.search(r"^  block 1 +80\.9 M +84 % +n/a$", bare, re.M)
+    assert re.search(
+        r"^  joint\.blocks\.0-1\.feed_forward +2 of 4 +132 k +n/a +\u2264 4\.00 +\u2264 2\.11 MB$", bare, re.M
+    )
+    stated = ("--batch", 4, "--exit-rates", "joint=0.5,0.5", "--expert-load", "joint.blocks.0=0.4,0.3,0.2,0.1")
+    out = mmspec("profile", "fusion_gated", *stated).out
+    assert re.search(r"^  on average +354 M +92 % +stated$", out, re.M)
+    assert re.search(r"^  the last of 4 +380 M +99 % +if none is dropped$", out, re.M)
+    assert re.search(r"^  joint\.blocks\.0\.feed_forward +2 of 4 +132 k +1\.60 +4\.00 +2\.11 MB$", out, re.M)
+    assert re.search(r"^  joint\.blocks\.1\.feed_forward +2 of 4 +132 k +n/a ", out, re.M)
+    for wrong in ("joint=0.4", "image=1", "joint", "joint=0.9,0.1,0,0"):
+        assert mmspec("profile", "fusion_gated", "--expert-load", wrong).code == 2
+
+
 def test_diff_names_paths_and_prices(mmspec):
     same = mmspec("diff", "small.yaml", "small.yaml")
     assert "mean the same" in same.out
