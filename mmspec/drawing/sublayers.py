@@ -134,6 +134,9 @@ def _exit(op: Op) -> str:
     if op.kind != "stages":
         return ""
     threshold = op.attributes.get("threshold")
+    if isinstance(threshold, tuple):  # one by exit
+        low, high = min(threshold), max(threshold)
+        return f"p > {low:.3g}" if low == high else f"p > {low:.3g} to {high:.3g}"
     return "early exit" if threshold is None else f"p > {threshold:g}"
 
 

@@ -231,6 +231,12 @@ class Scope(Layers):
             }
             self.exits |= found
             attributes |= halting.attributes()
+            levels = attributes.get("threshold")
+            if isinstance(levels, tuple) and len(levels) != depth - 1:
+                message = (
+                    f"{depth} blocks have {depth - 1} exits before their end, and there are {len(levels)} thresholds"
+                )
+                raise ShapeError(message, "halting.threshold", hint="one number for all, or a list with one for each")
             attributes |= {"head_inputs": tuple(map(graphs[0].inputs.index, seen)), "readout": bool(read)}
             outputs = (*passed_on, *found.values(), *loss)
             self._append("stages", name, (head, *read, *wanted), outputs, attributes, bodies=graphs)

@@ -270,6 +270,27 @@ def test_a_build_is_repeatable_and_takes_weights(mmspec):
 
 
 @pytest.mark.slow
+def test_calibrate_prints_thresholds_shares_and_costs_before_and_after(mmspec):
+    halting = (
+        "fusion.joint={type: gated, from: [image, text], depth: 3, heads: 2, halting: {type: confidence, head: label}}"
+    )
+    assert mmspec("train", "small.yaml", "--set", halting, "--steps", 2, "--batch", 8, "-o", "out").code == 0
+    done = mmspec("calibrate", "out", "--loss", 0.05)
+    assert done.code == 0
+    assert re.search(
+        r"^  joint left after +threshold +samples +accuracy +threshold now +samples +accuracy +FLOPs$", done.out, re.M
+    )
+    assert re.search(r"^  full model +0\.\d{4} +[\d.]+ [kM] +100 %$", done.out, re.M)
+    assert "wrote out" in done.out
+    again = json.loads(mmspec("calibrate", "out", "--cost", 1, "-o", "cheap", "--json").out)
+    assert again["goal"] == {"cost": 1} and set(again["stacks"]) == {"joint"}
+    priced = json.loads(mmspec("profile", "cheap", "--json").out)
+    assert priced["flops"]["expected"] == pytest.approx(again["after"]["flops"])
+    assert "measured" in mmspec("profile", "cheap").out
+    for wrong in ((), ("--cost", 0.5, "--loss", 0.1), ("--cost", 0.01), ("--accuracy", 2)):
+        assert mmspec("calibrate", "out", *wrong).code == 2
+
+
 def test_a_spec_is_trained_and_asked(mmspec):
     trained = mmspec("train", "small.yaml", "--steps", 2, "--batch", 8, "-o", "out")
     assert trained.code == 0

@@ -25,22 +25,26 @@ class Stages(nn.ModuleList):
     def __init__(
         self,
         blocks: Iterable[nn.Module],
-        threshold: float,
+        threshold: float | Sequence[float],
         carried: int = 1,
         head_inputs: Sequence[int] = (0,),
         balance: bool = False,
     ) -> None:
         super().__init__(blocks)
-        self.threshold = threshold
+        self.levels = [threshold] * (len(self) - 1) if isinstance(threshold, float | int) else list(threshold)
         self.carried = carried
         self.head_inputs = tuple(head_inputs)
         self.balance = balance
-        self.register_buffer("thresholds", torch.full((len(self) - 1,), threshold, device="cpu"), persistent=False)
+        self.register_buffer(
+            "thresholds", torch.tensor(self.levels, dtype=torch.float32, device="cpu"), persistent=False
+        )
 
     def force(self, exit: int | None) -> None:
-        """Let every sample leave after block `exit`; None restores the threshold."""
-        self.thresholds.fill_(self.threshold if exit is None else 1.0)  # no probability is above 1
-        if exit is not None and exit < len(self) - 1:
+        """Let every sample leave after block `exit`; None restores the thresholds."""
+        self.thresholds.fill_(1.0)  # no probability is above 1
+        if exit is None:
+            self.thresholds.copy_(self.thresholds.new_tensor(self.levels))
+        elif exit < len(self) - 1:
             self.thresholds[exit] = -1.0
 
     def forward(
