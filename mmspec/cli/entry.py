@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "build": "a torch module: source, weights, price and picture in a folder",
         "train": "train it, and measure it",
         "calibrate": "choose where samples leave early, for a wanted cost or accuracy",
+        "diagnose": "look into its exits, experts and gates",
         "predict": "ask a trained model one question",
         "search": "look for the best specs around one",
         "export": "an ONNX file, compared with torch",

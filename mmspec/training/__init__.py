@@ -4,6 +4,7 @@
     train(spec, recipe)       a Result: the module, its metrics, its folder
     predict(folder, inputs)   the answer of a trained folder to one example
     calibrate(folder, goal)   thresholds of its exits for a wanted cost or accuracy
+    diagnose(folder)          a page about its exits, experts and gates
     Evaluation                metrics from the user's own command or function instead
 
 Torch is imported on first use of `train` or `predict`.
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmspec.training.calibrate import Calibration as Calibration
     from mmspec.training.calibrate import calibrate as calibrate
+    from mmspec.training.diagnostics import Diagnosis as Diagnosis
+    from mmspec.training.diagnostics import diagnose as diagnose
     from mmspec.training.evaluate import Evaluation as Evaluation
     from mmspec.training.interrupt import Interrupted as Interrupted
     from mmspec.training.loop import Diverged as Diverged
@@ -37,14 +40,16 @@ _HOME = {
     "Recipe": "recipe",
     "Result": "trainer",
     "calibrate": "calibrate",
+    "Diagnosis": "diagnostics",
+    "diagnose": "diagnostics",
     "predict": "prediction",
     "train": "trainer",
     "unfinished": "trainer",
 }
 
 __all__ = [
-    "Calibration", "Diverged", "Evaluation", "Goal", "Interrupted", "Predictor", "Recipe", "Result", "calibrate", "predict",
-    "train", "unfinished",
+    "Calibration", "Diagnosis", "Diverged", "Evaluation", "Goal", "Interrupted", "Predictor", "Recipe", "Result",
+    "calibrate", "diagnose", "predict", "train", "unfinished",
 ]  # fmt: skip
 
 

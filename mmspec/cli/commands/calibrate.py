@@ -101,7 +101,8 @@ def _report(summary: Mapping[str, Any], ink: Ink) -> list[str]:
     shared = summary["shared"]
     text += ink.wrapped(
         f"accuracies on {summary['examples']:,} independent validation examples, \u00b1 {after['standard_error']:.3f}; "
-        f"one threshold for each exit: the best that all share, {shared['threshold']:g}, gives {shared['accuracy']:.4f} at {share(shared['cost'], 1)}"
+        f"one threshold for each exit: the best that all share, {shared['threshold']:g}, gives {shared['accuracy']:.4f} "
+        f"at {share(shared['cost'], 1)}"
     )
     return text
 
