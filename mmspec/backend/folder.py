@@ -12,7 +12,7 @@ A trained folder has metrics.json and data/ besides.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from mmspec import __version__
 from mmspec.backend.build import build, build_graph, load_state
 from mmspec.backend.source import source
 from mmspec.components import load
-from mmspec.cost import profile
+from mmspec.cost import Measured, profile
 from mmspec.drawing import draw
 from mmspec.errors import UserError
 from mmspec.files import replace_folder
@@ -40,15 +40,15 @@ def write_folder(
     module: nn.Module,
     out: str | Path,
     extra: Callable[[Path], None] | None = None,
-    exit_rates: Mapping[str, Sequence[float]] | None = None,
+    measured: Measured | None = None,
 ) -> dict[str, Any]:
     """Write the folder of a built model whole, or not at all; returns what profile.json says.
 
-    `extra(folder)` adds files before it appears; `exit_rates` are those that were measured, for the expected FLOPs.
+    `extra(folder)` adds files before it appears; `measured` is what its price is to say of exits and experts.
     Raises   UserError: `out` is a folder that we did not write.   Failure: the disk is full.
     """
     graph = lower(spec)
-    price = profile(spec, graph=graph, exit_rates=exit_rates)
+    price = profile(spec, graph=graph, measured=measured)
     with replace_folder(out) as folder:
         (folder / "spec.yaml").write_text(_with_own_weights(spec).to_yaml())
         (folder / "model.py").write_text(source(graph, header(spec.name, graph.name)))

@@ -34,6 +34,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Use it": {
         "build": "a torch module: source, weights, price and picture in a folder",
         "train": "train it, and measure it",
+        "calibrate": "choose where samples leave early, for a wanted cost or accuracy",
+        "diagnose": "look into its exits, experts and gates",
         "predict": "ask a trained model one question",
         "search": "look for the best specs around one",
         "export": "an ONNX file, compared with torch",
@@ -71,7 +73,7 @@ class Commands(click.Group):
         """By section, from the list above: help imports no command."""
         for section, commands in SECTIONS.items():
             with formatter.section(section):
-                formatter.write_dl([(name.ljust(8), text) for name, text in commands.items()])
+                formatter.write_dl([(name.ljust(9), text) for name, text in commands.items()])
 
 
 def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mmspec.cli.adaptive import tables
 from mmspec.cli.ink import Ink
 from mmspec.cli.table import Column, lines
 from mmspec.cost.quantities import quantity, share
@@ -45,7 +46,7 @@ def table(spec: ModelSpec, graph: Graph, price: Profile, ink: Ink) -> list[str]:
     ]
     total = ("total", "", "", f"{price['parameters.total']:,}", f"{price['parameters.active']:,}", quantity(flops), "")
     title = f"{ink.bold(spec.name)}   {ink.dim(f'{_inputs(graph, price.sizes)}, batch {price.sizes[BATCH]}')}"
-    return [title, "", *lines(COLUMNS, rows, ink, total), "", *_remarks(price, ink)]
+    return [title, "", *lines(COLUMNS, rows, ink, total), *tables(price, ink), "", *_remarks(price, ink)]
 
 
 def _remarks(price: Profile, ink: Ink) -> list[str]:
@@ -57,7 +58,11 @@ def _remarks(price: Profile, ink: Ink) -> list[str]:
         text += ink.wrapped(f"expected under halting: unknown ({price.unknown['flops.expected']})")
     elif halting:
         part = share(expected, price["flops.total"])
-        text += ink.wrapped(f"expected under halting: {quantity(expected, 'FLOPs')}, {part} of all exits")
+        least, whole = quantity(price["flops.minimum"]), quantity(price["flops.expected_uncompacted"])
+        text += ink.wrapped(
+            f"expected under halting: {quantity(expected, 'FLOPs')}, {part} of all exits; at least {least}"
+            + (f"; {whole} if a batch runs to its last sample" if price.sizes[BATCH] > 1 else "")
+        )
     weights, peak = price["memory.weights"], price["memory.peak_inference"]
     text += ink.wrapped(
         f"memory: weights {quantity(weights, 'B')}, at most {quantity(peak, 'B')} at inference (float32)"

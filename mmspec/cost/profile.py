@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmspec.cost.communication import communication
 from mmspec.cost.flops import Flops, Sizes, op_flops
+from mmspec.cost.halting import last_of
+from mmspec.cost.measured import Measured
 from mmspec.cost.memory import peak_activations
+from mmspec.cost.routing import WEIGHT_BYTES, ExpertsPrice, Known, experts_of
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
 from mmspec.ir.graph import copies, owned
@@ -18,14 +21,18 @@ from mmspec.passes import lower
 from mmspec.spec import ModelSpec
 
 SCHEMA = 1  # of the dictionary; raised when a figure changes its meaning
-WEIGHT_BYTES = 4  # float32
 
 
 @dataclass(frozen=True)
 class NodePrice:
-    """One node: parameters, those that one token meets; FLOPs with all exits, on average (None: not known), of a sample that leaves
-    at each exit, its head included, and of everything through each branch. What a halting stack spends on a head is counted at the
-    head's node."""
+    """One node: parameters, those that one token meets; FLOPs with all exits, on average (None: not known), of samples that leave
+    at each exit, the head included, and of everything through each branch. What a halting stack spends on a head is counted at the
+    head's node.
+
+    minimum      FLOPs if every sample leaves at the first exit
+    uncompacted  on average, of a batch that runs to its last sample
+    rates        share of samples that leave at each exit, and where that is known from: "stated", "measured"
+    """
 
     name: str
     role: str
@@ -37,12 +44,17 @@ class NodePrice:
     expected: float | None
     exits: tuple[int, ...] = ()
     branches: tuple[int, ...] = ()
+    minimum: int = 0
+    uncompacted: float | None = None
+    rates: tuple[float, ...] | None = None
+    source: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name, "role": self.role, "type": self.type, "output": self.output, "parameters": self.parameters,
             "active": self.active, "flops": self.flops, "expected_flops": self.expected,
-            **({"flops_by_exit": list(self.exits)} if self.exits else {}),
+            "minimum_flops": self.minimum, "expected_flops_uncompacted": self.uncompacted,
+            **({"flops_by_exit": list(self.exits), "exit_rates": _listed(self.rates), "source": self.source} if self.exits else {}),
             **({"flops_by_branch": list(self.branches)} if self.branches else {}),
         }  # fmt: skip
 
@@ -53,7 +65,11 @@ class Profile:
 
     parameters    total, active (a token's k of its experts)
     flops         forward, 2 per multiply-add of linear, convolution and attention; total: all exits and all that is active;
-                  expected: with the exit rates that were given or measured, None where they are not known
+                  expected: with the exit rates that were given or measured, None where they are not known; a sample that has
+                  left is computed no further (as our runtime does it), so that a batch of n costs n times the mean
+                  expected_uncompacted: of a batch that runs to its last sample; minimum: all leave at the first exit;
+                  maximum: none leaves early
+    experts       of each layer of experts: FLOPs of each for one token, load, imbalance, how many are touched, bytes they move
     communication bytes between devices per forward, where experts are placed on several, if all get the same load
     memory        bytes; weights (float32), activations (the most that live at once), peak_inference (both);
                   peak_training is None: not computed yet
@@ -65,6 +81,7 @@ class Profile:
     activations: int
     notes: tuple[str, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
+    experts: tuple[ExpertsPrice, ...] = ()
     communication: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,17 +89,17 @@ class Profile:
         roles = dict.fromkeys(node.role for node in self.nodes)
         total = sum(node.parameters for node in self.nodes)
         weights = total * WEIGHT_BYTES
-        expected = (
-            None
-            if any(node.expected is None for node in self.nodes)
-            else sum(node.expected or 0 for node in self.nodes)
-        )
+        flops = sum(node.flops for node in self.nodes)
         return {
             "schema": SCHEMA,
             "name": self.name,
             "sizes": dict(self.sizes),
             "parameters": {"total": total, "active": sum(node.active for node in self.nodes)},
-            "flops": {"total": sum(node.flops for node in self.nodes), "expected": expected},
+            "flops": {
+                "total": flops, "minimum": sum(node.minimum for node in self.nodes), "maximum": flops,
+                "expected": _sum([node.expected for node in self.nodes]),
+                "expected_uncompacted": _sum([node.uncompacted for node in self.nodes]),
+            },
             "communication": {"bytes": self.communication, "load": "even"},
             "memory": {
                 "weights": weights, "activations": self.activations, "peak_inference": weights + self.activations,
@@ -96,6 +113,7 @@ class Profile:
                 for role in roles
             },
             "nodes": [node.to_dict() for node in self.nodes],
+            "experts": [layer.to_dict() for layer in self.experts],
             "unknown": dict(self.unknown),
             "notes": list(self.notes),
         }  # fmt: skip
@@ -116,14 +134,20 @@ def profile(
     batch: int = 1,
     exit_rates: Mapping[str, Sequence[float]] | None = None,
     graph: Graph | None = None,
+    *,
+    expert_loads: Mapping[str, Sequence[float]] | None = None,
+    measured: Measured | None = None,
     **lengths: int,
 ) -> Profile:
     """The price of a spec at a batch size; texts are as long as they may be, or as `lengths` says for an input (text=12) or for
     a symbol (N=12).
 
-    `exit_rates` gives, for a node that may halt, the share of samples that leave at each exit.   Raises SpecError;
-    UserError: a batch below 1, a length that is no input's or more than the input's, rates that are no distribution or name no
-    halting node.
+    exit_rates     for a node that may halt, the share of samples that leave at each exit
+    expert_loads   for layers of experts, by their module's name or its beginning, the share of the choices that each expert gets
+    measured       the same as a training measured it; what is stated goes before
+
+    Raises   SpecError; UserError: a batch below 1, a length that is no input's or more than the input's, rates or loads that are no
+             distribution or name nothing that halts or has experts.
     """
     if batch < 1:
         raise UserError(f"a batch has at least one sample, not {batch}")
@@ -131,16 +155,27 @@ def profile(
     sizes = Sizes({"B": batch, **graph.limits, **symbols_of(graph, lengths)})
     roles = {node.name: node.path.partition(".")[0] for node in spec.nodes}
     priced = {op.name: (op, op_flops(op, sizes)) for op in graph.ops if op.kind in ("call", "define")}
-    rates = _checked_rates(exit_rates or {}, {name: part for name, (_, part) in priced.items() if part.exits})
-    means = {name: _mean(part, rates.get(name)) for name, (_, part) in priced.items()}
-    nodes = tuple(_node(name, roles[name], priced, means, sizes) for name in roles)
+    stated, found = exit_rates or {}, measured or Measured()
+    halting = {name: part for name, (_, part) in priced.items() if part.exits}
+    rates = _checked_rates({**found.exit_rates, **stated}, halting)
+    sources = {name: "stated" if name in stated else "measured" for name in rates}
+    means = {name: _means(part, rates.get(name), batch) for name, (_, part) in priced.items()}
+    nodes = tuple(_node(name, roles[name], priced, means, sizes, rates, sources) for name in roles)
+    known = (Known(expert_loads or {}, "stated"), Known(found.expert_loads, "measured"))
+    experts = experts_of(graph, sizes, rates, known)
     unknown = {"memory.peak_training": "activations of a training step are not computed yet"}
-    if silent := [name for name, mean in means.items() if mean is None]:
-        unknown["flops.expected"] = (
-            f"how many samples leave {', '.join(silent)} at each exit, or take each branch, is not known; give exit rates, or train"
-        )
-    travelling = communication(graph, sizes)
-    return Profile(spec.name, sizes.sizes, nodes, peak_activations(graph, sizes), graph.notes, unknown, travelling)
+    if silent := [name for name in halting if name not in rates]:
+        why = f"how many samples leave {', '.join(silent)} at each exit is not known; give exit rates, or train"
+        unknown |= {"flops.expected": why, "flops.expected_uncompacted": why}
+    if branching := [name for name, (_, part) in priced.items() if part.branches]:
+        why = f"how many samples take each branch of {', '.join(branching)} is not known"
+        unknown |= {"flops.expected": why, "flops.expected_uncompacted": why}
+    if any(layer.load is None for layer in experts):
+        unknown["experts"] = "which experts tokens choose is not known; give expert loads, or train"
+    elif silent and any(layer.reached is None for layer in experts):
+        unknown["experts"] = unknown["flops.expected"]
+    activations, travelling = peak_activations(graph, sizes), communication(graph, sizes)
+    return Profile(spec.name, sizes.sizes, nodes, activations, graph.notes, unknown, experts, travelling)
 
 
 def symbols_of(graph: Graph, lengths: Mapping[str, int]) -> dict[str, int]:
@@ -161,7 +196,15 @@ def symbols_of(graph: Graph, lengths: Mapping[str, int]) -> dict[str, int]:
 Priced = Mapping[str, tuple[Op, Flops]]
 
 
-def _node(name: str, role: str, priced: Priced, means: Mapping[str, _Mean | None], sizes: Sizes) -> NodePrice:
+def _node(
+    name: str,
+    role: str,
+    priced: Priced,
+    means: Mapping[str, _Means],
+    sizes: Sizes,
+    rates: Mapping[str, Sequence[float]],
+    sources: Mapping[str, str],
+) -> NodePrice:
     op, part = priced[name]
     body = op.bodies[0]
     total, idle = _parameters(body) if "shares" not in op.attributes else (0, 0)  # they are counted with whose they are
@@ -170,10 +213,11 @@ def _node(name: str, role: str, priced: Priced, means: Mapping[str, _Mean | None
         asker for asker, (_, other) in priced.items() if name in other.heads
     ]  # stacks that apply this node as a head
     flops = part.own + sum(priced[asker][1].heads[name] for asker in askers)
-    own, asked = means[name], [means[asker] for asker in askers]
-    expected = None
-    if own is not None and None not in asked:
-        expected = own.own + sum(mean.heads[name] for mean in asked if mean is not None)
+
+    least, compacted, uncompacted = (
+        _with_heads(name, case, [means[asker][i] for asker in askers]) for i, case in enumerate(means[name])
+    )
+    assert least is not None
     return NodePrice(
         name,
         role,
@@ -182,9 +226,13 @@ def _node(name: str, role: str, priced: Priced, means: Mapping[str, _Mean | None
         total,
         total - idle,
         _whole(flops),
-        expected,
+        compacted,
         tuple(_whole(spent.total) for spent in part.exits),
         tuple(map(_whole, part.branches)),
+        minimum=round(least),
+        uncompacted=uncompacted,
+        rates=tuple(rates[name]) if name in rates else None,
+        source=sources.get(name),
     )
 
 
@@ -216,6 +264,28 @@ class _Mean:
     heads: Mapping[str, float]
 
 
+class _Means(NamedTuple):
+    """If all leave at the first exit; over where samples leave; over where the last sample of a batch leaves."""
+
+    least: _Mean | None
+    compacted: _Mean | None
+    uncompacted: _Mean | None
+
+
+def _means(part: Flops, shares: Sequence[float] | None, batch: int) -> _Means:
+    first = [1.0, *(0.0 for _ in part.exits[1:])]
+    last = None if shares is None else last_of(shares, batch)
+    return _Means(_mean(part, first), _mean(part, shares), _mean(part, last))
+
+
+def _with_heads(name: str, own: _Mean | None, askers: Sequence[_Mean | None]) -> float | None:
+    """What a node computes itself, and as the head of stacks; None where one of them is not known."""
+    known = [asker for asker in askers if asker is not None]
+    if own is None or len(known) < len(askers):
+        return None
+    return own.own + sum(asker.heads[name] for asker in known)
+
+
 def _mean(part: Flops, shares: Sequence[float] | None) -> _Mean | None:
     """Over where samples leave; None where that is not known."""
     if part.branches:
@@ -227,6 +297,15 @@ def _mean(part: Flops, shares: Sequence[float] | None) -> _Mean | None:
     pairs = list(zip(shares, part.exits, strict=True))
     heads = {name: sum(share * _whole(spent.heads[name]) for share, spent in pairs) for name in part.heads}
     return _Mean(sum(share * _whole(spent.own) for share, spent in pairs), heads)
+
+
+def _sum(parts: Sequence[float | None]) -> float | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
+
+
+def _listed(shares: Sequence[float] | None) -> list[float] | None:
+    return None if shares is None else list(shares)
 
 
 def _checked_rates(rates: Mapping[str, Sequence[float]], halting: Mapping[str, Flops]) -> Mapping[str, Sequence[float]]:

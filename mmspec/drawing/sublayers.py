@@ -142,9 +142,11 @@ def _exit(op: Op) -> str:
     if op.kind != "stages":
         return ""
     threshold = op.attributes["threshold"]
-    if op.attributes["criterion"] == "Confidence" and isinstance(threshold, float):
-        return f"p > {threshold:g}"
-    return "early exit"
+    if op.attributes["criterion"] != "Confidence":
+        return "early exit"
+    levels = threshold if isinstance(threshold, tuple) else (threshold,)
+    low, high = min(levels), max(levels)
+    return f"p > {low:.3g}" if low == high else f"p > {low:.3g} to {high:.3g}"
 
 
 def _feeds_an_activation(op: Op, graph: Graph) -> bool:

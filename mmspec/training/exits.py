@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmspec.backend.runtime import Stages
 from mmspec.data.batch import Dataset
 from mmspec.data.demand import Target
+from mmspec.training.journeys import halting_stacks, journeys
 from mmspec.training.metrics import evaluating
 
 if TYPE_CHECKING:
@@ -23,37 +24,28 @@ if TYPE_CHECKING:
 
 def exits(spec: ModelSpec, module: nn.Module, data: Dataset, split: str, size: int) -> dict[str, list[dict[str, Any]]]:
     """For each halting node, a row per exit; empty where nothing may halt."""
-    result: dict[str, list[dict[str, Any]]] = {}
-    for path, stages in module.named_modules():
-        if not isinstance(stages, Stages):
-            continue
-        node = path.split(".")[0]
-        head = spec.fusion[node].halting.head  # type: ignore[attr-defined]  # every stack with stages has one
-        target = next((target for target in data.targets if target.head == head), None)
-        if target is not None:
-            result[node] = _rows(module, stages, data, target, split, size)
-    return result
+    return {
+        node: _rows(module, stages, data, target, split, size)
+        for node, stages, target in halting_stacks(spec, module, data)
+        if target is not None
+    }
 
 
 def _rows(
     module: nn.Module, stages: Stages, data: Dataset, target: Target, split: str, size: int
 ) -> list[dict[str, Any]]:
-    taken, right, weight = _pass(module, stages, data, target, split, size)
+    walked = journeys(module, stages, data, target, split, size)
+    taken, right = _pass(module, stages, data, target, split, size)
     rows: list[dict[str, Any]] = []
     for exit in range(stages.exits):
-        here = weight * (taken == exit)
-        share = float(here.sum() / weight.sum())
-        stages.force(exit)
-        try:
-            _, forced, _ = _pass(module, stages, data, target, split, size)
-        finally:
-            stages.force(None)
+        here = walked.weights * (taken == exit)
+        share = float(here.sum() / walked.weights.sum())
         rows.append(
             {
                 "exit": exit,
                 "share": share,
                 "accuracy": float((right * here).sum() / here.sum()) if share else None,
-                "if_forced": float((forced * weight).sum() / weight.sum()),
+                "if_forced": walked.mean(walked.right[exit]),
             }
         )
     return rows
@@ -61,21 +53,20 @@ def _rows(
 
 def _pass(
     module: nn.Module, stages: Stages, data: Dataset, target: Target, split: str, size: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The exit taken i64[n], whether the answer was right f64[n], and the weight f64[n] of every example of a split."""
+) -> tuple[Tensor, Tensor]:
+    """The exit taken i64[n], and whether the answer was right f64[n], of every example of a split."""
     seen: list[Tensor] = []
 
     def note(_: nn.Module, inputs: Any, outputs: Any) -> None:
         seen.append(outputs[stages.carried])  # after the carried values comes the exit
 
-    parts: list[tuple[Tensor, Tensor]] = []
+    parts: list[Tensor] = []
     hook = stages.register_forward_hook(note)
     try:
         with evaluating(module):
             for batch in data.evaluation_batches(split, size):
                 answers = module(**batch.inputs)[target.head].argmax(dim=1)
-                parts.append(((answers == batch.targets[target.column]).double(), batch.weights))
+                parts.append((answers == batch.targets[target.column]).double())
     finally:
         hook.remove()
-    right, weight = (torch.cat(column) for column in zip(*parts, strict=True))
-    return torch.cat(seen), right, weight
+    return torch.cat(seen), torch.cat(parts)

@@ -16,12 +16,14 @@ import torch
 from torch import nn
 
 from mmspec.backend import write_folder
+from mmspec.cost import Measured
 from mmspec.data import Dataset, open_data
 from mmspec.errors import UserError
 from mmspec.files import MARK, check_replaceable, located
 from mmspec.training.checkpoint import FILE as CHECKPOINT
 from mmspec.training.checkpoint import Checkpoint, check_same_run
 from mmspec.training.exits import exits
+from mmspec.training.loads import loads
 from mmspec.training.loop import EVALUATION_BATCH, Progress, Run
 from mmspec.training.metrics import evaluate, warnings_of
 from mmspec.training.recipe import Recipe
@@ -96,8 +98,8 @@ def train(
     module = run.module.eval()
     metrics = _metrics(run, loaded)
     if folder is not None:
-        rates = {node: [row["share"] for row in rows] for node, rows in metrics["validation"]["exits"].items()}
-        write_folder(spec, module, folder, lambda target: _add(target, data, metrics), rates)
+        known = Measured.of(metrics["validation"])
+        write_folder(spec, module, folder, lambda target: _add(target, data, metrics), known)
     return Result(module, metrics, run.losses, folder)
 
 
@@ -135,7 +137,12 @@ def _add(folder: Path, data: Dataset, metrics: dict[str, Any]) -> None:
 
 def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
     data: Dataset = run.data
-    validation = run.validation
+    split, size = "validation", EVALUATION_BATCH
+    validation = {
+        **run.validation,
+        "exits": exits(run.spec, run.module, data, split, size),
+        "experts": loads(run.module, data, split, size),
+    }
     return {
         "format": 1,
         "model": run.spec.name,
@@ -145,7 +152,7 @@ def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
         "seconds": round(run.seconds, 3),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "validation": {**validation, "exits": exits(run.spec, run.module, data, "validation", EVALUATION_BATCH)},
+        "validation": validation,
         "test": evaluate(run.module, data, "test", EVALUATION_BATCH) if data.examples("test") else None,
         "warnings": warnings_of(validation),
         "notes": [*data.notes, *(str(said) for each in loaded for said in (each, *each.notes))],

@@ -160,6 +160,23 @@ def test_profile_expects_what_exit_rates_say(mmspec):
     assert mmspec("profile", "fusion_gated", "--batch", 0).code == 2
 
 
+def test_profile_says_what_exits_and_experts_save_and_what_it_does_not_know(mmspec):
+    bare = mmspec("profile", "fusion_gated").out
+    assert re.search(r"^  joint left after +FLOPs +of all +samples$", bare, re.M)
+    assert re.search(r"^  block 1 +80\.9 M +84 % +n/a$", bare, re.M)
+    assert re.search(
+        r"^  joint\.blocks\.0-1\.feed_forward +2 of 4 +132 k +n/a +\u2264 4\.00 +\u2264 2\.11 MB$", bare, re.M
+    )
+    stated = ("--batch", 4, "--exit-rates", "joint=0.5,0.5", "--expert-load", "joint.blocks.0=0.4,0.3,0.2,0.1")
+    out = mmspec("profile", "fusion_gated", *stated).out
+    assert re.search(r"^  on average +354 M +92 % +stated$", out, re.M)
+    assert re.search(r"^  the last of 4 +380 M +99 % +if none is dropped$", out, re.M)
+    assert re.search(r"^  joint\.blocks\.0\.feed_forward +2 of 4 +132 k +1\.60 +4\.00 +2\.11 MB$", out, re.M)
+    assert re.search(r"^  joint\.blocks\.1\.feed_forward +2 of 4 +132 k +n/a ", out, re.M)
+    for wrong in ("joint=0.4", "image=1", "joint", "joint=0.9,0.1,0,0"):
+        assert mmspec("profile", "fusion_gated", "--expert-load", wrong).code == 2
+
+
 def test_diff_names_paths_and_prices(mmspec):
     same = mmspec("diff", "small.yaml", "small.yaml")
     assert "mean the same" in same.out
@@ -253,6 +270,27 @@ def test_a_build_is_repeatable_and_takes_weights(mmspec):
 
 
 @pytest.mark.slow
+def test_calibrate_prints_thresholds_shares_and_costs_before_and_after(mmspec):
+    halting = (
+        "fusion.joint={type: gated, from: [image, text], depth: 3, heads: 2, halting: {type: confidence, head: label}}"
+    )
+    assert mmspec("train", "small.yaml", "--set", halting, "--steps", 2, "--batch", 8, "-o", "out").code == 0
+    done = mmspec("calibrate", "out", "--loss", 0.05)
+    assert done.code == 0
+    assert re.search(
+        r"^  joint left after +threshold +samples +accuracy +threshold now +samples +accuracy +FLOPs$", done.out, re.M
+    )
+    assert re.search(r"^  full model +0\.\d{4} +[\d.]+ [kM] +100 %$", done.out, re.M)
+    assert "wrote out" in done.out
+    again = json.loads(mmspec("calibrate", "out", "--cost", 1, "-o", "cheap", "--json").out)
+    assert again["goal"] == {"cost": 1} and set(again["stacks"]) == {"joint"}
+    priced = json.loads(mmspec("profile", "cheap", "--json").out)
+    assert priced["flops"]["expected"] == pytest.approx(again["after"]["flops"])
+    assert "measured" in mmspec("profile", "cheap").out
+    for wrong in ((), ("--cost", 0.5, "--loss", 0.1), ("--cost", 0.01), ("--accuracy", 2)):
+        assert mmspec("calibrate", "out", *wrong).code == 2
+
+
 def test_a_spec_is_trained_and_asked(mmspec):
     trained = mmspec("train", "small.yaml", "--steps", 2, "--batch", 8, "-o", "out")
     assert trained.code == 0

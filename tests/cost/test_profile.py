@@ -80,4 +80,4 @@ def test_a_token_meets_k_experts_and_active_parameters_say_so():
 def test_what_is_not_known_is_null_with_the_reason():
     price = mmspec.profile(SPEC).to_dict()
     assert price["memory"]["peak_training"] is None
-    assert set(price["unknown"]) == {"memory.peak_training", "flops.expected"}
+    assert set(price["unknown"]) == {"memory.peak_training", "flops.expected", "flops.expected_uncompacted", "experts"}

@@ -59,7 +59,7 @@ class Stages(nn.ModuleList):
         self.returned, self.balance = returned, balance
         self.criterion = criterion
         given = (threshold,) * self.earlier if isinstance(threshold, (int, float)) else tuple(threshold)
-        self.given = given
+        self.levels = list(given)
         self.register_buffer("thresholds", torch.tensor(given, dtype=torch.float32, device="cpu"), persistent=False)
 
     @property
@@ -74,7 +74,7 @@ class Stages(nn.ModuleList):
     def force(self, exit: int | None) -> None:
         """Let every sample leave at that exit; None restores the thresholds."""
         if exit is None:
-            self.thresholds.copy_(torch.tensor(self.given))
+            self.thresholds.copy_(torch.tensor(self.levels))
             return
         self.thresholds.fill_(torch.inf)
         if exit < self.earlier:

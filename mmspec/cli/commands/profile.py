@@ -17,6 +17,13 @@ from mmspec.cli.options import json_option, opened, takes_spec
     "--length", "lengths", multiple=True, metavar="INPUT=N", help="tokens of a text; as many as it may have by default"
 )
 @click.option(
+    "--expert-load",
+    "expert_loads",
+    multiple=True,
+    metavar="MODULE=L,...",
+    help="shares of the choices that each expert gets: joint.blocks.0=0.4,0.3,0.2,0.1",
+)
+@click.option(
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
 def command(
@@ -24,20 +31,27 @@ def command(
     as_json: bool,
     batch: int,
     lengths: tuple[str, ...],
+    expert_loads: tuple[str, ...],
     exit_rates: tuple[str, ...],
     changes: tuple[str, ...],
     variant: str | None,
 ) -> None:
-    """Parameters, FLOPs and memory, node by node. The folder of a trained model brings its measured exit rates."""
-    from mmspec.cost import measured_rates, profile
+    """Parameters, FLOPs and memory, node by node. The folder of a trained model brings its measured exit rates and
+    expert loads; without them or stated ones, expectations are n/a."""
+    from mmspec.cost import measured, profile
     from mmspec.cost.profile import symbols_of
     from mmspec.passes import lower
 
     read = opened(spec, changes, variant).require_closed()
     graph = lower(read)
-    measured = {} if changes or variant else measured_rates(spec)
     price = profile(
-        read, batch, measured | dict(map(_rates, exit_rates)), graph, **symbols_of(graph, dict(map(_length, lengths)))
+        read,
+        batch,
+        dict(_shares(text, "--exit-rates", "NODE=R,R,...") for text in exit_rates),
+        graph,
+        expert_loads=dict(_shares(text, "--expert-load", "MODULE=L,L,...") for text in expert_loads),
+        measured=None if changes or variant else measured(spec),
+        **symbols_of(graph, dict(map(_length, lengths))),
     )
     if as_json:
         from mmspec.cli.entry import json_text
@@ -58,9 +72,9 @@ def _length(text: str) -> tuple[str, int]:
     return name.strip(), int(tokens)
 
 
-def _rates(text: str) -> tuple[str, list[float]]:
-    node, _, shares = text.partition("=")
+def _shares(text: str, option: str, wanted: str) -> tuple[str, list[float]]:
+    name, _, shares = text.partition("=")
     try:
-        return node.strip(), [float(share) for share in shares.split(",")]
+        return name.strip(), [float(share) for share in shares.split(",")]
     except ValueError:
-        raise click.BadParameter(f"expected NODE=R,R,..., found {text!r}", param_hint="--exit-rates") from None
+        raise click.BadParameter(f"expected {wanted}, found {text!r}", param_hint=option) from None
