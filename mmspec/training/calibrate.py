@@ -38,8 +38,8 @@ ALMOST_NEVER = 1e-6  # the least relative change, and the least that is told fro
 
 @dataclass(frozen=True)
 class Scale:
-    """A policy's scores as shares, from 0 (everyone leaves) to 1 (nobody does), so that all are searched alike; and the threshold that
-    a spec says for such a share."""
+    """A policy's scores as shares, from 0 (everyone leaves) to 1 (nobody does), so that all are searched alike; and the threshold
+    that a spec says for such a share."""
 
     share: Callable[[Tensor], Tensor]
     said: Callable[[float], float]

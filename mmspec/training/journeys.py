@@ -82,7 +82,7 @@ def journeys(module: nn.Module, stages: Stages, data: Dataset, target: Target, s
         return found
 
     stages.force(stages.earlier)
-    stages.answers, stages.score = answers, score  # type: ignore[method-assign]
+    stages.answers, stages.score = answers, score  # type: ignore[method-assign, assignment]
     try:
         with evaluating(module):
             for batch in data.evaluation_batches(split, size):

@@ -11,8 +11,6 @@ from mmspec.components.halting.base import ExitPolicy
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-
 
 class Confidence(ExitPolicy):
     """A sample leaves the stack at the first exit at which its head is sure.

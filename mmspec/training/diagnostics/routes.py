@@ -90,7 +90,9 @@ class _Detour:
         met = choice[rows, token]
         there = torch.ones(len(rows), len(layer) + 1, dtype=torch.bool)  # and nobody, where an expert was full
         left = there.scatter(1, met, False)[:, : len(layer)]
-        order = left.to(torch.int8).argsort(dim=1, descending=True, stable=True)  # those that it does not meet come first
+        order = left.to(torch.int8).argsort(
+            dim=1, descending=True, stable=True
+        )  # those that it does not meet come first
         changed = choice.clone()
         changed[rows, token, -1] = order[:, self.number]
         return (changed, *args[1:])
