@@ -39,6 +39,7 @@ def random_data(seed: int) -> dict[str, Any]:
         else:
             inputs[name] = {"type": "text", "vocab_size": draw.choice([5, 50]), "length": draw.choice([3, 7])}
             encoders[name] = {"type": "text_transformer", **encoder, **reading(draw, heads)}
+        prune(draw, encoders[name])
     data: dict[str, Any] = {"name": f"random_{seed}", "inputs": inputs, "encoders": encoders}
     source = modalities[0]
     if len(modalities) > 1:
@@ -79,6 +80,15 @@ def reading(draw: random.Random, heads: int) -> dict[str, Any]:
         "gated": draw.choice([True, False]),
         "bias": draw.choice([True, False]),
     }
+
+
+def prune(draw: random.Random, encoder: dict[str, Any]) -> None:
+    """Some stacks in which every token may stand anywhere leave tokens out."""
+    anywhere = encoder.get("attention", "full") == "full" and encoder["position"] in ("none", "learned", "learned_2d")
+    if anywhere and draw.random() < 0.5:
+        blocks = sorted(draw.sample(range(1, encoder["depth"] + 1), draw.randint(1, encoder["depth"])))
+        share = {"type": "ratio", "keep": draw.choice([0.2, 0.5, 0.7]), "fuse": draw.choice([True, False])}
+        encoder["pruning"] = {**share, "blocks": blocks}
 
 
 def writer(draw: random.Random, reads: list[str]) -> dict[str, Any]:

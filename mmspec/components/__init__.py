@@ -100,6 +100,10 @@ BUILT_IN = {
         "rotary": "positions.relative:Rotary",
         "none": "positions.absolute:NoPosition",
     },
+    "pruning": {
+        "none": "pruning.never:KeepAll",
+        "ratio": "pruning.ratio:Ratio",
+    },
     "pool": {
         "mean": "pools:MeanPool",
         "max": "pools:MaxPool",

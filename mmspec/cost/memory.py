@@ -79,7 +79,8 @@ def _during(op: Op, sizes: Sizes, freed: int) -> int:
     if op.kind == "call":
         return max(made, peak_activations(op.bodies[0], sizes))
     if op.kind in ("repeat", "stages"):
-        carried = _bytes(op.outputs[: op.attributes["carried"]], sizes)
+        number = op.attributes["carried"]  # the first block is handed the most: a stack may narrow
+        carried = max(_bytes(op.outputs[:number], sizes), _bytes(op.bodies[0].inputs[:number], sizes))
         block = max(peak_activations(body, sizes) for body in op.bodies)
         if op.kind == "stages":
             heads = [value.function for value in op.inputs if value.function is not None]

@@ -1,7 +1,9 @@
-"""What torch's module does on its way: how sure it is at each exit, and how close a call each token's experts are.
+"""What torch's module does on its way: how sure it is at each exit, and how close a call each token's experts are, or which tokens
+stay.
 
 Runtimes round differently. Where a sample's confidence lies within a hair of a threshold, or two experts are all but tied for a
-token, two correct implementations may part; a comparison must know which samples these are.
+token, or two tokens for the last place that is kept, two correct implementations may part; a comparison must know which samples
+these are.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmspec.backend.runtime import Experts, Stages
+from mmspec.backend.runtime import Experts, Keep, Stages
 
 
 @dataclass
@@ -23,7 +25,8 @@ class Watched:
 
     confidences  by stack, at each exit it asked, the samples (rows of the batch) and how sure they were
     exit_margin  f32[B], the smallest distance of a sample's confidence from the threshold it was held against
-    tie_margin   f32[B], the smallest lead of a token's last chosen expert over the first that was not chosen
+    tie_margin   f32[B], the smallest lead of a token's last chosen expert over the first that was not chosen, or of
+                 its last kept token over the first that was left out, as a share of its importance
     chosen       by module of experts, how many tokens met each
     """
 
@@ -49,6 +52,9 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
             outer = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
             seen.chosen[name] = torch.zeros(len(child), dtype=torch.int64)
             handles.append(child.register_forward_pre_hook(_routing(name, outer, rows, seen)))
+        if isinstance(child, Keep):
+            outer = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
+            handles.append(child.register_forward_hook(_keeping(outer, rows, seen)))
     try:
         yield seen
     finally:
@@ -89,5 +95,19 @@ def _routing(name: str, outer: str | None, rows: dict[str, Tensor], seen: Watche
         if experts.k < len(experts):
             lead = (chances[..., experts.k - 1] - chances[..., experts.k]).flatten(1).amin(dim=1)
             seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
+
+    return hook
+
+
+def _keeping(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+    def hook(keep: Keep, args: tuple[Tensor, ...], numbers: Tensor) -> None:
+        here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
+        scores = keep.ranked(args[0], args[1] if len(args) > 1 else None).sort(dim=1, descending=True).values
+        kept = (numbers < args[0].shape[1]).sum(dim=1, keepdim=True) - keep.front
+        ends = torch.cat([kept - 1, kept], dim=1).clamp(0, scores.shape[1] - 1)
+        last, next_ = scores.gather(1, ends).unbind(dim=1)
+        apart = (kept[:, 0] > 0) & (kept[:, 0] < scores.shape[1])
+        lead = torch.where(apart, (last - next_) / last.abs().clamp(min=1e-12), torch.inf)
+        seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
 
     return hook

@@ -193,23 +193,41 @@ class Scope(Layers):
         readout: Body | None = None,
         taps: Sequence[int] = (),
         doc: str = "",
+        narrows: bool = False,
     ) -> Any:
         """`depth` blocks in a row. `body(g, carried, *shared)` is emitted once; it returns the carried value(s) for the next.
 
         Blocks of several kinds are a sequence of `depth` bodies, each kind emitted once. With a halting policy a sample may
         stop after any block: the policy's head is applied there, to the carried value or, where several are carried, to
         `readout(g, *carried)`. `taps` are blocks, counted from one, whose result is returned beside the last one's; they need a
-        single carried value and no halting.   Raises ShapeError.
+        single carried value and no halting. Where it `narrows`, blocks may carry on fewer tokens than they were handed, and those
+        behind are emitted anew; a mask that changes on the way is a carried value, too.   Raises ShapeError.
         """
-        bodies = list(dict.fromkeys([body] if callable(body) else body))
-        order = (0,) * depth if callable(body) else tuple(map(bodies.index, body))
-        assert len(order) == depth
+        bodies = [body] * depth if callable(body) else list(body)
+        assert len(bodies) == depth
         streams = (carried,) if isinstance(carried, Value) else carried
-        blocks = [self._block(f"{name}.*.", each, carried, shared, class_name) for each in bodies]
+        shapes: tuple[Shape, ...] = tuple(value.shape for value in streams)
+        blocks: list[_Block] = []
+        kinds: dict[tuple[Body, tuple[Shape, ...]], int] = {}
+        order = []
+        for each in bodies:
+            number = kinds.setdefault((each, shapes), len(blocks))
+            if number == len(blocks):
+                blocks.append(self._block(f"{name}.*.", each, carried, shared, class_name, shapes, narrows))
+            order.append(number)
+            shapes = blocks[number].shapes
         first, balance = blocks[0].scope, any(block.scope.balance for block in blocks)
-        passed_on = [Value(value.name, value.shape, value.dtype, self, value.mask) for value in streams]
+        passed_on = [Value(v.name, shape, v.dtype, self, v.mask) for v, shape in zip(streams, shapes, strict=True)]
+        for value in passed_on:
+            if value.mask in streams:
+                value.mask = passed_on[streams.index(value.mask)]
         loss = [Value("balance", (), "f32", self)] if balance else []
-        attributes: dict[str, Any] = {"count": depth, "order": order, "carried": len(streams), "balance": balance}
+        attributes: dict[str, Any] = {
+            "count": depth,
+            "order": tuple(order),
+            "carried": len(streams),
+            "balance": balance,
+        }
         tapped = [Value(f"block_{tap}", v.shape, v.dtype, self, v.mask) for tap in taps for v in streams]
         if taps:
             assert halting is None and isinstance(carried, Value)
@@ -240,21 +258,26 @@ class Scope(Layers):
         return passed_on[0] if isinstance(carried, Value) else tuple(passed_on)
 
     def _block(
-        self, path: str, body: Body, carried: Value | tuple[Value, ...], shared: tuple[Value, ...], class_name: str
-    ) -> _Block:
+        self, path: str, body: Body, carried: Value | tuple[Value, ...], shared: tuple[Value, ...], class_name: str,
+        shapes: tuple[Shape, ...], narrows: bool,
+    ) -> _Block:  # fmt: skip
         inner = Scope(class_name, self, path=f"{self.path}{path}")
         streams = (carried,) if isinstance(carried, Value) else carried
         handed = inner.receive_all(body, (*streams, *shared), 0 if isinstance(carried, Value) else len(streams))
+        for value, shape in zip(handed, shapes, strict=False):
+            value.shape = shape
         if isinstance(carried, Value):
             returned = body(inner, *handed)
         else:
             returned = body(inner, handed[: len(streams)], *handed[len(streams) :])
         results: tuple[Value, ...] = (returned,) if isinstance(returned, Value) else tuple(returned)  # type: ignore[arg-type]
-        for before, after in zip(streams, results, strict=True):
-            if before.shape != after.shape:
-                raise ShapeError(f"a block turns {shape_text(before.shape)} into {shape_text(after.shape)}")
+        after = tuple(result.shape for result in results)
+        for before, now in zip(shapes, after, strict=True):
+            if before != now and not narrows:
+                raise ShapeError(f"a block turns {shape_text(before)} into {shape_text(now)}")
         assert not inner.exits, "a halting stack inside a repeated block"
-        return _Block(inner, {value.name: result for value, result in zip(handed, results, strict=False)})
+        outputs = {value.name: result for value, result in zip(handed, results, strict=False)}
+        return _Block(inner, outputs, after)
 
     def _exit(
         self, halting: Halting, streams: tuple[Value, ...], readout: Body | None, inner: Scope
@@ -381,6 +404,7 @@ class _Block:
 
     scope: Scope
     outputs: dict[str, Value]
+    shapes: tuple[Shape, ...]  # of what it carries on
 
     def used(self) -> tuple[Value, ...]:
         """The outer values that it reads."""

@@ -211,6 +211,8 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
             else "image"
         )
         data["encoders"][place][role] = written
+    elif role == "pruning":  # a text has masks
+        data["encoders"]["text"] |= {"depth": 3, "pruning": written}
     elif role == "pool":
         data["fusion"]["joint"]["from"] = ["text", "image"]  # tokens with a mask
         data["heads"]["label"]["pool"] = written

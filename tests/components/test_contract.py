@@ -51,6 +51,8 @@ ALTERNATIVES = {
     "time_attention": "causal",
     "time_position": "none",
     "axes": [0],
+    "pruning": {"type": "ratio", "blocks": [1]},
+    "ratio.blocks": [1, 2],
     "scales": [1, 3],
     "axial.pattern": "causal",
     "downsample": {"type": "patches", "size": 2},

@@ -27,6 +27,7 @@ from mmspec.backend.runtime.functions import (
     token_cross_entropy,
     token_mask,
 )
+from mmspec.backend.runtime.keep import Keep
 from mmspec.backend.runtime.limited import Limited
 from mmspec.backend.runtime.outputs import Outputs
 from mmspec.backend.runtime.patterns import (
@@ -45,6 +46,7 @@ from mmspec.backend.runtime.patterns import (
     with_neighbours,
 )
 from mmspec.backend.runtime.projections import Projections
+from mmspec.backend.runtime.pruning import importance, picked, rest
 from mmspec.backend.runtime.selection import random_order, restore
 from mmspec.backend.runtime.sound import log_power, power_spectrum
 from mmspec.backend.runtime.spans import span_means
@@ -73,14 +75,13 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "Centred", "DropPath", "Experts", "Limited", "Outputs", "Projections", "Stages", "StandardizedConv2d", "attention",
-    "biased_scores",
-    "block_attention", "blocks_over", "cross_entropy", "distance_bias", "distance_buckets", "entmax", "entmax_attention",
-    "for_heads", "fourier_waves", "front_attention", "gathered_attention", "grid", "group_attention", "grouped", "info_nce",
-    "insert_tokens", "lengthened", "linear_attention", "local_attention", "log_power", "masked_error", "masked_first",
-    "masked_last", "masked_max", "masked_mean", "masked_softmax", "mel_filters", "pairwise_sigmoid", "power_spectrum",
-    "present_up_to", "random_attention", "random_blocks", "random_order", "random_tokens", "relative_bias", "restore",
-    "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "self_distillation", "shift_mask", "sinusoidal", "sinusoidal_grid",
-    "span_means", "steps_of", "token_cross_entropy", "token_mask", "top_k_attention", "ungrouped", "visible_attention",
-    "visible_pairs", "window_index", "with_neighbours",
+    "Centred", "DropPath", "Experts", "Keep", "Limited", "Outputs", "Projections", "Stages", "StandardizedConv2d", "attention",
+    "biased_scores", "block_attention", "blocks_over", "cross_entropy", "distance_bias", "distance_buckets", "entmax",
+    "entmax_attention", "for_heads", "fourier_waves", "front_attention", "gathered_attention", "grid", "group_attention",
+    "grouped", "importance", "info_nce", "insert_tokens", "lengthened", "linear_attention", "local_attention", "log_power",
+    "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax", "mel_filters",
+    "pairwise_sigmoid", "picked", "power_spectrum", "present_up_to", "random_attention", "random_blocks", "random_order",
+    "random_tokens", "relative_bias", "rest", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate",
+    "self_distillation", "shift_mask", "sinusoidal", "sinusoidal_grid", "span_means", "steps_of", "token_cross_entropy",
+    "token_mask", "top_k_attention", "ungrouped", "visible_attention", "visible_pairs", "window_index", "with_neighbours",
 ]  # fmt: skip

@@ -14,13 +14,14 @@ from textwrap import dedent
 from types import CodeType, ModuleType
 
 from mmspec.backend import runtime
-from mmspec.backend.runtime import centred, drop_path, experts, limited, stages
+from mmspec.backend.runtime import centred, drop_path, experts, keep, limited, stages
 from mmspec.backend.source.expressions import Torch
 from mmspec.backend.source.scopes import WIDTH, Line, Scope, Writer
 from mmspec.ir import Graph
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
-RUNTIME_MODULES = {"Centred": centred, "DropPath": drop_path, "Experts": experts, "Limited": limited, "Stages": stages}
+RUNTIME_MODULES = {"Centred": centred, "DropPath": drop_path, "Experts": experts, "Keep": keep}
+RUNTIME_MODULES |= {"Limited": limited, "Stages": stages}
 
 
 @dataclass
@@ -189,6 +190,8 @@ def _preamble(header: str, used: set[str]) -> str:
         imports.append(
             f"from collections.abc import {'Callable, Iterable, Sequence' if 'Stages' in used else 'Iterable'}"
         )
+    if "Keep" in used:
+        imports.append("from typing import Any")
     torch = ["import torch", "import torch.nn.functional as F", "from torch import Tensor, nn"]
     return "\n".join([f'"""{header.strip()}\n"""', "", *imports, *([""] if imports else []), *torch])
 

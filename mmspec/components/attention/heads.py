@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from mmspec.components.attention.base import Attention
 from mmspec.components.attention.dense import Full
@@ -21,6 +22,7 @@ class Heads:
     bias, key_bias    of the four projections; of the key's, None: as the others
     output_bias       of the projection back, None: as the others
     scale             of the scores; None: 1 / sqrt(head width)
+    asking            whose attention says how important each token is: the `first` token's, or that of the `mean` query
     """
 
     heads: int
@@ -33,6 +35,7 @@ class Heads:
     pattern: Attention = field(default_factory=Full)
     position: Position = field(default_factory=NoPosition)
     layout: Layout = SEQUENCE
+    asking: Literal["first", "mean"] | None = None
 
     def width_of_head(self, width: int) -> int:
         """Raises ShapeError: heads do not divide the width, or key heads the query heads"""
@@ -48,11 +51,23 @@ class Heads:
 def attend(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared: Value) -> Value:
     """Attention from x to context as the module `name`; self-attention where they are the same value. `shared` is what
     `how.position` made for the stack.   [B, N, D], [B, M, E] -> [B, N, D].   Raises ShapeError"""
+    result = _attended(g, name, x, context, how, *shared)
+    assert isinstance(result, Value)
+    return result
+
+
+def attend_and_weigh(g: Scope, name: str, x: Value, how: Heads) -> tuple[Value, Value]:
+    """Self-attention, and how important each token is to whom `how.asking` names.   [B, N, D] -> [B, N, D], [B, N]"""
+    y, importance = _attended(g, name, x, x, how)
+    return y, importance
+
+
+def _attended(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared: Value) -> Any:
     width = how.width_of_head(x.width)
     kv_heads = how.kv_heads or how.heads
     own = x is context
 
-    def body(g: Scope, x: Value, context: Value, *shared: Value) -> Value:
+    def body(g: Scope, x: Value, context: Value, *shared: Value) -> Value | tuple[Value, Value]:
         pattern, layout, mask = how.pattern if own else Full(), how.layout, x.mask
         if own:
             x, layout = pattern.gather(g, x, layout), pattern.within(layout)
@@ -69,7 +84,11 @@ def attend(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared: V
         mixed = g.emit("merge_heads", pattern.mix(g, query, key, value, how.layout, seen.mask, bias, how.scale))
         mixed.mask = mask
         y = g.linear("output", mixed, x.width, how.bias if how.output_bias is None else how.output_bias)
-        return pattern.scatter(g, y, how.layout) if own else y
+        y = pattern.scatter(g, y, how.layout) if own else y
+        if how.asking is None:
+            return y
+        given = () if seen.mask is None else (seen.mask,)
+        return y.named("y"), g.emit("importance", query, key, *given, asking=how.asking, scale=how.scale)
 
     kind = ("Masked" if context.mask is not None else "") + (how.pattern.title if own else "CrossAttention")
     arguments = {"width": x.width, "context_width": context.width, "heads": how.heads}
@@ -77,6 +96,4 @@ def attend(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared: V
         arguments["kv_heads"] = kv_heads
     if how.head_width is not None:
         arguments["head_width"] = width
-    result = g.call(name, kind, body, x, context, *shared, arguments=arguments, doc=f"{how.heads} heads.")
-    assert isinstance(result, Value)
-    return result
+    return g.call(name, kind, body, x, context, *shared, arguments=arguments, doc=f"{how.heads} heads.")

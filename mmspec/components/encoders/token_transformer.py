@@ -7,14 +7,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from mmspec.components.blocks.transformer import TransformerStack
+from mmspec.components.blocks.pruned import PrunableStack
 from mmspec.components.positions.base import Layout
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.ir.functions import part, rearrange
 from mmspec.spec import Encoder
 
 
-class TokenTransformer(TransformerStack, Encoder):
+class TokenTransformer(PrunableStack, Encoder):
     """Transformer blocks over a row of tokens that another node has made, such as one for each frame of a video.
 
     After an encoder of frames by themselves this is the second half of a factorised encoder.

@@ -1,0 +1,38 @@
+"""How important tokens are, and those that stay."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmspec.backend.runtime.functions import biased_scores
+from mmspec.backend.runtime.patterns import for_heads
+
+
+def importance(
+    query: Tensor, key: Tensor, mask: Tensor | None = None, first: bool = False, scale: float | None = None
+) -> Tensor:
+    """The attention that each key gets from one query, the `first` one or the mean of those that are present; the mean over heads
+    (arXiv:2202.07800, eq. 3).   [B, h, N, d], [B, g, N, d], bool[B, N] -> [B, N]"""
+    if first:
+        query = query[:, :, :1]
+    elif mask is None:
+        query = query.mean(dim=2, keepdim=True)
+    else:
+        there = mask[:, None, :, None].to(query.dtype)
+        query = (query * there).sum(dim=2, keepdim=True) / there.sum(dim=2, keepdim=True).clamp(min=1)
+    scores = biased_scores(query, for_heads(key, query), None, scale)[:, :, 0]  # [B, h, N]
+    if mask is None:
+        return scores.softmax(dim=-1).mean(dim=1)
+    scores = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min)
+    return scores.softmax(dim=-1).mean(dim=1) * mask
+
+
+def picked(x: Tensor, numbers: Tensor) -> Tensor:
+    """The tokens with these numbers; the last for a number that no token has.   [B, N, D], i64[B, K] -> [B, K, D]"""
+    return torch.gather(x, 1, numbers.clamp(max=x.shape[1] - 1).unsqueeze(-1).expand(-1, -1, x.shape[2]))
+
+
+def rest(x: Tensor, importance: Tensor, numbers: Tensor) -> Tensor:
+    """The sum of the tokens that were not picked, each times its importance.   [B, N, D], [B, N], i64[B, K] -> [B, 1, D]"""
+    weight = F.pad(importance, (0, 1)).scatter(1, numbers, 0.0)[:, :-1]
+    return (x * weight.unsqueeze(-1)).sum(dim=1, keepdim=True)

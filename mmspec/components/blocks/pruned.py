@@ -1,0 +1,78 @@
+"""A stack of transformer blocks that may go on with fewer tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pydantic import Field
+
+from mmspec.components.attention.dense import Full
+from mmspec.components.attention.heads import Heads, attend_and_weigh
+from mmspec.components.blocks.transformer import TransformerStack, in_proportion
+from mmspec.components.positions.base import Layout
+from mmspec.components.pruning.base import AtBlocks, Pruning
+from mmspec.components.pruning.never import KeepAll
+from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir.scope import Body
+
+
+class PrunableStack(TransformerStack):
+    """Tokens through `depth` blocks, some of which leave tokens out between their attention and their feed-forward."""
+
+    pruning: Pruning = Field(default_factory=KeepAll, description="which tokens later blocks go on with")
+
+    def through_blocks(
+        self, g: Scope, x: Value, layout: Layout, *context: Value, skipped: Sequence[float] = ()
+    ) -> Value:
+        if not isinstance(self.pruning, AtBlocks):
+            return super().through_blocks(g, x, layout, *context, skipped=skipped)
+        self.check_places()
+        assert not context, "what is pruned has no context"
+        places, how = self.pruning.places(self.depth), self.attention_heads(layout)
+        made: dict[tuple[float, bool, bool], Body] = {}
+        bodies: list[Body] = []
+        for index, rate in enumerate(skipped or in_proportion(self.drop_path, self.depth)):
+            kind = (rate, (index + 1) % self.router_every == 0, index + 1 in places)
+            if kind not in made:
+                make = self.pruning_block if kind[2] else self.keeping_block
+                made[kind] = make(self.pruning, how, *kind[:2])
+            bodies.append(made[kind])
+        streams = (x,) if x.mask is None else (x, x.mask)
+        y: tuple[Value, ...] = g.stack("blocks", self.depth, bodies, streams, class_name="Block", narrows=True)
+        return y[0]
+
+    def check_places(self) -> None:
+        """Raises ShapeError: something asks where each token stands, or for all of them"""
+        for field, wrong in (("position", self.position.inside), ("attention", type(self.attention) is not Full)):
+            if wrong:
+                message = f"{field}: {getattr(self, field).type} needs every token in its place, and some are left out"
+                raise ShapeError(message, field, hint="position: learned and attention: full do not")
+        if self.taps:
+            raise ShapeError("inner blocks of a stack that leaves tokens out are not given out", "taps")
+
+    def keeping_block(self, pruning: AtBlocks, how: Heads, drop_path: float, routed: bool) -> Body:
+        block = self.block(how, 0, drop_path, routed)
+
+        def body(g: Scope, streams: tuple[Value, ...]) -> tuple[Value, ...]:
+            return (block(g, streams[0]), *streams[1:])  # type: ignore[arg-type]
+
+        return body
+
+    def pruning_block(self, pruning: AtBlocks, how: Heads, drop_path: float, routed: bool) -> Body:
+        weighing = replace(how, asking="first" if how.layout.prefix else "mean")
+
+        def body(g: Scope, streams: tuple[Value, ...]) -> tuple[Value, ...]:
+            asked: list[Value] = []
+
+            def attention(g: Scope, normed: Value) -> Value:
+                y, importance = attend_and_weigh(g, "attention", normed, weighing)
+                asked.append(importance)
+                return y
+
+            x = self.sublayer(g, "1", streams[0], attention, drop_path)
+            x = pruning.prune(g, x, asked[0], how.layout.prefix)
+            y = self.sublayer(g, "2", x, self.network(routed, how.layout), drop_path)
+            return (y,) if x.mask is None else (y, x.mask)
+
+        return body

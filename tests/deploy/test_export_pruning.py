@@ -1,0 +1,34 @@
+"""Stacks that leave tokens out are exported, and the files agree with torch on which."""
+
+import pytest
+import small_exports as small
+
+from mmspec.components import CATALOGUE
+from mmspec.deploy.draft import check_draft, prove
+from mmspec.spec import read
+
+IMAGE = """
+name: pruned
+inputs: {{image: {{type: image, size: 16, channels: 1}}}}
+encoders:
+  image: {{type: vit, patch_size: 4, width: 8, depth: 3, heads: 2, expansion: 2, class_token: true, pruning: {pruning}}}
+heads: {{label: {{type: classification, classes: 4}}}}
+"""
+TEXT = """
+name: pruned
+inputs: {{text: {{type: text, vocab_size: 20, length: 9}}}}
+encoders:
+  text: {{type: text_transformer, width: 8, depth: 3, heads: 2, expansion: 2, pruning: {pruning}}}
+heads: {{label: {{type: classification, classes: 4}}}}
+"""
+RULES = {"ratio": "{type: ratio, blocks: [1, 2], keep: 0.6, fuse: true}"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("written", [IMAGE, TEXT], ids=["image", "text"])
+@pytest.mark.parametrize("rule", RULES)
+def test_pruned_stacks_are_exported(rule, written):
+    draft = small.draft(read(written.format(pruning=RULES[rule]), CATALOGUE, origin="pruned.yaml"))
+    check_draft(draft)
+    parity = prove(draft)
+    assert max(parity.max_error.values()) <= 1e-4
