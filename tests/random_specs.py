@@ -106,6 +106,8 @@ def fusion(draw: random.Random, modalities: list[str]) -> dict[str, Any]:
         joint["heads"] = heads
     if kind == "cross_attention":
         joint["order"] = draw.choice(["sequential", "parallel"])
+    if kind in ("attention", "gated", "cross_attention") and draw.random() < 0.5:
+        joint["selection"] = {"type": draw.choice(["top_k", "learned"]), "k": 1}
     if kind == "transformer":
         joint["streams"] = draw.choice(["single", "multi"])
     if joint["depth"] > 1 and draw.random() < 0.5:

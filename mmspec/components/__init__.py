@@ -104,6 +104,11 @@ BUILT_IN = {
         "none": "pruning.never:KeepAll",
         "ratio": "pruning.ratio:Ratio",
     },
+    "selection": {
+        "none": "selection.everything:Everything",
+        "top_k": "selection.top_k:TopK",
+        "learned": "selection.learned:Learned",
+    },
     "pool": {
         "mean": "pools:MeanPool",
         "max": "pools:MaxPool",

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmspec.backend.runtime import Experts, Keep, Stages
+from mmspec.backend.runtime import Best, Experts, Keep, Stages
 
 
 @dataclass
@@ -52,7 +52,7 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
             outer = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
             seen.chosen[name] = torch.zeros(len(child), dtype=torch.int64)
             handles.append(child.register_forward_pre_hook(_routing(name, outer, rows, seen)))
-        if isinstance(child, Keep):
+        if isinstance(child, (Keep, Best)):
             outer = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
             handles.append(child.register_forward_hook(_keeping(outer, rows, seen)))
     try:
@@ -100,13 +100,13 @@ def _routing(name: str, outer: str | None, rows: dict[str, Tensor], seen: Watche
 
 
 def _keeping(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
-    def hook(keep: Keep, args: tuple[Tensor, ...], numbers: Tensor) -> None:
+    def hook(keep: Keep | Best, args: tuple[Tensor, ...], numbers: Tensor) -> None:
         here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
         scores = keep.ranked(args[0], args[1] if len(args) > 1 else None).sort(dim=1, descending=True).values
         kept = (numbers < args[0].shape[1]).sum(dim=1, keepdim=True) - keep.front
         ends = torch.cat([kept - 1, kept], dim=1).clamp(0, scores.shape[1] - 1)
         last, next_ = scores.gather(1, ends).unbind(dim=1)
-        apart = (kept[:, 0] > 0) & (kept[:, 0] < scores.shape[1])
+        apart = (kept[:, 0] > 0) & (ends[:, 1] > ends[:, 0])
         lead = torch.where(apart, (last - next_) / last.abs().clamp(min=1e-12), torch.inf)
         seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
 

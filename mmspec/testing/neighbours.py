@@ -199,6 +199,8 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
         data["decoders"] = {"decoded": {**written, "from": DECODED.get(written["type"], "joint")}}
         for head in data["heads"].values():
             head["from"] = "decoded"
+    elif role == "selection":
+        data["fusion"]["joint"]["selection"] = written
     elif role in ("router", "halting"):
         data["fusion"]["joint"][role] = {**({"head": "label"} if "head" in set(component.keys()) else {}), **written}
     elif role == "attention" and written["type"] in FOR_FUSIONS:

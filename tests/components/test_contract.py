@@ -12,6 +12,8 @@ from mmspec.components.heads.dino import Dino
 from mmspec.components.inputs import Category, Noise, Number, Spectrogram, Video, Waveform
 from mmspec.components.objectives.dino import DinoLoss
 from mmspec.components.pools import NoPool
+from mmspec.components.selection.learned import Learned
+from mmspec.components.selection.top_k import TopK as SelectTopK
 from mmspec.components.stages.downsample import Patches, PatchMerging
 from mmspec.components.stages.mobilevit import MobileVitStage
 from mmspec.spec import Component, read
@@ -53,6 +55,7 @@ ALTERNATIVES = {
     "axes": [0],
     "pruning": {"type": "ratio", "blocks": [1]},
     "ratio.blocks": [1, 2],
+    "selection": {"type": "learned", "k": 2},
     "scales": [1, 3],
     "axial.pattern": "causal",
     "downsample": {"type": "patches", "size": 2},
@@ -93,6 +96,8 @@ FIELDS = {
     DinoLoss: {"teacher": "taught"},
 }
 FIELDS |= {
+    SelectTopK: {"k": 4},
+    Learned: {"k": 4},
     MobileVitStage: {"patch_size": 2, "token_width": 16},
     Patches: {"size": 2},
     PatchMerging: {"pad": True},

@@ -32,3 +32,23 @@ def test_pruned_stacks_are_exported(rule, written):
     check_draft(draft)
     parity = prove(draft)
     assert max(parity.max_error.values()) <= 1e-4
+
+
+SELECTED = """
+name: selected
+inputs: {{image: {{type: image, size: 8, channels: 1}}, text: {{type: text, vocab_size: 20, length: 7}}}}
+encoders:
+  image: {{type: vit, patch_size: 4, width: 8, depth: 1, heads: 2, expansion: 2}}
+  text: {{type: text_transformer, width: 8, depth: 1, heads: 2, expansion: 2}}
+fusion:
+  joint: {{type: gated, from: [image, text], heads: 2, depth: 2, expansion: 2, selection: {{type: {kind}, k: 3}}}}
+heads: {{label: {{type: classification, classes: 4}}}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["top_k", "learned"])
+def test_a_fusion_that_selects_is_exported(kind):
+    draft = small.draft(read(SELECTED.format(kind=kind), CATALOGUE, origin="selected.yaml"))
+    check_draft(draft)
+    assert max(prove(draft).max_error.values()) <= 1e-4

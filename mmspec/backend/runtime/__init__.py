@@ -3,6 +3,7 @@
 They import torch only: a stand-alone `model.py` carries copies of those it uses.
 """
 
+from mmspec.backend.runtime.best import Best
 from mmspec.backend.runtime.blocks import block_attention, gathered_attention
 from mmspec.backend.runtime.centred import Centred
 from mmspec.backend.runtime.contrast import info_nce, pairwise_sigmoid
@@ -75,7 +76,7 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "Centred", "DropPath", "Experts", "Keep", "Limited", "Outputs", "Projections", "Stages", "StandardizedConv2d", "attention",
+    "Best", "Centred", "DropPath", "Experts", "Keep", "Limited", "Outputs", "Projections", "Stages", "StandardizedConv2d", "attention",
     "biased_scores", "block_attention", "blocks_over", "cross_entropy", "distance_bias", "distance_buckets", "entmax",
     "entmax_attention", "for_heads", "fourier_waves", "front_attention", "gathered_attention", "grid", "group_attention",
     "grouped", "importance", "info_nce", "insert_tokens", "lengthened", "linear_attention", "local_attention", "log_power",

@@ -12,7 +12,7 @@ def importance(
     query: Tensor, key: Tensor, mask: Tensor | None = None, first: bool = False, scale: float | None = None
 ) -> Tensor:
     """The attention that each key gets from one query, the `first` one or the mean of those that are present; the mean over heads
-    (arXiv:2202.07800, eq. 3).   [B, h, N, d], [B, g, N, d], bool[B, N] -> [B, N]"""
+    (arXiv:2202.07800).   [B, h, N, d], [B, g, N, d], bool[B, N] -> [B, N]"""
     if first:
         query = query[:, :, :1]
     elif mask is None:

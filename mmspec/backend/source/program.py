@@ -14,14 +14,14 @@ from textwrap import dedent
 from types import CodeType, ModuleType
 
 from mmspec.backend import runtime
-from mmspec.backend.runtime import centred, drop_path, experts, keep, limited, stages
+from mmspec.backend.runtime import best, centred, drop_path, experts, keep, limited, stages
 from mmspec.backend.source.expressions import Torch
 from mmspec.backend.source.scopes import WIDTH, Line, Scope, Writer
 from mmspec.ir import Graph
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
 RUNTIME_MODULES = {"Centred": centred, "DropPath": drop_path, "Experts": experts, "Keep": keep}
-RUNTIME_MODULES |= {"Limited": limited, "Stages": stages}
+RUNTIME_MODULES |= {"Best": best, "Limited": limited, "Stages": stages}
 
 
 @dataclass

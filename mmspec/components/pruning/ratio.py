@@ -22,7 +22,7 @@ class Ratio(AtBlocks):
 
     Shapes   [B, N, D] -> [B, front + ceil(keep (N - front)) + 1 if `fuse`, D]
     Raises   ShapeError: a block after the last; nothing is left to choose; attention or positions need every token in its place
-    Source   EViT: Not All Patches are What You Need, arXiv:2202.07800, sec. 3.2 and eq. 4
+    Source   EViT: Not All Patches are What You Need, arXiv:2202.07800
     Differs  the paper always has a class token
 
         image: {type: vit, class_token: true, pruning: {type: ratio, blocks: [4, 7, 10], keep: 0.7}}

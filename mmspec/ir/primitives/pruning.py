@@ -1,11 +1,11 @@
-"""Primitives that leave tokens out: how important each is, which are kept, and what becomes of the others."""
+"""Primitives that choose among tokens: how important each is, which are kept, and what becomes of the others."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from typing import Any
 
-from mmspec.ir.dims import Dim, Shape, blocks
+from mmspec.ir.dims import Dim, Shape, blocks, product
 from mmspec.ir.graph import Op, Value
 from mmspec.ir.primitives.base import Primitive, ShapeOf, primitive
 
@@ -57,6 +57,42 @@ class Keep(Primitive):
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return module(*inputs)
+
+
+@primitive
+class Best(Primitive):
+    """The numbers of the `k` tokens of largest score that are present, in ascending order; N where there are fewer.
+    f32[B, N], perhaps bool[B, N] -> i64[B, k]"""
+
+    kind = "best"
+
+    def infer(self, x: Value, mask: Value | None = None, *, k: int) -> tuple[Shape, str]:
+        return (x.shape[0], k), "i64"
+
+    def mask(self, *_: Value, **__: Any) -> None:
+        return None
+
+    def make(self, torch: Any, op: Op) -> Any:
+        return torch.runtime.Best(op.attributes["k"])
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return module(*inputs)
+
+
+@primitive
+class TokenProducts(Primitive):
+    """The product of each token with each of another row.   [B, N, D], [B, M, D] -> [B, N, M]"""
+
+    kind = "token_products"
+
+    def infer(self, x: Value, y: Value) -> tuple[Shape, str]:
+        return (*x.shape[:2], y.tokens), x.dtype
+
+    def flops(self, op: Op, shape: ShapeOf) -> Dim:
+        return 2 * product(shape(op.inputs[0])) * shape(op.inputs[1])[1]
+
+    def run(self, torch: Any, module: Any, op: Op, x: Any, y: Any) -> Any:
+        return torch.matmul(x, y.transpose(-2, -1))
 
 
 @primitive
