@@ -72,9 +72,10 @@ def random_data(seed: int) -> dict[str, Any]:
 
 def reading(draw: random.Random, heads: int) -> dict[str, Any]:
     """Who sees whom in a text, and how places are told."""
+    blocks = {"type": "block_top_k", "block": draw.choice([1, 2]), "k": 1, "causal": draw.choice([True, False])}
     norms = {"norm": draw.choice(["layer", "rms"]), "norm_order": draw.choice(["pre", "post", "sandwich"])}
     return norms | {
-        "attention": draw.choice(["full", "causal", {"type": "prefix", "tokens": 2}]),
+        "attention": draw.choice(["full", "causal", {"type": "prefix", "tokens": 2}, blocks]),
         "position": draw.choice(["none", "learned", "rotary", "relative_buckets"]),
         "kv_heads": draw.choice([None, 1, heads]),
         "gated": draw.choice([True, False]),

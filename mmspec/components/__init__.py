@@ -81,6 +81,7 @@ BUILT_IN = {
         "global": "attention.global_tokens:GlobalTokens",
         "modalities": "attention.modalities:Modalities",
         "block_sparse": "attention.block_sparse:BlockSparse",
+        "block_top_k": "attention.block_top_k:BlockTopK",
         "linear": "attention.linear:Linear",
         "random": "attention.random_pairs:Random",
         "top_k": "attention.top_k:TopK",

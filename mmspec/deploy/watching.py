@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmspec.backend.runtime import Best, Experts, Keep, Stages
+from mmspec.backend.runtime import Best, BlockChoice, Experts, Keep, Stages
 
 
 @dataclass
@@ -55,6 +55,9 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
         if isinstance(child, (Keep, Best)):
             outer = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
             handles.append(child.register_forward_hook(_keeping(outer, rows, seen)))
+        if isinstance(child, BlockChoice):
+            outer = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
+            handles.append(child.register_forward_pre_hook(_choosing(outer, rows, seen)))
     try:
         yield seen
     finally:
@@ -108,6 +111,22 @@ def _keeping(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
         last, next_ = scores.gather(1, ends).unbind(dim=1)
         apart = (kept[:, 0] > 0) & (ends[:, 1] > ends[:, 0])
         lead = torch.where(apart, (last - next_) / last.abs().clamp(min=1e-12), torch.inf)
+        seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
+
+    return hook
+
+
+def _choosing(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+    def hook(choice: BlockChoice, args: tuple[Tensor, ...]) -> None:
+        here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
+        scores = choice.scores(args[0], args[1], args[2] if len(args) > 2 else None)
+        scores = scores.sort(dim=-1, descending=True).values
+        if scores.shape[-1] <= choice.k + 1:
+            return
+        last, next_ = scores[..., choice.k], scores[..., choice.k + 1]
+        apart = next_ > torch.finfo(scores.dtype).min  # what cannot be seen is no alternative
+        lead = torch.where(apart, (last - next_) / last.abs().clamp(min=1.0), torch.inf)
+        lead = lead.reshape(len(here), -1).amin(dim=1)
         seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
 
     return hook

@@ -3,6 +3,7 @@
 import pytest
 
 from mmspec.components import CATALOGUE
+from mmspec.components.attention.block_top_k import BlockTopK
 from mmspec.components.attention.shifted_window import ShiftedWindow
 from mmspec.components.encoders.conv_stem import ConvStem
 from mmspec.components.encoders.log_mel import LogMel
@@ -54,6 +55,8 @@ ALTERNATIVES = {
     "time_position": "none",
     "axes": [0],
     "pruning": {"type": "ratio", "blocks": [1]},
+    "block_top_k.block": 3,
+    "block_top_k.k": 2,
     "ratio.blocks": [1, 2],
     "selection": {"type": "learned", "k": 2},
     "scales": [1, 3],
@@ -96,6 +99,7 @@ FIELDS = {
     DinoLoss: {"teacher": "taught"},
 }
 FIELDS |= {
+    BlockTopK: {"block": 2, "k": 1},
     SelectTopK: {"k": 4},
     Learned: {"k": 4},
     MobileVitStage: {"patch_size": 2, "token_width": 16},

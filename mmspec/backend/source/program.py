@@ -14,14 +14,14 @@ from textwrap import dedent
 from types import CodeType, ModuleType
 
 from mmspec.backend import runtime
-from mmspec.backend.runtime import best, centred, drop_path, experts, keep, limited, stages
+from mmspec.backend.runtime import best, block_choice, centred, drop_path, experts, keep, limited, stages
 from mmspec.backend.source.expressions import Torch
 from mmspec.backend.source.scopes import WIDTH, Line, Scope, Writer
 from mmspec.ir import Graph
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
 RUNTIME_MODULES = {"Centred": centred, "DropPath": drop_path, "Experts": experts, "Keep": keep}
-RUNTIME_MODULES |= {"Best": best, "Limited": limited, "Stages": stages}
+RUNTIME_MODULES |= {"Best": best, "BlockChoice": block_choice, "Limited": limited, "Stages": stages}
 
 
 @dataclass
@@ -215,8 +215,9 @@ def _needed(used: Iterable[str]) -> set[str]:
         name = left.pop()
         if name not in found:
             found.add(name)
-            code = getattr(getattr(runtime, name), "__code__", None)
-            left += [other for other in (_names(code) if code else ()) if other in runtime.__all__]
+            made = getattr(runtime, name)
+            codes = [code for each in (made, *vars(made).values()) if (code := getattr(each, "__code__", None))]
+            left += [other for code in codes for other in _names(code) if other in runtime.__all__]
     return found
 
 
