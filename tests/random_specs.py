@@ -89,7 +89,9 @@ def prune(draw: random.Random, encoder: dict[str, Any]) -> None:
     if anywhere and draw.random() < 0.5:
         blocks = sorted(draw.sample(range(1, encoder["depth"] + 1), draw.randint(1, encoder["depth"])))
         share = {"type": "ratio", "keep": draw.choice([0.2, 0.5, 0.7]), "fuse": draw.choice([True, False])}
-        encoder["pruning"] = {**share, "blocks": blocks}
+        rules = [share, {"type": "threshold", "threshold": 0.9}]
+        rules += [{"type": "learned", "keep": 0.5}] if encoder["width"] >= 4 else []
+        encoder["pruning"] = {**draw.choice(rules), "blocks": blocks}
 
 
 def writer(draw: random.Random, reads: list[str]) -> dict[str, Any]:

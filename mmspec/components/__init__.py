@@ -104,6 +104,8 @@ BUILT_IN = {
     "pruning": {
         "none": "pruning.never:KeepAll",
         "ratio": "pruning.ratio:Ratio",
+        "threshold": "pruning.threshold:Threshold",
+        "learned": "pruning.learned:Learned",
     },
     "selection": {
         "none": "selection.everything:Everything",

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmspec.backend.runtime import Best, BlockChoice, Experts, Keep, Stages
+from mmspec.backend.runtime import Best, BlockChoice, Experts, Keep, KeepAbove, Stages
 
 
 @dataclass
@@ -58,6 +58,9 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
         if isinstance(child, BlockChoice):
             outer = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
             handles.append(child.register_forward_pre_hook(_choosing(outer, rows, seen)))
+        if isinstance(child, KeepAbove):
+            outer = next((stack for stack in stacks if name.startswith(f"{stack}.")), None)
+            handles.append(child.register_forward_pre_hook(_passing(outer, rows, seen)))
     try:
         yield seen
     finally:
@@ -128,5 +131,15 @@ def _choosing(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
         lead = torch.where(apart, (last - next_) / last.abs().clamp(min=1.0), torch.inf)
         lead = lead.reshape(len(here), -1).amin(dim=1)
         seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
+
+    return hook
+
+
+def _passing(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+    def hook(keep: KeepAbove, args: tuple[Tensor, ...]) -> None:
+        here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
+        margin = (keep.relative(*args) - keep.threshold).abs().masked_fill(~args[1], torch.inf)[:, keep.front :]
+        margin = torch.nn.functional.pad(margin, (0, 1), value=torch.inf).amin(dim=1)
+        seen.exit_margin[here] = torch.minimum(seen.exit_margin[here], margin)
 
     return hook

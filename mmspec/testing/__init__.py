@@ -30,7 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmspec.backend import build, build_objectives, source
-from mmspec.backend.runtime import Experts, Stages
+from mmspec.backend.runtime import Decide, Experts, KeepAbove, Stages
 from mmspec.components import CATALOGUE
 from mmspec.cost import Sizes, profile
 from mmspec.data.masking import hidings
@@ -119,6 +119,9 @@ def check_flops(spec: ModelSpec, graph: Graph, model: nn.Module, inputs: Mapping
     with forced(stacks, None, never=True), roomy(model):
         for training in (True, False):
             counted = counted_flops(model.train(training), inputs)
+            if training and any(isinstance(module, Decide) for module in model.modules()):
+                assert counted > total, "in training tokens are computed that inference leaves out"
+                continue
             assert counted == total, f"training is {training}: {counted} FLOPs, priced {total}"
     halting = {node.name: node.exits for node in price.nodes if node.exits}
     for name, exits in halting.items():
@@ -321,11 +324,16 @@ def forced(stacks: Mapping[str, Stages], exit: int | None, never: bool = False) 
 
 @contextmanager
 def roomy(model: nn.Module) -> Iterator[None]:
-    """Let no expert be full: what is priced is that no token is dropped."""
+    """Let no expert be full and rows keep their length: what is priced is that no token is dropped."""
     before = {module: module.capacity for module in model.modules() if isinstance(module, Experts)}
+    rows = [module for module in model.modules() if isinstance(module, KeepAbove)]
     for experts in before:
         experts.capacity = None
+    for keep in rows:
+        keep.whole = True
     yield
+    for keep in rows:
+        keep.whole = False
     for experts, capacity in before.items():
         experts.capacity = capacity
 

@@ -58,6 +58,8 @@ ALTERNATIVES = {
     "block_top_k.block": 3,
     "block_top_k.k": 2,
     "ratio.blocks": [1, 2],
+    "threshold.blocks": [1, 2],
+    "learned.blocks": [1, 2],
     "selection": {"type": "learned", "k": 2},
     "scales": [1, 3],
     "axial.pattern": "causal",

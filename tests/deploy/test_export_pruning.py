@@ -22,6 +22,8 @@ encoders:
 heads: {{label: {{type: classification, classes: 4}}}}
 """
 RULES = {"ratio": "{type: ratio, blocks: [1, 2], keep: 0.6, fuse: true}"}
+RULES |= {"threshold": "{type: threshold, blocks: [1, 2], threshold: 0.9}"}
+RULES |= {"learned": "{type: learned, blocks: [1, 2], keep: 0.6}"}
 
 
 @pytest.mark.slow

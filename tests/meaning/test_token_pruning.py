@@ -92,6 +92,101 @@ def test_a_share_of_the_tokens_goes_on_as_in_evit(keep, fuse, more, front):
             torch.testing.assert_close(sample, expected, rtol=1e-4, atol=1e-4)
 
 
+# the other rules, one sample at a time -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("more", "front"), [(", class_token: true, registers: 2", 3), ("", 0)])
+def test_tokens_above_a_threshold_go_on(more, front):
+    model = built(image("{type: threshold, blocks: [1, 3], threshold: 0.98}", more))
+    entering: list[Tensor] = []
+    model.image.blocks[0].register_forward_pre_hook(lambda module, args: entering.append(args[0]))
+    lengths: list[int] = []
+    model.image.blocks[3].register_forward_pre_hook(lambda module, args: lengths.append(args[0].shape[1]))
+    with torch.no_grad():
+        found = model(image=pixels())["image"]
+        longest = 0
+        for sample, x in zip(found, entering[0], strict=True):
+            for number, block in enumerate(model.image.blocks, 1):
+                seen, given = attention(block.attention, block.norm1(x), front)
+                x = x + seen
+                if number in (1, 3):
+                    stays = given > 0.98 * given[front:].mean()
+                    stays[:front] = True
+                    x = x[stays]
+                network = block.feed_forward
+                x = x + network.down(torch.nn.functional.gelu(network.up(block.norm2(x))))
+            torch.testing.assert_close(sample[: len(x)], model.image.norm(x), rtol=1e-4, atol=1e-4)
+
+            longest = max(longest, len(x))
+    assert longest < 16 + front
+    assert lengths == [longest], "later blocks work on as many tokens as the longest row has"
+
+
+def scores(scorer, tokens: Tensor, say: Tensor) -> Tensor:
+    """The logits of DynamicViT's network: [n, D], [n] -> [n, 2]."""
+    z = torch.nn.functional.gelu(scorer.embed(scorer.norm(tokens)))
+    half = z.shape[1] // 2
+    whole = (z[:, half:] * say[:, None]).sum(0) / say.sum()
+    inner = torch.nn.functional.gelu(scorer.local(z[:, :half]) + scorer.whole.weight @ whole)
+    return scorer.decide(torch.nn.functional.gelu(scorer.down(inner)))
+
+
+def dynamic_vit(stack, x: Tensor, front: int, drawn: list[Tensor] | None = None) -> Tensor:
+    """At inference the better half goes on; in training all, with attention counting those that `drawn` (bool) has left."""
+    say, place = torch.ones(len(x)), 0
+    for number, block in enumerate(stack, 1):
+        layer, normed = block.attention, block.norm1(x)
+        query, key, value = (getattr(layer, name)(normed).view(len(x), 2, -1) for name in ("query", "key", "value"))
+        counts = say + (1 - say) * torch.eye(len(x))
+        seen = []
+        for h in range(2):
+            weights = (query[:, h] @ key[:, h].T / query.shape[2] ** 0.5).exp() * counts
+            seen.append(weights / weights.sum(-1, keepdim=True) @ value[:, h])
+        x = x + layer.output(torch.cat(seen, dim=1))
+        network = block.feed_forward
+        x = x + network.down(torch.nn.functional.gelu(network.up(block.norm2(x))))
+        if number in (1, 3):
+            logits = scores(block.scorer, x[front:], say[front:])
+            if drawn is None:
+                order = (logits[:, 0] - logits[:, 1]).argsort(descending=True)[: -(-len(logits) // 2)].sort().values
+                x = torch.cat([x[:front], x[front:][order]])
+                say = torch.ones(len(x))
+            else:
+                say = torch.cat([say[:front], say[front:] * drawn[place]])
+                place += 1
+    return x
+
+
+@pytest.mark.parametrize(("more", "front"), [(", class_token: true, registers: 2", 3), ("", 0)])
+@pytest.mark.parametrize("training", [False, True])
+def test_decisions_are_dynamic_vit_s(more, front, training):
+    model = built(image("{type: learned, blocks: [1, 3], keep: 0.5}", more)).train(training)
+    entering: list[Tensor] = []
+    drawn: list[Tensor] = []
+    model.image.blocks[0].register_forward_pre_hook(lambda module, args: entering.append(args[0]))
+    for place in (0, 2):
+        model.image.blocks[place].decide.register_forward_hook(lambda module, args, said: drawn.append(said[..., 0]))
+    with torch.no_grad():
+        found = model(image=pixels())["image"]
+        for b, x in enumerate(entering[0]):
+            expected = dynamic_vit(model.image.blocks, x, front, [each[b] for each in drawn] if training else None)
+            torch.testing.assert_close(found[b], model.image.norm(expected), rtol=1e-4, atol=1e-4)
+
+
+def test_the_loss_brings_the_share_that_stays_to_what_was_asked_for():
+    model = built(image("{type: learned, blocks: [1, 3], keep: 0.5, weight: 3.0}")).train()
+    drawn: list[tuple[Tensor, Tensor]] = []
+    for place in (0, 2):
+        model.image.blocks[place].decide.register_forward_hook(
+            lambda module, args, said: drawn.append((args[1].sum(1)[:, 0], said.sum(1)[:, 0]))
+        )
+    outputs = model(image=pixels())
+    expected = 3.0 / 2 * sum(((after / before - 0.5) ** 2).mean() for before, after in drawn)
+    torch.testing.assert_close(outputs["image.balance"], expected)
+    outputs["image.balance"].backward()
+    assert model.image.blocks[2].scorer.decide.weight.grad.any()
+
+
 def test_blocks_keep_their_names():
     plain, pruned = (
         built(image("none", ", class_token: true")),
@@ -115,7 +210,13 @@ def test_what_is_left_out_has_no_influence_unless_it_is_fused():
 
 
 @pytest.mark.parametrize(
-    "pruning", ["{type: ratio, blocks: [1, 2], keep: 0.5}", "{type: ratio, blocks: [1, 3], keep: 0.4, fuse: true}"]
+    "pruning",
+    [
+        "{type: ratio, blocks: [1, 2], keep: 0.5}",
+        "{type: ratio, blocks: [1, 3], keep: 0.4, fuse: true}",
+        "{type: threshold, blocks: [1, 2], threshold: 0.9}",
+        "{type: learned, blocks: [1, 2], keep: 0.5}",
+    ],
 )
 def test_a_text_is_pruned_alone_as_it_is_in_company(pruning):
     model = built(text(pruning))
@@ -130,8 +231,13 @@ def test_a_text_is_pruned_alone_as_it_is_in_company(pruning):
             torch.testing.assert_close(alone[0], together[sample])
 
 
-def test_absent_tokens_are_never_kept_and_decide_nothing():
-    model = built(text("{type: ratio, blocks: [1, 2], keep: 0.5, fuse: true}"))
+@pytest.mark.parametrize(
+    "rule",
+    ["ratio, keep: 0.5, fuse: true", "threshold, threshold: 0.9", "learned, keep: 0.5"],
+    ids=lambda rule: rule[:5],
+)
+def test_absent_tokens_are_never_kept_and_decide_nothing(rule):
+    model = built(text(f"{{type: {rule}, blocks: [1, 2]}}"))
     generator = torch.Generator().manual_seed(2)
     ids = torch.randint(1, 50, (4, 12), generator=generator)
     mask = torch.rand(4, 12, generator=generator) > 0.4

@@ -3,12 +3,14 @@
 They import torch only: a stand-alone `model.py` carries copies of those it uses.
 """
 
+from mmspec.backend.runtime.above import KeepAbove
 from mmspec.backend.runtime.best import Best
 from mmspec.backend.runtime.block_choice import BlockChoice
 from mmspec.backend.runtime.blocks import block_attention, gathered_attention
 from mmspec.backend.runtime.centred import Centred
 from mmspec.backend.runtime.chosen import chosen_block_attention, taken_blocks
 from mmspec.backend.runtime.contrast import info_nce, pairwise_sigmoid
+from mmspec.backend.runtime.deciding import Decide, KeepAtInference, SayAttention
 from mmspec.backend.runtime.drop_path import DropPath
 from mmspec.backend.runtime.experts import Experts
 from mmspec.backend.runtime.functions import (
@@ -49,7 +51,7 @@ from mmspec.backend.runtime.patterns import (
     with_neighbours,
 )
 from mmspec.backend.runtime.projections import Projections
-from mmspec.backend.runtime.pruning import importance, picked, rest
+from mmspec.backend.runtime.pruning import filled_up, importance, picked, picked_say, rest, say_mean, share_loss
 from mmspec.backend.runtime.selection import random_order, restore
 from mmspec.backend.runtime.sound import log_power, power_spectrum
 from mmspec.backend.runtime.spans import span_means
@@ -78,14 +80,15 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "Best", "BlockChoice", "Centred", "DropPath", "Experts", "Keep", "Limited", "Outputs", "Projections", "Stages",
-    "StandardizedConv2d", "attention", "biased_scores", "block_attention", "blocks_over", "chosen_block_attention",
-    "cross_entropy", "distance_bias", "distance_buckets", "entmax", "entmax_attention", "for_heads", "fourier_waves",
-    "front_attention", "gathered_attention", "grid", "group_attention", "grouped", "importance", "info_nce",
-    "insert_tokens", "lengthened", "linear_attention", "local_attention", "log_power", "masked_error", "masked_first",
-    "masked_last", "masked_max", "masked_mean", "masked_softmax", "mel_filters", "pairwise_sigmoid", "picked",
-    "power_spectrum", "present_up_to", "random_attention", "random_blocks", "random_order", "random_tokens",
-    "relative_bias", "rest", "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "self_distillation",
-    "shift_mask", "sinusoidal", "sinusoidal_grid", "span_means", "steps_of", "taken_blocks", "token_cross_entropy",
-    "token_mask", "top_k_attention", "ungrouped", "visible_attention", "visible_pairs", "window_index", "with_neighbours",
+    "Best", "BlockChoice", "Centred", "Decide", "DropPath", "Experts", "Keep", "KeepAbove", "KeepAtInference", "Limited",
+    "Outputs", "Projections", "SayAttention", "Stages", "StandardizedConv2d", "attention", "biased_scores",
+    "block_attention", "blocks_over", "chosen_block_attention", "cross_entropy", "distance_bias", "distance_buckets",
+    "entmax", "entmax_attention", "filled_up", "for_heads", "fourier_waves", "front_attention", "gathered_attention",
+    "grid", "group_attention", "grouped", "importance", "info_nce", "insert_tokens", "lengthened", "linear_attention",
+    "local_attention", "log_power", "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean",
+    "masked_softmax", "mel_filters", "pairwise_sigmoid", "picked", "picked_say", "power_spectrum", "present_up_to",
+    "random_attention", "random_blocks", "random_order", "random_tokens", "relative_bias", "rest", "restore",
+    "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "say_mean", "self_distillation", "share_loss", "shift_mask",
+    "sinusoidal", "sinusoidal_grid", "span_means", "steps_of", "taken_blocks", "token_cross_entropy", "token_mask",
+    "top_k_attention", "ungrouped", "visible_attention", "visible_pairs", "window_index", "with_neighbours",
 ]  # fmt: skip

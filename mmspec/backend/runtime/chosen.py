@@ -31,9 +31,8 @@ def chosen_block_attention(
         visible = visible & (places[:, :, :, None] <= own[:, :, None])
     near = None
     if bias is not None:
-        table = F.pad(bias, (0, row - length, 0, row - length)).unflatten(1, (-1, size))[
-            None
-        ]  # [1, h, blocks, size, row]
+        padded = F.pad(bias, (0, row - length, 0, row - length))
+        table = padded.reshape(1, bias.shape[0], -1, size, row)
         index = places[:, :, :, None].expand(-1, -1, -1, size, -1)
         near = table.expand(query.shape[0], -1, -1, -1, -1).gather(4, index)
     queries = query.reshape(*query.shape[:2], -1, size, query.shape[3])

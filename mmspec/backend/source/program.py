@@ -14,7 +14,18 @@ from textwrap import dedent
 from types import CodeType, ModuleType
 
 from mmspec.backend import runtime
-from mmspec.backend.runtime import best, block_choice, centred, drop_path, experts, keep, limited, stages
+from mmspec.backend.runtime import (
+    above,
+    best,
+    block_choice,
+    centred,
+    deciding,
+    drop_path,
+    experts,
+    keep,
+    limited,
+    stages,
+)
 from mmspec.backend.source.expressions import Torch
 from mmspec.backend.source.scopes import WIDTH, Line, Scope, Writer
 from mmspec.ir import Graph
@@ -34,6 +45,9 @@ class Class:
 
     def construct(self, scope: int) -> str:
         return f"{self.name}({', '.join(f'{name}={values[scope]}' for name, values in self.parameters.items())})"
+
+
+RUNTIME_MODULES |= {"KeepAbove": above, "Decide": deciding, "KeepAtInference": deciding, "SayAttention": deciding}
 
 
 def source(graph: Graph, header: str = "") -> str:
@@ -202,9 +216,8 @@ def _runtime(used: Iterable[str]) -> Iterator[str]:
     for name in names:
         if name not in RUNTIME_MODULES:
             yield dedent(inspect.getsource(getattr(runtime, name)))
-    for name in names:
-        if name in RUNTIME_MODULES:
-            yield _without_imports(RUNTIME_MODULES[name])
+    for module in dict.fromkeys(RUNTIME_MODULES[name] for name in names if name in RUNTIME_MODULES):
+        yield _without_imports(module)
 
 
 def _needed(used: Iterable[str]) -> set[str]:

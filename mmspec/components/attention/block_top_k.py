@@ -20,9 +20,9 @@ class BlockTopK(Attention):
         causal: s_ij with the mean query of block i - 1, among the blocks j < i (the nearest where that block is
                 absent); inside a block a token sees earlier ones
 
-    Which blocks is found from their means, and scores are computed for those alone: (k + 1) N block products of d channels a head, and
-    (N / block)^2 for the means. A row is padded inside to whole blocks, and to k + 1 of them. Class tokens stand in the first
-    block; a grid is read row by row.
+    Which blocks is found from their means, and scores are computed for those alone: (k + 1) N block products of d channels a
+    head, and (N / block)^2 for the means. A row is padded inside to whole blocks, and to k + 1 of them. Class tokens stand in
+    the first block; a grid is read row by row.
 
     Shapes   [B, h, N, d] -> [B, h, N, d]
     Raises   ShapeError: k and one blocks are more than the row has

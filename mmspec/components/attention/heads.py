@@ -23,6 +23,7 @@ class Heads:
     output_bias       of the projection back, None: as the others
     scale             of the scores; None: 1 / sqrt(head width)
     asking            whose attention says how important each token is: the `first` token's, or that of the `mean` query
+    heard             the first of what is shared says how much each key counts: at inference `some` are left out, or `all` count
     """
 
     heads: int
@@ -36,6 +37,7 @@ class Heads:
     position: Position = field(default_factory=NoPosition)
     layout: Layout = SEQUENCE
     asking: Literal["first", "mean"] | None = None
+    heard: Literal["some", "all"] | None = None
 
     def width_of_head(self, width: int) -> int:
         """Raises ShapeError: heads do not divide the width, or key heads the query heads"""
@@ -81,7 +83,12 @@ def _attended(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared
             query = how.position.turned(g, query, shared, layout).named("query")
             key = how.position.turned(g, key, shared, layout).named("key")
             bias = how.position.bias(g, x, seen, shared, layout, how.heads)
-        mixed = g.emit("merge_heads", pattern.mix(g, query, key, value, how.layout, seen.mask, bias, how.scale))
+        if how.heard is None:
+            seeing = pattern.mix(g, query, key, value, how.layout, seen.mask, bias, how.scale)
+        else:
+            said = {"masked": how.heard == "some", "scale": how.scale}
+            seeing = g.emit("say_attention", query, key, value, shared[0], name="mix", **said)
+        mixed = g.emit("merge_heads", seeing)
         mixed.mask = mask
         y = g.linear("output", mixed, x.width, how.bias if how.output_bias is None else how.output_bias)
         y = pattern.scatter(g, y, how.layout) if own else y

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pydantic import Field
 
 from mmspec.components.attention.dense import Full
-from mmspec.components.attention.heads import Heads, attend_and_weigh
+from mmspec.components.attention.heads import Heads, attend, attend_and_weigh
 from mmspec.components.blocks.transformer import TransformerStack, in_proportion
 from mmspec.components.positions.base import Layout
 from mmspec.components.pruning.base import AtBlocks, Pruning
+from mmspec.components.pruning.learned import Learned
 from mmspec.components.pruning.never import KeepAll
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.ir.scope import Body
@@ -35,12 +36,15 @@ class PrunableStack(TransformerStack):
         for index, rate in enumerate(skipped or in_proportion(self.drop_path, self.depth)):
             kind = (rate, (index + 1) % self.router_every == 0, index + 1 in places)
             if kind not in made:
-                make = self.pruning_block if kind[2] else self.keeping_block
-                made[kind] = make(self.pruning, how, *kind[:2])
+                if isinstance(self.pruning, Learned):
+                    made[kind] = self.deciding_block(self.pruning, how, x.mask is not None, *kind)
+                else:
+                    make = self.pruning_block if kind[2] else self.keeping_block
+                    made[kind] = make(self.pruning, how, *kind[:2])
             bodies.append(made[kind])
-        streams = (x,) if x.mask is None else (x, x.mask)
+        streams = self.pruning.streams(g, x)
         y: tuple[Value, ...] = g.stack("blocks", self.depth, bodies, streams, class_name="Block", narrows=True)
-        return y[0]
+        return self.pruning.finished(g, y[0], x)
 
     def check_places(self) -> None:
         """Raises ShapeError: something asks where each token stands, or for all of them"""
@@ -74,5 +78,24 @@ class PrunableStack(TransformerStack):
             x = pruning.prune(g, x, asked[0], how.layout.prefix)
             y = self.sublayer(g, "2", x, self.network(routed, how.layout), drop_path)
             return (y,) if x.mask is None else (y, x.mask)
+
+        return body
+
+    def deciding_block(
+        self, pruning: Learned, how: Heads, masked: bool, drop_path: float, routed: bool, prunes: bool
+    ) -> Body:
+        """A block in which tokens count as much as they have a say, and after which some may lose it."""
+        heard = replace(how, heard="some" if masked else "all")
+
+        def body(g: Scope, streams: tuple[Value, ...]) -> tuple[Value, ...]:
+            x, say, mask = streams
+
+            def attention(g: Scope, normed: Value) -> Value:
+                return attend(g, "attention", normed, normed, heard, say)
+
+            x = self.sublayer(g, "1", x, attention, drop_path)
+            x = self.sublayer(g, "2", x, self.network(routed, how.layout), drop_path)
+            x.mask = mask
+            return pruning.decide(g, x, say, how.layout.prefix, masked) if prunes else (x, say, mask)
 
         return body

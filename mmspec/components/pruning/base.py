@@ -29,6 +29,14 @@ class AtBlocks(Pruning):
             raise ShapeError(f"{list(self.blocks)} names a block twice", "pruning.blocks")
         return tuple(sorted(self.blocks))
 
+    def streams(self, g: Scope, x: Value) -> tuple[Value, ...]:
+        """What goes from block to block: the tokens first, and what changes with them."""
+        return (x,) if x.mask is None else (x, x.mask)
+
+    def finished(self, g: Scope, y: Value, x: Value) -> Value:
+        """What a stack that was given x gives out, of what its last block carried on."""
+        return y
+
     def prune(self, g: Scope, x: Value, importance: Value, front: int) -> Value:
         """The tokens that stay: the first `front` ones and others.   [B, N, D], f32[B, N] -> [B, K, D]"""
         raise NotImplementedError

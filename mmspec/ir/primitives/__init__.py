@@ -4,6 +4,7 @@ from mmspec.ir.primitives import (  # noqa: F401  (each registers its own)
     attention,
     control,
     convolutions,
+    deciding,
     layers,
     layout,
     losses,

@@ -202,3 +202,21 @@ class EntmaxAttention(Pattern):
 
     def held(self, length: Dim, width: Dim, op: Op) -> Dim:
         return 4 * self.pairs(length, op)
+
+
+@primitive
+class SayAttention(Pattern):
+    """In training keys count as much as they have a say, f32[B, N, 1]; at inference plain attention, over those that have one where
+    `masked` (DynamicViT, arXiv:2106.02034)."""
+
+    kind = "say_attention"
+
+    def make(self, torch: Any, op: Op) -> Any:
+        unusual = {name: value for name, value in op.attributes.items() if value}
+        return torch.runtime.SayAttention(**unusual)
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return module(*inputs)
+
+    def scratch(self, op: Op, shape: ShapeOf) -> Dim:
+        return 0
