@@ -92,6 +92,8 @@ def prune(draw: random.Random, encoder: dict[str, Any]) -> None:
         rules = [share, {"type": "threshold", "threshold": 0.9}]
         rules += [{"type": "learned", "keep": 0.5}] if encoder["width"] >= 4 else []
         encoder["pruning"] = {**draw.choice(rules), "blocks": blocks}
+    elif anywhere and encoder.get("kv_heads") in (None, encoder["heads"]) and draw.random() < 0.5:
+        encoder["head_policy"] = {"type": "top_k", "k": draw.randint(1, encoder["heads"])}
 
 
 def writer(draw: random.Random, reads: list[str]) -> dict[str, Any]:

@@ -107,6 +107,10 @@ BUILT_IN = {
         "threshold": "pruning.threshold:Threshold",
         "learned": "pruning.learned:Learned",
     },
+    "head_policy": {
+        "none": "head_policies.every:EveryHead",
+        "top_k": "head_policies.top_k:TopK",
+    },
     "selection": {
         "none": "selection.everything:Everything",
         "top_k": "selection.top_k:TopK",

@@ -199,6 +199,8 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
         data["decoders"] = {"decoded": {**written, "from": DECODED.get(written["type"], "joint")}}
         for head in data["heads"].values():
             head["from"] = "decoded"
+    elif role == "head_policy":
+        data["encoders"]["text"]["head_policy"] = written
     elif role == "selection":
         data["fusion"]["joint"]["selection"] = written
     elif role in ("router", "halting"):

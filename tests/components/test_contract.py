@@ -60,6 +60,7 @@ ALTERNATIVES = {
     "ratio.blocks": [1, 2],
     "threshold.blocks": [1, 2],
     "learned.blocks": [1, 2],
+    "head_policy": {"type": "top_k", "k": 1},
     "selection": {"type": "learned", "k": 2},
     "scales": [1, 3],
     "axial.pattern": "causal",

@@ -54,3 +54,13 @@ def test_a_fusion_that_selects_is_exported(kind):
     draft = small.draft(read(SELECTED.format(kind=kind), CATALOGUE, origin="selected.yaml"))
     check_draft(draft)
     assert max(prove(draft).max_error.values()) <= 1e-4
+
+
+HEADS = TEXT.replace("heads: 2", "heads: 4").replace("pruning: {pruning}", "head_policy: {{type: top_k, k: 2}}")
+
+
+@pytest.mark.slow
+def test_chosen_heads_are_exported():
+    draft = small.draft(read(HEADS.format(), CATALOGUE, origin="heads.yaml"))
+    check_draft(draft)
+    assert max(prove(draft).max_error.values()) <= 1e-4

@@ -9,6 +9,7 @@ from mmspec.backend.runtime.block_choice import BlockChoice
 from mmspec.backend.runtime.blocks import block_attention, gathered_attention
 from mmspec.backend.runtime.centred import Centred
 from mmspec.backend.runtime.chosen import chosen_block_attention, taken_blocks
+from mmspec.backend.runtime.chosen_heads import HeadInput, HeadOutput
 from mmspec.backend.runtime.contrast import info_nce, pairwise_sigmoid
 from mmspec.backend.runtime.deciding import Decide, KeepAtInference, SayAttention
 from mmspec.backend.runtime.drop_path import DropPath
@@ -80,15 +81,15 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "Best", "BlockChoice", "Centred", "Decide", "DropPath", "Experts", "Keep", "KeepAbove", "KeepAtInference", "Limited",
-    "Outputs", "Projections", "SayAttention", "Stages", "StandardizedConv2d", "attention", "biased_scores",
-    "block_attention", "blocks_over", "chosen_block_attention", "cross_entropy", "distance_bias", "distance_buckets",
-    "entmax", "entmax_attention", "filled_up", "for_heads", "fourier_waves", "front_attention", "gathered_attention",
-    "grid", "group_attention", "grouped", "importance", "info_nce", "insert_tokens", "lengthened", "linear_attention",
-    "local_attention", "log_power", "masked_error", "masked_first", "masked_last", "masked_max", "masked_mean",
-    "masked_softmax", "mel_filters", "pairwise_sigmoid", "picked", "picked_say", "power_spectrum", "present_up_to",
-    "random_attention", "random_blocks", "random_order", "random_tokens", "relative_bias", "rest", "restore",
-    "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "say_mean", "self_distillation", "share_loss", "shift_mask",
-    "sinusoidal", "sinusoidal_grid", "span_means", "steps_of", "taken_blocks", "token_cross_entropy", "token_mask",
-    "top_k_attention", "ungrouped", "visible_attention", "visible_pairs", "window_index", "with_neighbours",
+    "Best", "BlockChoice", "Centred", "Decide", "DropPath", "Experts", "HeadInput", "HeadOutput", "Keep", "KeepAbove",
+    "KeepAtInference", "Limited", "Outputs", "Projections", "SayAttention", "Stages", "StandardizedConv2d", "attention",
+    "biased_scores", "block_attention", "blocks_over", "chosen_block_attention", "cross_entropy", "distance_bias",
+    "distance_buckets", "entmax", "entmax_attention", "filled_up", "for_heads", "fourier_waves", "front_attention",
+    "gathered_attention", "grid", "group_attention", "grouped", "importance", "info_nce", "insert_tokens", "lengthened",
+    "linear_attention", "local_attention", "log_power", "masked_error", "masked_first", "masked_last", "masked_max",
+    "masked_mean", "masked_softmax", "mel_filters", "pairwise_sigmoid", "picked", "picked_say", "power_spectrum",
+    "present_up_to", "random_attention", "random_blocks", "random_order", "random_tokens", "relative_bias", "rest",
+    "restore", "rotary_angles", "rotary_cos", "rotary_sin", "rotate", "say_mean", "self_distillation", "share_loss",
+    "shift_mask", "sinusoidal", "sinusoidal_grid", "span_means", "steps_of", "taken_blocks", "token_cross_entropy",
+    "token_mask", "top_k_attention", "ungrouped", "visible_attention", "visible_pairs", "window_index", "with_neighbours",
 ]  # fmt: skip

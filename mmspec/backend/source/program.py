@@ -19,6 +19,7 @@ from mmspec.backend.runtime import (
     best,
     block_choice,
     centred,
+    chosen_heads,
     deciding,
     drop_path,
     experts,
@@ -33,6 +34,8 @@ from mmspec.ir import Graph
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
 RUNTIME_MODULES = {"Centred": centred, "DropPath": drop_path, "Experts": experts, "Keep": keep}
 RUNTIME_MODULES |= {"Best": best, "BlockChoice": block_choice, "Limited": limited, "Stages": stages}
+RUNTIME_MODULES |= {"KeepAbove": above, "Decide": deciding, "KeepAtInference": deciding, "SayAttention": deciding}
+RUNTIME_MODULES |= {"HeadInput": chosen_heads, "HeadOutput": chosen_heads}
 
 
 @dataclass
@@ -45,9 +48,6 @@ class Class:
 
     def construct(self, scope: int) -> str:
         return f"{self.name}({', '.join(f'{name}={values[scope]}' for name, values in self.parameters.items())})"
-
-
-RUNTIME_MODULES |= {"KeepAbove": above, "Decide": deciding, "KeepAtInference": deciding, "SayAttention": deciding}
 
 
 def source(graph: Graph, header: str = "") -> str:

@@ -10,6 +10,8 @@ from mmspec.components.attention.dense import Full
 from mmspec.components.positions.absolute import NoPosition
 from mmspec.components.positions.base import SEQUENCE, Layout, Position
 from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir.functions import pool, rearrange, softmax
+from mmspec.ir.layers import XAVIER
 from mmspec.ir.scope import divisors_near
 
 
@@ -24,6 +26,7 @@ class Heads:
     scale             of the scores; None: 1 / sqrt(head width)
     asking            whose attention says how important each token is: the `first` token's, or that of the `mean` query
     heard             the first of what is shared says how much each key counts: at inference `some` are left out, or `all` count
+    chosen            how many heads are computed for a sample: those that a policy favours; None: all
     """
 
     heads: int
@@ -38,6 +41,7 @@ class Heads:
     layout: Layout = SEQUENCE
     asking: Literal["first", "mean"] | None = None
     heard: Literal["some", "all"] | None = None
+    chosen: int | None = None
 
     def width_of_head(self, width: int) -> int:
         """Raises ShapeError: heads do not divide the width, or key heads the query heads"""
@@ -53,6 +57,8 @@ class Heads:
 def attend(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared: Value) -> Value:
     """Attention from x to context as the module `name`; self-attention where they are the same value. `shared` is what
     `how.position` made for the stack.   [B, N, D], [B, M, E] -> [B, N, D].   Raises ShapeError"""
+    if how.chosen is not None and x is context:
+        return attend_with_chosen(g, name, x, how)
     result = _attended(g, name, x, context, how, *shared)
     assert isinstance(result, Value)
     return result
@@ -62,6 +68,33 @@ def attend_and_weigh(g: Scope, name: str, x: Value, how: Heads) -> tuple[Value, 
     """Self-attention, and how important each token is to whom `how.asking` names.   [B, N, D] -> [B, N, D], [B, N]"""
     y, importance = _attended(g, name, x, x, how)
     return y, importance
+
+
+def attend_with_chosen(g: Scope, name: str, x: Value, how: Heads) -> Value:
+    """Self-attention with the heads that a policy chooses for each sample.   [B, N, D] -> [B, N, D]"""
+    width, heads = how.width_of_head(x.width), how.heads
+    arguments = {"width": x.width, "heads": heads, "k": how.chosen}
+
+    def body(g: Scope, x: Value) -> Value:
+        chances = softmax(g.linear("policy", pool(x, "mean"), heads)).named("chances")
+        numbers = g.emit("best", chances, name="choice", k=how.chosen).named("numbers")
+        biases = (how.bias, how.bias if how.key_bias is None else how.key_bias, how.bias)
+        query, key, value = (
+            g.emit("head_input", x, numbers, name=name, heads=heads, width=width, bias=bias, init=XAVIER)
+            for name, bias in zip(("query", "key", "value"), biases, strict=True)
+        )
+        mixed = how.pattern.mix(g, query, key, value, how.layout, x.mask, None, how.scale)
+        weights = g.emit("picked", rearrange(chances * heads, "b (h o) -> b h o", o=1), numbers).named("weights")
+        mixed = mixed * rearrange(weights, "b (k o) p -> b k o p", o=1)
+        bias = how.bias if how.output_bias is None else how.output_bias
+        y = g.emit("head_output", mixed, numbers, name="output", heads=heads, width=x.width, bias=bias, init=XAVIER)
+        y.mask = x.mask
+        return y
+
+    doc = f"{how.chosen} of {heads} heads."
+    result = g.call(name, "ChosenHeads", body, x, arguments=arguments, doc=doc)
+    assert isinstance(result, Value)
+    return result
 
 
 def _attended(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared: Value) -> Any:

@@ -10,6 +10,8 @@ from pydantic import Field
 from mmspec.components.attention.dense import Full
 from mmspec.components.attention.heads import Heads, attend, attend_and_weigh
 from mmspec.components.blocks.transformer import TransformerStack, in_proportion
+from mmspec.components.head_policies.base import HeadPolicy
+from mmspec.components.head_policies.every import EveryHead
 from mmspec.components.positions.base import Layout
 from mmspec.components.pruning.base import AtBlocks, Pruning
 from mmspec.components.pruning.learned import Learned
@@ -22,6 +24,27 @@ class PrunableStack(TransformerStack):
     """Tokens through `depth` blocks, some of which leave tokens out between their attention and their feed-forward."""
 
     pruning: Pruning = Field(default_factory=KeepAll, description="which tokens later blocks go on with")
+    head_policy: HeadPolicy = Field(
+        default_factory=EveryHead, description="which heads of attention are computed for a sample"
+    )
+
+    def attention_heads(self, layout: Layout) -> Heads:
+        how = super().attention_heads(layout)
+        chosen = self.head_policy.chosen(self.heads)
+        if chosen is None:
+            return how
+        if how.kv_heads not in (None, how.heads):
+            raise ShapeError("heads that share keys cannot be chosen one by one", "kv_heads", hint="leave it out")
+        for field, wrong in (
+            ("position", self.position.inside),
+            ("attention", not isinstance(self.attention, Full)),
+            ("pruning", not isinstance(self.pruning, KeepAll)),
+        ):
+            if wrong:
+                message = f"{field}: {getattr(self, field).type} knows heads by number, and here samples choose theirs"
+                hint = "position: learned, attention: full and pruning: none do not"
+                raise ShapeError(message, field, hint=hint)
+        return replace(how, chosen=chosen)
 
     def through_blocks(
         self, g: Scope, x: Value, layout: Layout, *context: Value, skipped: Sequence[float] = ()

@@ -2,6 +2,7 @@
 
 from mmspec.ir.primitives import (  # noqa: F401  (each registers its own)
     attention,
+    chosen_heads,
     control,
     convolutions,
     deciding,
