@@ -8,6 +8,7 @@ torch counts on the sample that is timed. Its exported file masks, and saves not
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -53,14 +54,15 @@ CASES = {
     "pruning: threshold": (IMAGE, "pruning: {type: threshold, blocks: [2, 4, 6], threshold: 0.99}"),
     "selection: top_k 16": (FUSED, "selection: {type: top_k, k: 16}"),
     "selection: learned 16": (FUSED, "selection: {type: learned, k: 16}"),
+    "head_policy: top_k 1": (IMAGE, "head_policy: {type: top_k, k: 1}"),
     "attention: block_top_k": (TEXT, "attention: {type: block_top_k, block: 64, k: 3}"),
 }
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     torch.set_num_threads(1)
     print(f"{'':24}{'FLOPs':>8}{'eager':>8}{'ONNX Runtime':>14}   shares of the same model without it")
-    for name, (text, more) in CASES.items():
+    for name, (text, more) in {name: CASES[name] for name in names or CASES}.items():
         plain, dynamic = (spec_of(text, said) for said in ("", f", {more}"))
         run = {key: runners(spec) for key, spec in (("plain", plain), ("dynamic", dynamic))}
         flops = run["dynamic"][2] / run["plain"][2]
@@ -114,4 +116,4 @@ def ratio(one: Callable[[], Any], other: Callable[[], Any], pairs: int = 15) -> 
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
