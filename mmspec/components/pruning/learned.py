@@ -27,7 +27,7 @@ class Learned(AtBlocks):
     Source   DynamicViT, arXiv:2106.02034, sec. 3.2 and 3.3
     Differs  no distillation; the share is one of what the place before has left; attention without the 1e-6 of the published code
 
-        image: {type: vit, class_token: true, pruning: {type: learned, blocks: [3, 6, 9], keep: 0.7}}
+        image: {type: vit, depth: 12, class_token: true, pruning: {type: learned, blocks: [3, 6, 9], keep: 0.7}}
     """
 
     type: Literal["learned"] = "learned"

@@ -25,7 +25,7 @@ class Ratio(AtBlocks):
     Source   EViT: Not All Patches are What You Need, arXiv:2202.07800
     Differs  the paper always has a class token
 
-        image: {type: vit, class_token: true, pruning: {type: ratio, blocks: [4, 7, 10], keep: 0.7}}
+        image: {type: vit, depth: 12, class_token: true, pruning: {type: ratio, blocks: [4, 7, 10], keep: 0.7}}
     """
 
     type: Literal["ratio"] = "ratio"

@@ -27,7 +27,7 @@ class Threshold(AtBlocks):
              arXiv:2202.07800
     Differs  the threshold is given, and relative to the mean
 
-        image: {type: vit, class_token: true, pruning: {type: threshold, blocks: [4, 7, 10], threshold: 0.5}}
+        image: {type: vit, depth: 12, class_token: true, pruning: {type: threshold, blocks: [4, 7, 10], threshold: 0.5}}
     """
 
     type: Literal["threshold"] = "threshold"

@@ -24,7 +24,7 @@ class Learned(SelectK):
              attention, arXiv:1409.0473
     Differs  the weight is a sigmoid; the scorer also reads the stream that asks
 
-        joint: {type: gated, from: [image, text], selection: {type: learned, k: 8}}
+        joint: {type: gated, from: [image, text], selection: {type: learned, k: 4}}
     """
 
     type: Literal["learned"] = "learned"

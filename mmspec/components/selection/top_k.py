@@ -22,7 +22,7 @@ class TopK(SelectK):
     Source   Text-Relevant Image Patch Selection, arXiv:2403.07883 (there by the attention of the text's class token)
     Differs  by the cosine with the mean of all that asks; what is not selected is not fused
 
-        joint: {type: cross_attention, from: [image, text], selection: {type: top_k, k: 8}}
+        joint: {type: cross_attention, from: [image, text], selection: {type: top_k, k: 4}}
     """
 
     type: Literal["top_k"] = "top_k"
