@@ -44,6 +44,7 @@ def random_data(seed: int) -> dict[str, Any]:
                 **reading(draw, heads),
                 "router": router(draw, True),
             }
+        prune(draw, encoders[name])
     data: dict[str, Any] = {"name": f"random_{seed}", "inputs": inputs, "encoders": encoders}
     source = modalities[0]
     if len(modalities) > 1:
@@ -76,14 +77,28 @@ def random_data(seed: int) -> dict[str, Any]:
 
 def reading(draw: random.Random, heads: int) -> dict[str, Any]:
     """Who sees whom in a text, and how places are told."""
+    blocks = {"type": "block_top_k", "block": draw.choice([1, 2]), "k": 1, "causal": draw.choice([True, False])}
     norms = {"norm": draw.choice(["layer", "rms"]), "norm_order": draw.choice(["pre", "post", "sandwich"])}
     return norms | {
-        "attention": draw.choice(["full", "causal", {"type": "prefix", "tokens": 2}]),
+        "attention": draw.choice(["full", "causal", {"type": "prefix", "tokens": 2}, blocks]),
         "position": draw.choice(["none", "learned", "rotary", "relative_buckets"]),
         "kv_heads": draw.choice([None, 1, heads]),
         "gated": draw.choice([True, False]),
         "bias": draw.choice([True, False]),
     }
+
+
+def prune(draw: random.Random, encoder: dict[str, Any]) -> None:
+    """Some stacks in which every token may stand anywhere leave tokens out."""
+    anywhere = encoder.get("attention", "full") == "full" and encoder["position"] in ("none", "learned", "learned_2d")
+    if anywhere and draw.random() < 0.5:
+        blocks = sorted(draw.sample(range(1, encoder["depth"] + 1), draw.randint(1, encoder["depth"])))
+        share = {"type": "ratio", "keep": draw.choice([0.2, 0.5, 0.7]), "fuse": draw.choice([True, False])}
+        rules = [share, {"type": "threshold", "threshold": 0.9}]
+        rules += [{"type": "learned", "keep": 0.5}] if encoder["width"] >= 4 else []
+        encoder["pruning"] = {**draw.choice(rules), "blocks": blocks}
+    elif anywhere and encoder.get("kv_heads") in (None, encoder["heads"]) and draw.random() < 0.5:
+        encoder["head_policy"] = {"type": "top_k", "k": draw.randint(1, encoder["heads"])}
 
 
 def writer(draw: random.Random, reads: list[str]) -> dict[str, Any]:
@@ -106,6 +121,8 @@ def fusion(draw: random.Random, modalities: list[str]) -> dict[str, Any]:
         joint["heads"] = heads
     if kind == "cross_attention":
         joint["order"] = draw.choice(["sequential", "parallel"])
+    if kind in ("attention", "gated", "cross_attention") and draw.random() < 0.5:
+        joint["selection"] = {"type": draw.choice(["top_k", "learned"]), "k": 1}
     if kind == "transformer":
         joint["streams"] = draw.choice(["single", "multi"])
         if joint["streams"] == "single" and "caption" not in modalities and draw.random() < 0.5:

@@ -94,6 +94,7 @@ BUILT_IN = {
         "global": "attention.global_tokens:GlobalTokens",
         "modalities": "attention.modalities:Modalities",
         "block_sparse": "attention.block_sparse:BlockSparse",
+        "block_top_k": "attention.block_top_k:BlockTopK",
         "linear": "attention.linear:Linear",
         "random": "attention.random_pairs:Random",
         "top_k": "attention.top_k:TopK",
@@ -112,6 +113,21 @@ BUILT_IN = {
         "relative_buckets": "positions.relative:RelativeBuckets",
         "rotary": "positions.relative:Rotary",
         "none": "positions.absolute:NoPosition",
+    },
+    "pruning": {
+        "none": "pruning.never:KeepAll",
+        "ratio": "pruning.ratio:Ratio",
+        "threshold": "pruning.threshold:Threshold",
+        "learned": "pruning.learned:Learned",
+    },
+    "head_policy": {
+        "none": "head_policies.every:EveryHead",
+        "top_k": "head_policies.top_k:TopK",
+    },
+    "selection": {
+        "none": "selection.everything:Everything",
+        "top_k": "selection.top_k:TopK",
+        "learned": "selection.learned:Learned",
     },
     "pool": {
         "mean": "pools:MeanPool",

@@ -82,7 +82,8 @@ def _during(op: Op, sizes: Sizes, freed: int) -> int:
         state = sizes.bytes(op.outputs[0])
         return made + state + peak_activations(op.bodies[0], sizes)
     if op.kind in ("repeat", "stages"):
-        carried = _bytes(op.outputs[: op.attributes["carried"]], sizes)
+        number = op.attributes["carried"]  # the first block is handed the most: a stack may narrow
+        carried = max(_bytes(op.outputs[:number], sizes), _bytes(op.bodies[0].inputs[:number], sizes))
         block = max(peak_activations(body, sizes) for body in op.bodies)
         if op.kind == "stages":
             heads = [value.function for value in op.inputs if value.function is not None]

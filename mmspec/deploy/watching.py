@@ -1,7 +1,8 @@
-"""What torch's module does on its way: what speaks for leaving at each exit, and how close a call each token's experts are.
+"""What torch's module does on its way: what speaks for leaving at each exit, and how close a call each token's experts are, or
+which tokens stay.
 
-Runtimes round differently. Where a sample's score lies within a hair of a threshold, or two experts are all but tied for a
-token, two correct implementations may part; a comparison must know which samples these are.
+Runtimes round differently. Where a sample's score lies within a hair of a threshold, or two experts are all but tied for a token,
+or two tokens for the last place that is kept, two correct implementations may part; a comparison must know which samples these are.
 """
 
 from __future__ import annotations
@@ -14,7 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmspec.backend.runtime import Choose, Claim, Decide, Draw, Experts, Loop, NextBest, Stages
+from mmspec.backend.runtime import (
+    Best,
+    BlockChoice,
+    Choose,
+    Claim,
+    Decide,
+    Draw,
+    Experts,
+    Keep,
+    KeepAbove,
+    Loop,
+    NextBest,
+    Stages,
+)  # fmt: skip
 
 
 @dataclass
@@ -24,7 +38,8 @@ class Watched:
     scores       by stack, at each exit before the end, the samples (rows of the batch) and their scores
     exit_margin  f32[B], the smallest distance of a sample's score from the threshold it was held against
     tie_margin   f32[B], the smallest lead of what was chosen over what was not: a token's last chosen expert over the first that
-                 was not, or an expert's last claimed token over the first that it left
+                 was not, an expert's last claimed token over the first that it left, or a sample's last kept token over the first
+                 that was left out, as a share of its importance
     chosen       by module of experts, how many tokens (or samples) met each
     """
 
@@ -57,6 +72,12 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
             handles.append(child.register_forward_pre_hook(_counting(seen.chosen[name])))
         elif isinstance(child, watched):
             handles.append(child.register_forward_pre_hook(_leading(outer, rows, seen)))
+        elif isinstance(child, (Keep, Best)):
+            handles.append(child.register_forward_hook(_keeping(outer, rows, seen)))
+        elif isinstance(child, BlockChoice):
+            handles.append(child.register_forward_pre_hook(_choosing(outer, rows, seen)))
+        elif isinstance(child, KeepAbove):
+            handles.append(child.register_forward_pre_hook(_passing(outer, rows, seen)))
     try:
         yield seen
     finally:
@@ -148,3 +169,43 @@ LEADS: dict[type[nn.Module], Any] = {
     NextBest: _lead_of_any,
     Claim: _lead_of_claimed,
 }
+
+
+def _keeping(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+    def hook(keep: Keep | Best, args: tuple[Tensor, ...], numbers: Tensor) -> None:
+        here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
+        scores = keep.ranked(args[0], args[1] if len(args) > 1 else None).sort(dim=1, descending=True).values
+        kept = (numbers < args[0].shape[1]).sum(dim=1, keepdim=True) - keep.front
+        ends = torch.cat([kept - 1, kept], dim=1).clamp(0, scores.shape[1] - 1)
+        last, next_ = scores.gather(1, ends).unbind(dim=1)
+        apart = (kept[:, 0] > 0) & (ends[:, 1] > ends[:, 0])
+        lead = torch.where(apart, (last - next_) / last.abs().clamp(min=1e-12), torch.inf)
+        seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
+
+    return hook
+
+
+def _choosing(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+    def hook(choice: BlockChoice, args: tuple[Tensor, ...]) -> None:
+        here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
+        scores = choice.scores(args[0], args[1], args[2] if len(args) > 2 else None)
+        scores = scores.sort(dim=-1, descending=True).values
+        if scores.shape[-1] <= choice.k + 1:
+            return
+        last, next_ = scores[..., choice.k], scores[..., choice.k + 1]
+        apart = next_ > torch.finfo(scores.dtype).min  # what cannot be seen is no alternative
+        lead = torch.where(apart, (last - next_) / last.abs().clamp(min=1.0), torch.inf)
+        lead = lead.reshape(len(here), -1).amin(dim=1)
+        seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
+
+    return hook
+
+
+def _passing(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+    def hook(keep: KeepAbove, args: tuple[Tensor, ...]) -> None:
+        here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
+        margin = (keep.relative(*args) - keep.threshold).abs().masked_fill(~args[1], torch.inf)[:, keep.front :]
+        margin = torch.nn.functional.pad(margin, (0, 1), value=torch.inf).amin(dim=1)
+        seen.exit_margin[here] = torch.minimum(seen.exit_margin[here], margin)
+
+    return hook

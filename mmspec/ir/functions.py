@@ -78,3 +78,13 @@ def sum_tokens(x: Value) -> Value:
 def pool(x: Value, how: str) -> Value:
     """[B, N, D] -> [B, D] by mean, max, first or last, over the tokens that are present."""
     return x.scope.emit("pool", x, *(() if x.mask is None else (x.mask,)), how=how)
+
+
+def normalise(x: Value) -> Value:
+    """x / |x| over channels."""
+    return x.scope.emit("normalise", x)
+
+
+def product_of(x: Value, y: Value) -> Value:
+    """The product of each token of x with each of y.   [B, N, D], [B, M, D] -> [B, N, M]"""
+    return x.scope.emit("token_products", x, y)

@@ -114,11 +114,15 @@ class Scope(Layers):
     # nested scopes --------------------------------------------------------------------------------------------------
 
     def inside(
-        self, class_name: str, path: str, body: Body, values: Sequence[Value], trainable: bool = True, streams: int = 0
-    ) -> tuple[Scope, tuple[Value, ...], Results]:
-        """A nested scope, what it is handed, and what `body` returns there. The first `streams` values are one argument."""
+        self, class_name: str, path: str, body: Body, values: Sequence[Value], trainable: bool = True, streams: int = 0,
+        shapes: Sequence[Shape] = (),
+    ) -> tuple[Scope, tuple[Value, ...], Results]:  # fmt: skip
+        """A nested scope, what it is handed, and what `body` returns there. The first `streams` values are one argument; the first
+        ones have other `shapes` there, where they are given."""
         inner = Scope(class_name, self, path=f"{self.path}{path}", trainable=trainable)
         handed = inner.receive_all(body, values, streams)
+        for value, shape in zip(handed, shapes, strict=False):
+            value.shape = shape
         arguments = (handed[:streams], *handed[streams:]) if streams else handed
         return inner, handed, body(inner, *arguments)
 
@@ -195,6 +199,7 @@ class Scope(Layers):
         halting: Halting | None = None,
         readout: Readout | None = None,
         taps: Sequence[int] = (),
+        narrows: bool = False,
         doc: str = "",
     ) -> Any:
         """`depth` blocks in a row. `body(g, carried, *shared)` is emitted once; it returns the carried value(s) for the next.
@@ -202,13 +207,15 @@ class Scope(Layers):
         Blocks of several kinds are a sequence of `depth` bodies, each kind emitted once. With a halting policy a sample may
         stop early: the policy's head is applied there, to the carried value or to `readout(g, *carried)`, which may return two
         values: what the stack returns in the carried value's place, and what heads see. `taps` are blocks, counted from one,
-        whose result is returned beside the last one's; they need a single carried value and no halting.   Raises ShapeError.
+        whose result is returned beside the last one's; they need a single carried value and no halting. Where it `narrows`,
+        blocks may carry on fewer tokens than they were handed, and those behind are emitted anew; a mask that changes on the way
+        is a carried value, too.   Raises ShapeError.
         """
         from mmspec.ir.stacks import stack
 
         return stack(
             self, name, depth, body, carried, *shared, class_name=class_name, halting=halting, readout=readout, taps=taps,
-            doc=doc,
+            narrows=narrows, doc=doc,
         )  # fmt: skip
 
     def loop(

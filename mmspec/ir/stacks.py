@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mmspec.ir.dims import Shape
 from mmspec.ir.graph import Graph, Value
 from mmspec.ir.primitives import ShapeError, shape_text
 from mmspec.ir.scope import Body, Scope
@@ -52,19 +53,31 @@ def stack(
     halting: Halting | None = None,
     readout: Readout | None = None,
     taps: Sequence[int] = (),
+    narrows: bool = False,
     doc: str = "",
 ) -> Any:
     """See `Scope.stack`."""
-    bodies = list(dict.fromkeys([body] if callable(body) else body))
-    order = (0,) * depth if callable(body) else tuple(map(bodies.index, body))
-    assert len(order) == depth
+    bodies = [body] * depth if callable(body) else list(body)
+    assert len(bodies) == depth
     streams = (carried,) if isinstance(carried, Value) else carried
-    blocks = [_block(g, f"{name}.*.", each, carried, shared, class_name) for each in bodies]
+    shapes: tuple[Shape, ...] = tuple(value.shape for value in streams)
+    blocks: list[_Block] = []
+    kinds: dict[tuple[Body, tuple[Shape, ...]], int] = {}
+    order = []
+    for each in bodies:  # a kind is emitted once, and once more for fewer tokens
+        number = kinds.setdefault((each, shapes), len(blocks))
+        if number == len(blocks):
+            blocks.append(_block(g, f"{name}.*.", each, carried, shared, class_name, shapes, narrows))
+        order.append(number)
+        shapes = blocks[number].shapes
     balance = any(block.scope.balance for block in blocks)
-    passed_on = [Value(value.name, value.shape, value.dtype, g, value.mask) for value in streams]
-    shape = next((value.shape for block in blocks for value in block.scope.balance if value.shape), ())
-    loss = [Value("balance", shape, "f32", g)] if balance else []
-    attributes: dict[str, Any] = {"count": depth, "order": order, "carried": len(streams), "balance": balance}
+    passed_on = [Value(v.name, shape, v.dtype, g, v.mask) for v, shape in zip(streams, shapes, strict=True)]
+    for value in passed_on:
+        if value.mask in streams:
+            value.mask = passed_on[streams.index(value.mask)]
+    losses = next((value.shape for block in blocks for value in block.scope.balance if value.shape), ())
+    loss = [Value("balance", losses, "f32", g)] if balance else []
+    attributes: dict[str, Any] = {"count": depth, "order": tuple(order), "carried": len(streams), "balance": balance}
     tapped = [Value(f"block_{tap}", v.shape, v.dtype, g, v.mask) for tap in taps for v in streams]
     if taps:
         assert halting is None and isinstance(carried, Value)
@@ -183,6 +196,7 @@ class _Block:
 
     scope: Scope
     outputs: dict[str, Value] = field(default_factory=dict)
+    shapes: tuple[Shape, ...] = ()  # of what it carries on
 
     def used(self) -> tuple[Value, ...]:
         """The outer values that it reads."""
@@ -199,16 +213,18 @@ class _Block:
 
 
 def _block(
-    g: Scope, path: str, body: Body, carried: Value | tuple[Value, ...], shared: tuple[Value, ...], class_name: str
-) -> _Block:
+    g: Scope, path: str, body: Body, carried: Value | tuple[Value, ...], shared: tuple[Value, ...], class_name: str,
+    shapes: tuple[Shape, ...], narrows: bool,
+) -> _Block:  # fmt: skip
     streams, together = ((carried,), 0) if isinstance(carried, Value) else (carried, len(carried))
-    inner, handed, returned = g.inside(class_name, path, body, (*streams, *shared), streams=together)
+    inner, handed, returned = g.inside(class_name, path, body, (*streams, *shared), streams=together, shapes=shapes)
     results: tuple[Value, ...] = (returned,) if isinstance(returned, Value) else tuple(returned)  # type: ignore[arg-type]
-    for before, after in zip(streams, results, strict=True):
-        if before.shape != after.shape:
-            raise ShapeError(f"a block turns {shape_text(before.shape)} into {shape_text(after.shape)}")
+    after = tuple(result.shape for result in results)
+    for before, now in zip(shapes, after, strict=True):
+        if before != now and not narrows:
+            raise ShapeError(f"a block turns {shape_text(before)} into {shape_text(now)}")
     assert not inner.exits, "a halting stack inside a repeated block"
-    return _Block(inner, {value.name: result for value, result in zip(handed, results, strict=False)})
+    return _Block(inner, {value.name: result for value, result in zip(handed, results, strict=False)}, after)
 
 
 def loop(

@@ -205,6 +205,10 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
         data["decoders"] = {"decoded": {**written, "from": DECODED.get(written["type"], "joint")}}
         for head in data["heads"].values():
             head["from"] = "decoded"
+    elif role == "head_policy":
+        data["encoders"]["text"]["head_policy"] = written
+    elif role == "selection":
+        data["fusion"]["joint"]["selection"] = written
     elif role == "halting":
         head = {"head": "label"} if "head" in set(component.keys()) else {}
         if written["type"] == "by_stream":
@@ -226,6 +230,8 @@ def surround(component: type[Component], fields: Mapping[str, Any]) -> Data:
             else "image"
         )
         data["encoders"][place][role] = written
+    elif role == "pruning":  # a text has masks
+        data["encoders"]["text"] |= {"depth": 3, "pruning": written}
     elif role == "pool":
         data["fusion"]["joint"]["from"] = ["text", "image"]  # tokens with a mask
         data["heads"]["label"]["pool"] = written

@@ -3,6 +3,7 @@
 import pytest
 
 from mmspec.components import CATALOGUE
+from mmspec.components.attention.block_top_k import BlockTopK
 from mmspec.components.attention.shifted_window import ShiftedWindow
 from mmspec.components.encoders.conv_stem import ConvStem
 from mmspec.components.encoders.log_mel import LogMel
@@ -12,6 +13,8 @@ from mmspec.components.heads.dino import Dino
 from mmspec.components.inputs import Category, Noise, Number, Spectrogram, Video, Waveform
 from mmspec.components.objectives.dino import DinoLoss
 from mmspec.components.pools import NoPool
+from mmspec.components.selection.learned import Learned
+from mmspec.components.selection.top_k import TopK as SelectTopK
 from mmspec.components.stages.downsample import Patches, PatchMerging
 from mmspec.components.stages.mobilevit import MobileVitStage
 from mmspec.spec import Component, read
@@ -62,6 +65,14 @@ ALTERNATIVES = {
     "time_attention": "causal",
     "time_position": "none",
     "axes": [0],
+    "pruning": {"type": "ratio", "blocks": [1]},
+    "block_top_k.block": 3,
+    "block_top_k.k": 2,
+    "ratio.blocks": [1, 2],
+    "threshold.blocks": [1, 2],
+    "learned.blocks": [1, 2],
+    "head_policy": {"type": "top_k", "k": 1},
+    "selection": {"type": "learned", "k": 2},
     "scales": [1, 3],
     "axial.pattern": "causal",
     "downsample": {"type": "patches", "size": 2},
@@ -112,6 +123,9 @@ FIELDS = {
     DinoLoss: {"teacher": "taught"},
 }
 FIELDS |= {
+    BlockTopK: {"block": 2, "k": 1},
+    SelectTopK: {"k": 4},
+    Learned: {"k": 4},
     MobileVitStage: {"patch_size": 2, "token_width": 16},
     Patches: {"size": 2},
     PatchMerging: {"pad": True},

@@ -15,6 +15,8 @@ PATTERNS = {
     "window": "{type: window, size: 3}",
     "dilated": "{type: dilated, dilation: 2, size: 2}",
     "block_sparse": "{type: block_sparse, block: 2, random: 1}",
+    "block_top_k": "{type: block_top_k, block: 3, k: 2}",
+    "causal_block_top_k": "{type: block_top_k, block: 3, k: 1, causal: true}",
     "linear": "{type: linear, causal: true}",
 }
 LONGEST = {"linear": 150}  # three chunks

@@ -10,7 +10,7 @@ def run(model: nn.Module, inputs: dict[str, Tensor], *modules: str) -> tuple[dic
 
     def cut(name: str) -> torch.utils.hooks.RemovableHandle:
         def hook(module: nn.Module, args: object, output: Tensor) -> Tensor:
-            leaves[name] = output.detach().requires_grad_()
+            leaves[name] = output.detach().requires_grad_(output.is_floating_point())
             return leaves[name]
 
         return model.get_submodule(name).register_forward_hook(hook)

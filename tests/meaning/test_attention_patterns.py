@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from patterns import WIDTH, attention, mix, tensors
 
 from mmspec.components.attention.block_sparse import BlockSparse
+from mmspec.components.attention.block_top_k import BlockTopK
 from mmspec.components.attention.dense import Causal, Full
 from mmspec.components.attention.dilated import Dilated
 from mmspec.components.attention.entmax import Entmax
@@ -96,6 +97,52 @@ def test_a_block_sees_its_neighbours_the_ends_and_those_drawn_for_it(
     agrees(pattern, length, heads, visible, scale=scale)
 
 
+def blocks_that_matter(query, key, mask, block, k, causal):
+    """bool[B, h, N, N]: block by block, the k others whose mean key has the largest product with the mean query; and bool[B, N]: whose
+    block has any token, since to nothing all are as like."""
+    batch, heads, length, _ = query.shape
+    visible = torch.zeros(batch, heads, length, length, dtype=torch.bool)
+    decided = torch.ones(batch, length, dtype=torch.bool)
+    places = [range(start, min(start + block, length)) for start in range(0, length, block)]
+
+    def mean(x, b, h, at):
+        there = [x[b, h, n] for n in at if mask[b, n]]
+        return sum(there) / len(there) if there else torch.zeros(WIDTH, dtype=x.dtype)
+
+    for b in range(batch):
+        for h in range(heads):
+            for i, own in enumerate(places):
+                asks = mean(query, b, h, places[i - 1] if causal else own) if i or not causal else None
+                others = [
+                    j for j in range(i if causal else len(places)) if j != i and any(mask[b, n] for n in places[j])
+                ]
+                if causal and (asks is None or not asks.any()):
+                    others.reverse()  # nobody asks: the nearest
+                else:
+                    shared = h * key.shape[1] // heads
+                    others.sort(key=lambda j: -float(asks @ mean(key, b, shared, places[j])))
+                decided[b, list(own)] &= causal or bool(asks.any())
+                for n in own:
+                    for seen in (own, *(places[j] for j in others[:k])):
+                        visible[b, h, n, list(seen)] = True
+    return (visible.tril() if causal else visible), decided
+
+
+@some
+@given(st.integers(7, patterns.LONGEST), st.integers(1, 3), st.integers(1, 2), st.booleans(), shared_heads, scales)
+def test_a_block_sees_itself_and_the_blocks_that_are_most_like_it(length, block, k, causal, heads, scale):
+    query, key, value, mask, bias = inputs = tensors(3, *heads, length, seed=length)
+    for masked, biased in ((True, False), (False, True)):
+        ours = mix(BlockTopK(block=block, k=k, causal=causal), *heads, masked=masked, biased=biased, scale=scale)
+        there = mask if masked else torch.ones_like(mask)
+        visible, decided = blocks_that_matter(query, key, there, block, k, causal)
+        for b in range(3):
+            one = [x[b : b + 1] for x in (query, key, value, there)]
+            expected = attention(*one, visible[b], bias if biased else None, scale)
+            torch.testing.assert_close(ours(*inputs)[b, :, decided[b]], expected[0, :, decided[b]])
+        assert ours.counted(*inputs) == ours.priced(3, length)
+
+
 @some
 @given(lengths, st.integers(1, 8), st.booleans(), shared_heads)
 def test_a_random_pattern_sees_itself_and_those_drawn_for_it(length, others, causal, heads):
@@ -164,6 +211,8 @@ ROWS = [
     Dilated(dilation=2, size=2),
     GlobalTokens(tokens=2, size=1),
     BlockSparse(block=2, random=1),
+    BlockTopK(block=2, k=1),
+    BlockTopK(block=3, k=2, causal=True),
     Linear(),
     Linear(causal=True),
     Random(others=3),
@@ -218,6 +267,19 @@ def test_what_reduces_work_by_a_factor_does():
     assert 4 * mix(Dilated(dilation=4), longest=1024).priced(1, 1024) == full(1024)
     assert 4 * mix(Dilated(dilation=2), layout=Layout((32, 32)), tokens=1024).priced(1, 1024) == full(1024)
     assert 16 * mix(Window(size=8), layout=Layout((32, 32)), tokens=1024).priced(1, 1024) == full(1024)
+
+
+def test_chosen_blocks_cost_their_pairs_and_the_means_that_chose_them():
+    ours = mix(BlockTopK(block=64, k=3), longest=4096)
+    for count in (16, 32, 64):
+        assert ours.priced(1, 64 * count) == 4 * WIDTH * 64 * 64 * 4 * count + 2 * WIDTH * count**2
+    assert ours.priced(1, 4096) < full(4096) / 15
+
+
+def test_more_blocks_than_a_row_has_cannot_be_seen():
+    with pytest.raises(ShapeError, match="18 tokens are 3 blocks of 8") as error:
+        mix(BlockTopK(block=8, k=3))
+    assert error.value.field == "attention.k" and error.value.hint
 
 
 def test_block_sparse_attention_costs_a_few_blocks_for_each():

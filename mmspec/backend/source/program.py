@@ -14,7 +14,19 @@ from textwrap import dedent
 from types import CodeType, ModuleType
 
 from mmspec.backend import runtime
-from mmspec.backend.runtime import centred, drop_path, experts, limited, loop, stages
+from mmspec.backend.runtime import (
+    above,
+    best,
+    block_choice,
+    centred,
+    deciding,
+    drop_path,
+    experts,
+    keep,
+    limited,
+    loop,
+    stages,
+)
 from mmspec.backend.source.expressions import Torch
 from mmspec.backend.source.scopes import WIDTH, Line, Scope, Writer
 from mmspec.cost.budgets import with_costs
@@ -22,11 +34,18 @@ from mmspec.ir import Graph
 
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
 RUNTIME_MODULES = {
+    "Best": best,
+    "BlockChoice": block_choice,
     "Centred": centred,
+    "DrawSay": deciding,
     "DropPath": drop_path,
     "Experts": experts,
+    "Keep": keep,
+    "KeepAbove": above,
+    "KeepAtInference": deciding,
     "Limited": limited,
     "Loop": loop,
+    "SayAttention": deciding,
     "Stages": stages,
 }
 
@@ -201,7 +220,7 @@ def _preamble(header: str, used: set[str]) -> str:
     }
     if names := [name for name, users in abstract.items() if users & used]:
         imports.append(f"from collections.abc import {', '.join(names)}")
-    typing = {"Any": {"Stages", "FloatLinear"}, "NamedTuple": {"Stages"}}
+    typing = {"Any": {"Stages", "FloatLinear", "Keep"}, "NamedTuple": {"Stages"}}
     if names := [name for name, users in typing.items() if users & used]:
         imports.append(f"from typing import {', '.join(names)}")
     torch = ["import torch", "import torch.nn.functional as F", "from torch import Tensor, nn"]
@@ -215,9 +234,8 @@ def _runtime(used: Iterable[str]) -> Iterator[str]:
     for name in names:
         if name not in RUNTIME_MODULES:
             yield dedent(inspect.getsource(getattr(runtime, name)))
-    for name in names:
-        if name in RUNTIME_MODULES:
-            yield _without_imports(RUNTIME_MODULES[name])
+    for module in dict.fromkeys(RUNTIME_MODULES[name] for name in names if name in RUNTIME_MODULES):
+        yield _without_imports(module)
 
 
 def _needed(used: Iterable[str]) -> set[str]:
@@ -228,8 +246,9 @@ def _needed(used: Iterable[str]) -> set[str]:
         name = left.pop()
         if name not in found:
             found.add(name)
-            code = getattr(getattr(runtime, name), "__code__", None)
-            left += [other for other in (_names(code) if code else ()) if other in runtime.__all__]
+            made = getattr(runtime, name)
+            codes = [code for each in (made, *vars(made).values()) if (code := getattr(each, "__code__", None))]
+            left += [other for code in codes for other in _names(code) if other in runtime.__all__]
     return found
 
 

@@ -158,7 +158,7 @@ class Writer:
         for i in range(carried):
             name = self._assign(op.outputs[i], op.inputs[i].name)
             if texts[i] != name:
-                self._line(f"{name} = {texts[i]}", op.outputs[i : i + 1])
+                self._line(f"{name} = {texts[i]}", op.inputs[i : i + 1])
             targets.append(name)
         arguments = ", ".join([*targets, *texts[carried:]])
         total = self._assign(op.outputs[-1], "balance") if op.attributes["balance"] else ""

@@ -7,14 +7,14 @@ from typing import Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from mmspec.components.blocks.feed_forward import Activation, activate
-from mmspec.components.blocks.halting import HaltingStack
+from mmspec.components.blocks.pruned import PrunableStack
 from mmspec.components.positions.base import SEQUENCE
 from mmspec.ir import Scope, Value, unreadable
 from mmspec.ir.functions import rearrange
 from mmspec.spec import Encoder, FieldError
 
 
-class AudioTransformer(HaltingStack, Encoder):
+class AudioTransformer(PrunableStack, Encoder):
     """A convolutional stem over time, of a spectrogram or of a raw waveform, then transformer blocks over its moments.
 
         x = f(norm(conv_i(x)))  for each layer of the stem;      tokens = W norm(x)

@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt
 
-from mmspec.components.blocks.halting import HaltingStack
+from mmspec.components.blocks.pruned import PrunableStack
 from mmspec.components.positions.base import SEQUENCE
 from mmspec.ir import Scope, Value, unreadable
 from mmspec.spec import Encoder
 
 
-class TextTransformer(HaltingStack, Encoder):
+class TextTransformer(PrunableStack, Encoder):
     """Token embeddings with positions, through transformer blocks. Padding is never attended to.
 
     `text.embedding` is the table of embeddings, which a head may read again.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from mmspec.components.blocks.over_tokens import OverTokens
+from mmspec.components.blocks.pruned import PrunableStack
 from mmspec.spec import Encoder
 
 
-class TokenTransformer(OverTokens, Encoder):
+class TokenTransformer(OverTokens, PrunableStack, Encoder):
     """Transformer blocks over a row of tokens that another node has made, such as one for each frame of a video.
 
     After an encoder of frames by themselves this is the second half of a factorised encoder. With a second source, each block

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from mmspec.components.attention.dense import Full
-from mmspec.components.blocks.halting import HaltingStack
+from mmspec.components.blocks.pruned import PrunableStack
 from mmspec.components.positions.absolute import NoPosition
 from mmspec.components.positions.base import Layout
 from mmspec.ir import Scope, ShapeError, Value, unreadable
@@ -16,7 +16,7 @@ from mmspec.ir.functions import part, rearrange
 from mmspec.spec import Encoder
 
 
-class Vit(HaltingStack, Encoder):
+class Vit(PrunableStack, Encoder):
     """Patches of an image, or of another node's map of features, as tokens through transformer blocks.
 
     The value is all tokens. With a class token there are `image.class` and `image.patches` too, with a distillation token

@@ -6,12 +6,12 @@ from functools import reduce
 from operator import add
 from typing import Literal
 
-from mmspec.components.fusion.base import AttentiveFusion
+from mmspec.components.fusion.selecting import SelectingFusion
 from mmspec.ir import Scope, Value
 from mmspec.ir.functions import channel, concat, softmax, tanh
 
 
-class AttentionFusion(AttentiveFusion):
+class AttentionFusion(SelectingFusion):
     """Each token of the first stream looks into every stream by itself, and a second attention weighs the streams.
 
         c_i = Attention_i(X, X_i)                         what each token sees in stream i, its own included
@@ -31,7 +31,8 @@ class AttentionFusion(AttentiveFusion):
     type: Literal["attention"] = "attention"
 
     def emit(self, g: Scope, *values: Value) -> Value:
-        x, *others = self.streams(g, values)
+        x, *contexts = self.streams(g, values)
+        others = self.selected(g, x, *contexts)
         fused: Value = self.stack(g, self.block, x, *others, class_name="ModalityAttentionBlock")
         return fused
 

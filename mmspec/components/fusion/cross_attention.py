@@ -8,11 +8,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from mmspec.components.fusion.base import AttentiveFusion
+from mmspec.components.fusion.selecting import SelectingFusion
 from mmspec.ir import Scope, Value
 
 
-class CrossAttentionFusion(AttentiveFusion):
+class CrossAttentionFusion(SelectingFusion):
     """The first stream looks at itself, then at the others, as a transformer decoder does.
 
         X = LN(X + Self(X))
@@ -34,7 +34,8 @@ class CrossAttentionFusion(AttentiveFusion):
     )
 
     def emit(self, g: Scope, *values: Value) -> Value:
-        x, *others = self.streams(g, values)
+        x, *contexts = self.streams(g, values)
+        others = self.selected(g, x, *contexts)
         fused: Value = self.stack(g, self.block, x, *others, class_name="CrossAttentionBlock")
         return fused
 

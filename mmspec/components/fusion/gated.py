@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mmspec.components.fusion.base import AttentiveFusion
+from mmspec.components.fusion.selecting import SelectingFusion
 from mmspec.ir import Scope, Value
 from mmspec.ir.functions import concat, sigmoid
 
 
-class GatedFusion(AttentiveFusion):
+class GatedFusion(SelectingFusion):
     """A gate, learned from both, between what a stream sees in itself and in the others.
 
         g = sigmoid(W [Self(X); Cross(X, C)])
@@ -30,7 +30,7 @@ class GatedFusion(AttentiveFusion):
 
     def emit(self, g: Scope, *values: Value) -> Value:
         x, *others = self.streams(g, values)
-        context = others[0] if len(others) == 1 else g.row(*others)
+        (context,) = self.selected(g, x, others[0] if len(others) == 1 else g.row(*others).named("context"))
         fused: Value = self.stack(g, self.block, x, context, class_name="GatedBlock")
         return fused
 

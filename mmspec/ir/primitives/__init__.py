@@ -2,8 +2,10 @@
 
 from mmspec.ir.primitives import (  # noqa: F401  (each registers its own)
     attention,
+    chosen_heads,
     control,
     convolutions,
+    deciding,
     layers,
     layout,
     losses,
@@ -11,6 +13,7 @@ from mmspec.ir.primitives import (  # noqa: F401  (each registers its own)
     norms,
     patterns,
     pointwise,
+    pruning,
     routing,
     selection,
     sound,

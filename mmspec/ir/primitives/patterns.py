@@ -118,6 +118,45 @@ class BlockAttention(Pattern):
 
 
 @primitive
+class BlockChoice(Primitive):
+    """For each block of `size` queries, its own block of keys and the `k` most like it, by their means (MoBA, arXiv:2502.13189).
+    [B, h, N, d], [B, g, N, d], perhaps bool[B, N] -> i64[B, h, blocks, k + 1]"""
+
+    kind = "block_choice"
+
+    def infer(self, query: Value, key: Value, *_: Value, size: int, k: int, **__: Any) -> tuple[Shape, str]:
+        return (*query.shape[:2], blocks(query.shape[2], size, k + 1), k + 1), "i64"
+
+    def flops(self, op: Op, shape: ShapeOf) -> Dim:
+        batch, heads, _, width = shape(op.inputs[0])
+        count = shape(op.outputs[0])[2]
+        return 2 * batch * heads * count * count * width
+
+    def make(self, torch: Any, op: Op) -> Any:
+        a = op.attributes
+        return torch.runtime.BlockChoice(a["size"], a["k"], **({"causal": True} if a["causal"] else {}))
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return module(*inputs)
+
+
+@primitive
+class ChosenBlockAttention(Pattern):
+    """A row in blocks of `size`, each of which sees the blocks `chosen` for it, i64[B, h, blocks, n]."""
+
+    kind = "chosen_block_attention"
+
+    def pairs(self, length: Dim, op: Op) -> Dim:
+        size, seen = int(op.attributes["size"]), op.inputs[3].width
+        return blocks(length, size, seen) * (size * size * seen)
+
+    def held(self, length: Dim, width: Dim, op: Op) -> Dim:
+        """The scores; the three padded, and the keys and values that were gathered for each block."""
+        size, seen = int(op.attributes["size"]), op.inputs[3].width
+        return 3 * self.pairs(length, op) + (3 + 2 * seen) * blocks(length, size, seen) * size * width
+
+
+@primitive
 class LinearAttention(Pattern):
     """phi(q) (sum phi(k) v^T) / (phi(q) sum phi(k)), phi(x) = elu(x) + 1 (arXiv:2006.16236); causal sums in chunks."""
 
@@ -163,3 +202,21 @@ class EntmaxAttention(Pattern):
 
     def held(self, length: Dim, width: Dim, op: Op) -> Dim:
         return 4 * self.pairs(length, op)
+
+
+@primitive
+class SayAttention(Pattern):
+    """In training keys count as much as they have a say, f32[B, N, 1]; at inference plain attention, over those that have one where
+    `masked` (DynamicViT, arXiv:2106.02034)."""
+
+    kind = "say_attention"
+
+    def make(self, torch: Any, op: Op) -> Any:
+        unusual = {name: value for name, value in op.attributes.items() if value}
+        return torch.runtime.SayAttention(**unusual)
+
+    def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        return module(*inputs)
+
+    def scratch(self, op: Op, shape: ShapeOf) -> Dim:
+        return 0

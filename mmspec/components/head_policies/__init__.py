@@ -1,0 +1,1 @@
+"""Which heads of attention a sample needs."""

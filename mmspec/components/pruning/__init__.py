@@ -1,0 +1,1 @@
+"""Which tokens a stack goes on with."""

@@ -1,0 +1,1 @@
+"""Which tokens of a context are looked at."""
