@@ -121,7 +121,7 @@ def experts_of(
                 name, load = found
                 named.add(name)
                 if layer.load is None:
-                    layer = replace(layer, load=_checked(module, name, load, layer), source=each.source)
+                    layer = replace(layer, load=_checked(module, name, load, layer, each.source), source=each.source)
         layers.append(layer)
     for each in known:
         if each.source == "stated" and (unknown := [name for name in each.loads if name not in named]):
@@ -163,9 +163,11 @@ def _layers(
             yield from _layers(body, inner, staged)
 
 
-def _checked(module: str, name: str, load: Sequence[float], layer: ExpertsPrice) -> tuple[float, ...]:
+def _checked(module: str, name: str, load: Sequence[float], layer: ExpertsPrice, source: str) -> tuple[float, ...]:
+    """What was dropped is missing from measured loads; stated ones are whole."""
+    least = 1 - 1e-6 if source == "stated" else 0.0
     said = ", ".join(f"{share:g}" for share in load)
-    if len(load) != layer.count or min(load) < 0 or not 0 <= sum(load) <= 1 + 1e-6:
+    if len(load) != layer.count or min(load) < 0 or not least <= sum(load) <= 1 + 1e-6:
         raise UserError(f"expert loads of {name} must be {layer.count} shares that sum to 1 for {module}, not {said}")
     if max(load) * layer.k > 1 + 1e-6:
         most = f"a token meets {layer.k} different experts, so none gets more than 1/{layer.k} of the choices"

@@ -197,6 +197,7 @@ def test_the_longest_name_says_a_layer_s_loads():
     [
         ({"joint": [0.5, 0.5]}, "joint must be 4 shares"),
         ({"joint": [0.5, 0.6, -0.1, 0.0]}, "sum to 1"),
+        ({"joint": [0.1, 0.1, 0.1, 0.1]}, "sum to 1"),
         ({"joint": [0.7, 0.1, 0.1, 0.1]}, "none gets more than 1/2 of the choices"),
         ({"image": [1.0]}, "'image', which has no experts; modules that have: joint.blocks.0"),
         ({"joint.block": [0.25] * 4}, "'joint.block', which has no experts"),
