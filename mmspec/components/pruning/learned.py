@@ -51,7 +51,7 @@ class Learned(AtBlocks):
         whole = say
         tokens, said = (part(each, front) if front else each for each in (x, say))
         logits = g.call("scorer", "Scorer", self.score, tokens, said)
-        decided = g.emit("decide", logits, said, name="decide").named("decided")
+        decided = g.emit("draw_say", logits, said, name="decide").named("decided")
         loss = g.emit("share_loss", decided, said, share=share, weight=self.weight / len(self.blocks))
         g.balance.append(loss.named("balance"))
         scores = rearrange(channel(logits, 0) - channel(logits, 1), "b n o -> b (n o)").named("scores")

@@ -63,13 +63,13 @@ class Decide(Unmasked):
     """Whether each token that counts still does: a straight-through draw in training, as before at inference.
     logits f32[B, N, 2], say f32[B, N, 1] -> f32[B, N, 1]"""
 
-    kind = "decide"
+    kind = "draw_say"
 
     def infer(self, logits: Value, say: Value) -> tuple[Shape, str]:
         return say.shape, say.dtype
 
     def make(self, torch: Any, op: Op) -> Any:
-        return torch.runtime.Decide()
+        return torch.runtime.DrawSay()
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return module(*inputs)
