@@ -128,7 +128,7 @@ def _attended(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared
         if how.asking is None:
             return y
         given = () if seen.mask is None else (seen.mask,)
-        return y.named("y"), g.emit("importance", query, key, *given, asking=how.asking, scale=how.scale)
+        return y.named("y"), g.emit("attended", query, key, *given, asking=how.asking, scale=how.scale)
 
     kind = ("Masked" if context.mask is not None else "") + (how.pattern.title if own else "CrossAttention")
     arguments = {"width": x.width, "context_width": context.width, "heads": how.heads}

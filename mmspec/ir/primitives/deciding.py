@@ -59,7 +59,7 @@ class SayMean(Unmasked):
 
 
 @primitive
-class Decide(Unmasked):
+class DrawSay(Unmasked):
     """Whether each token that counts still does: a straight-through draw in training, as before at inference.
     logits f32[B, N, 2], say f32[B, N, 1] -> f32[B, N, 1]"""
 

@@ -20,7 +20,7 @@ class Importance(Primitive):
     """How much attention each token gets from one query, the first token's or the `mean` of those that are present: its weights, in
     the mean over heads; 0 for absent tokens.   [B, h, N, d], [B, g, N, d], perhaps bool[B, N] -> f32[B, N]"""
 
-    kind = "importance"
+    kind = "attended"
 
     def infer(self, query: Value, key: Value, mask: Value | None = None, **_: Any) -> tuple[Shape, str]:
         return (key.shape[0], key.shape[2]), query.dtype
