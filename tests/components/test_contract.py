@@ -37,6 +37,10 @@ ALTERNATIVES = {
     "groups": 2,
     "phrases": [1, 4],
     "dino.teacher": "other",
+    "dino.local": "other",
+    "learned.grid": [3, 3],
+    "area": [0.5, 1.0],
+    "column": "picture",
     "masked_patches.masked": "encoders.image.masked",
     "conv_stem.kernel": 5,
     "conv_stem.widths": [8, 12],
@@ -79,7 +83,7 @@ NEEDS |= {
     "norm_groups": {"norm": "group", "norm_groups": 2},
 }
 NEEDS |= {f"{kind}.padding": {"stride": 2} for kind in ("convolution", "residual", "inverted_residual")}
-NEEDS |= {"shifted_window.pad": {"window": 3}, "merge.pad": {"pad": False}}
+NEEDS |= {"dino.warmup": {"first_temperature": 0.01}, "shifted_window.pad": {"window": 3}, "merge.pad": {"pad": False}}
 FIELDS = {
     Confidence: {"head": "label"},
     ConvStem: {"widths": [8, 8], "strides": [1, 2]},

@@ -22,3 +22,7 @@ class Seen(Protocol):
     def exits(self, head: str) -> tuple[Value | None, float]:
         """What a head says at each exit of a stack that may halt, [E, ...], and the weight of the earlier ones' losses."""
         ...
+
+    def progress(self) -> Value:
+        """How much of the training is done, f32[] from 0 to 1."""
+        ...
