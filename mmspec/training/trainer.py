@@ -23,7 +23,7 @@ from mmspec.training.checkpoint import FILE as CHECKPOINT
 from mmspec.training.checkpoint import Checkpoint, check_same_run
 from mmspec.training.exits import exits
 from mmspec.training.loop import EVALUATION_BATCH, Progress, Run
-from mmspec.training.metrics import evaluate, warnings_of
+from mmspec.training.metrics import evaluate, warnings_of, with_limits
 from mmspec.training.recipe import Recipe
 from mmspec.weights import Loaded, build
 
@@ -50,9 +50,10 @@ class Result:
     folder: Path | None
 
     @property
-    def accuracy(self) -> float:
-        """On validation."""
-        return float(self.metrics["validation"]["accuracy"])
+    def accuracy(self) -> float | None:
+        """On validation; None where nothing says what is right."""
+        accuracy: float | None = self.metrics["validation"]["accuracy"]
+        return accuracy
 
 
 def train(
@@ -133,9 +134,25 @@ def _add(folder: Path, data: Dataset, metrics: dict[str, Any]) -> None:
     (folder / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _untrained(run: Run) -> nn.Module:
+    """The module as it was before the first step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.recipe.seed)
+        return build(run.spec)
+
+
 def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
     data: Dataset = run.data
-    validation = run.validation
+    measured = {"validation": run.validation}
+    if data.examples("test"):
+        measured["test"] = evaluate(run.module, data, "test", EVALUATION_BATCH)
+    if data.itself:
+        untrained = _untrained(run)
+        measured = {
+            split: with_limits(metrics, run.module, untrained, data, split, EVALUATION_BATCH)
+            for split, metrics in measured.items()
+        }
+    validation = measured["validation"]
     return {
         "format": 1,
         "model": run.spec.name,
@@ -146,7 +163,7 @@ def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "validation": {**validation, "exits": exits(run.spec, run.module, data, "validation", EVALUATION_BATCH)},
-        "test": evaluate(run.module, data, "test", EVALUATION_BATCH) if data.examples("test") else None,
+        "test": measured.get("test"),
         "warnings": warnings_of(validation),
         "notes": [*data.notes, *(str(said) for each in loaded for said in (each, *each.notes))],
         "history": run.history,
