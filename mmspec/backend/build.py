@@ -23,6 +23,7 @@ from mmspec.ir import Graph, parameter_count, parameters
 from mmspec.ir.graph import constants
 from mmspec.passes import join_projections, lower, lower_objectives, lower_serving, products_for_inference
 from mmspec.passes.averages import averages
+from mmspec.passes.lowering import PROGRESS
 from mmspec.spec import ModelSpec
 
 FLOAT_BYTES = 4
@@ -44,13 +45,14 @@ def build(spec: ModelSpec, weights: str | Path | None = None) -> fx.GraphModule:
 
 
 def build_objectives(spec: ModelSpec) -> nn.Module:
-    """The spec's losses: `(outputs, targets)` -> each loss by name, and their `total`."""
+    """The spec's losses: `(outputs, targets, progress=1.0)` -> each loss by name, and their `total`."""
     graph = lower_objectives(spec)
     return Objectives(graph)
 
 
 class Objectives(nn.Module):
-    """Losses by name from the outputs of a model in training and the targets of a batch."""
+    """Losses by name from the outputs of a model in training and the targets of a batch. `progress`, from 0 to 1, is how much of
+    the training is done, for those that change with it."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
@@ -58,8 +60,12 @@ class Objectives(nn.Module):
         self.names = tuple(graph.outputs)
         self.losses = graph_module(graph)
 
-    def forward(self, outputs: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def forward(
+        self, outputs: dict[str, torch.Tensor], targets: dict[str, torch.Tensor], progress: float = 1.0
+    ) -> dict[str, torch.Tensor]:
         given = {**outputs, **{f"{name}_target": target for name, target in targets.items()}}
+        if PROGRESS in self.inputs:
+            given[PROGRESS] = torch.tensor(progress)
         if missing := [name.removesuffix("_target") for name in self.inputs if name not in given]:
             raise UserError(
                 f"the losses ask for {', '.join(missing)}: a target, or an output of the model in training mode"

@@ -14,7 +14,12 @@ from mmspec.spec import FieldError, Input
 class Image(Input):
     """A picture, or several `views` of each: from then on they lie side by side in the batch, as pictures of their own.
 
+    A view is a part of the picture, drawn anew at every step of training; to be measured, a model sees the whole. Two inputs may
+    show one `column` of the data, at sizes of their own.
+
     Shapes   f32[B, channels, size, size]; with views f32[B, views, channels, size, size], which goes on as [B views, ...]
+    Raises   FieldError: an `area` that is no range within (0, 1]
+    Source   `area` and `mirror`: Going Deeper with Convolutions, arXiv:1409.4842, sec. 6; sizes of views SwAV, arXiv:2006.09882
 
         image: {type: image, size: 32, channels: 3}
     """
@@ -23,6 +28,21 @@ class Image(Input):
     size: PositiveInt = Field(224, description="side in pixels")
     channels: PositiveInt = Field(3, description="3 for colour, 1 for grey")
     views: PositiveInt = Field(1, description="pictures of one thing, to be compared")
+    area: tuple[float, float] | None = Field(
+        None,
+        description="least and largest share of a picture that is shown in training; all of it, of several views [0.4, 1]",
+    )
+    mirror: bool = Field(False, description="show every other picture mirrored in training, left for right")
+    column: str | None = Field(
+        None, description="the column of the data that it shows; that of its own name by default"
+    )
+
+    @model_validator(mode="after")
+    def _a_range_of_shares(self) -> Self:
+        if self.area is not None and not 0 < self.area[0] <= self.area[1] <= 1:
+            message = f"shares of a picture lie above 0 and up to 1, the least first, not {list(self.area)}"
+            raise FieldError("area", message, hint="area: [0.4, 1.0]")
+        return self
 
     def emit(self, g: Scope, name: str) -> Value:
         sizes = (self.channels, self.size, self.size)

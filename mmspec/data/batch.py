@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from mmspec.data.demand import Target
+from mmspec.data.demand import Itself, Target
 from mmspec.data.preprocessing import Preprocessing
 
 SPLITS = ("training", "validation", "test")
@@ -57,6 +57,14 @@ class Dataset(Protocol):
     @property
     def targets(self) -> tuple[Target, ...]:
         """The columns of labels that the spec's objectives want, and the heads that they judge."""
+
+    @property
+    def itself(self) -> tuple[Itself, ...]:
+        """The objectives that want no column, and the heads that they judge."""
+
+    @property
+    def known(self) -> str:
+        """A column of `targets` that says what is on a picture, though nobody is trained with it; empty if there is none."""
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from mmspec.data.clips import ClipColumn
 from mmspec.data.images import ImageColumn
 from mmspec.data.sounds import WaveformColumn
 from mmspec.data.text import BYTES, TextColumn, open_tokenizer
+from mmspec.data.views import ViewsColumn
 from mmspec.errors import UserError
 
 
@@ -43,6 +44,11 @@ def restore(record: dict[str, Any], folder: Path) -> Column:
         case "image":
             height, width = record["size"]
             return ImageColumn(height, width, record["channels"])
+        case "views":
+            picture = restore(record["picture"], folder)
+            assert isinstance(picture, ImageColumn)
+            area = (record["area"][0], record["area"][1])
+            return ViewsColumn(picture, record["views"], area, record["mirror"], record["single"])
         case "text":
             name = record["tokenizer"]
             tokenizer = open_tokenizer(name if name == BYTES else folder / name)

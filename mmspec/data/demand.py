@@ -12,6 +12,7 @@ from mmspec.data.columns import Column
 from mmspec.data.images import TYPES, ImageColumn
 from mmspec.data.sounds import WaveformColumn
 from mmspec.data.text import TextColumn, Tokenizer
+from mmspec.data.views import AREA, ViewsColumn
 from mmspec.spec import SpecError
 
 if TYPE_CHECKING:
@@ -34,22 +35,41 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Itself:
+    """An objective that compares the model with what it reads, or with itself, and wants no column.   path: its place in the
+    spec; head: what it judges, and is measured by."""
+
+    path: str
+    head: str
+    objective: Any
+
+
+@dataclass(frozen=True)
 class Demand:
-    """columns by the input's name; a target for each objective (several may want one column)."""
+    """columns by the input's name; the data's column that an input is read from, where it bears another name; a target for each
+    objective (several may want one column); the objectives that want none."""
 
     columns: dict[str, Column]
     targets: tuple[Target, ...]
+    shown: dict[str, str]
+    itself: tuple[Itself, ...]
+
+    def source(self, name: str) -> str:
+        """The column of the data that an input is read from."""
+        return self.shown.get(name, name)
 
 
 OPTIONAL = ("noise", "number")  # inputs that may be left out
 CONTRAST = ("info_nce", "sigmoid")  # objectives of pairs
-OF_ITSELF = ("masked_patches",)  # objectives that compare the model with what it reads
+OF_ITSELF = ("masked_patches", "dino")  # objectives that compare the model with what it reads, or with itself
 GUESSES = {"next_token": "{}.next", "masked_token": "{}"}  # objectives of texts, and the column of what is asked for
 
 
-def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None, texts: bool = False) -> Demand:
+def demand_of(
+    spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None, texts: bool = False, pictures: bool = False
+) -> Demand:
     """Read a spec's inputs and objectives.   pairs: the column that says which samples are alike, in data of pairs; texts: whether
-    tokens of inputs may be asked for
+    tokens of inputs may be asked for; pictures: whether they are enough, without a column that says what is on them
 
     Raises   SpecError: an input that no column can be read for, too small a vocabulary, no objective to train for, two
              objectives that want one column with different numbers of classes; all of them at once.
@@ -60,11 +80,12 @@ def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None, t
         if component.type in OPTIONAL:  # type: ignore[attr-defined]  # no column: the model does without
             continue
         try:
-            columns[name] = _column(component, tokenizer)
+            columns[name] = _column(component, tokenizer, pictures)
         except _Unfit as unfit:
             problems.append(spec.diagnostic(f"inputs.{name}.{unfit.field}", unfit.message, hint=unfit.hint))
 
     targets: list[Target] = []
+    itself: list[Itself] = []
     for index, component in enumerate(spec.objectives):
         objective: Any = component  # its fields are those of its type, which is checked first
         path = f"objectives.{index}"
@@ -77,6 +98,7 @@ def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None, t
             targets.append(Target(path, column, objective.head, 0, text=objective.text))
             continue
         if objective.type in OF_ITSELF:
+            itself.append(Itself(path, objective.head or next(iter(spec.heads)), objective))
             continue
         if objective.type != "cross_entropy":
             message = f"there is no data for an objective of type '{objective.type}'"
@@ -90,14 +112,27 @@ def demand_of(spec: ModelSpec, tokenizer: Tokenizer, pairs: str | None = None, t
         if known.classes != target.classes:
             message = f"the column '{target.column}' has {known.classes} classes for '{known.head}'"
             problems.append(spec.diagnostic(f"{path}.target", f"{message} and {target.classes} for '{target.head}'"))
-    if spec.objectives and not targets and not problems:
-        message = "no objective has a column that accuracy could be told by"
-        hint = f"add one, such as {_OBJECTIVE}, or train it in a loop of your own, with mmspec.backend.build_objectives"
-        problems.append(spec.diagnostic("objectives", message, hint=hint))
+    if itself and not targets and not pictures:
+        message = (
+            f"an objective of type '{itself[0].objective.type}' learns from pictures alone, and this data has more"
+        )
+        problems.append(spec.diagnostic(f"{itself[0].path}.type", message, hint=_PICTURES))
     if not spec.objectives:
         problems.append(spec.diagnostic("objectives", "there is nothing to train for", hint=_OBJECTIVE))
     refuse(problems)
-    return Demand(columns, tuple(targets))
+    return Demand(columns, tuple(targets), shown_columns(spec), tuple(itself) if pictures else ())
+
+
+def shown_columns(spec: ModelSpec) -> dict[str, str]:
+    """The columns that inputs show, where they say another than that of their own name."""
+    said = {name: getattr(component, "column", None) for name, component in spec.inputs.items()}
+    return {name: column for name, column in said.items() if column is not None}
+
+
+def shown_parts(spec: ModelSpec) -> dict[str, tuple[Any, ...]]:
+    """What inputs of pictures ask of the data beside their sizes."""
+    pictures: dict[str, Any] = {name: each for name, each in spec.inputs.items() if hasattr(each, "area")}
+    return {name: (each.column, each.area, each.mirror) for name, each in pictures.items()}
 
 
 def refuse(problems: Iterable[Diagnostic]) -> None:
@@ -107,6 +142,7 @@ def refuse(problems: Iterable[Diagnostic]) -> None:
         raise SpecError(problems)
 
 
+_PICTURES = "--data digits_pictures, or a manifest (.csv, .jsonl) with a column of pictures"
 _OBJECTIVE = "objectives: [{type: cross_entropy, head: <a head>, target: <a column of the data>}]"
 
 
@@ -118,17 +154,22 @@ class _Unfit(Exception):
         self.field, self.message, self.hint = field, message, hint
 
 
-def _column(component: Any, tokenizer: Tokenizer) -> Column:
+def _column(component: Any, tokenizer: Tokenizer, pictures: bool) -> Column:
     match component.type:
         case "image":
             if component.channels not in TYPES:
                 raise _Unfit("channels", f"a picture has 1 channel (grey) or 3 (RGB), not {component.channels}")
-            if component.views > 1:
-                message = "there is no reader for several views of a picture yet"
-                raise _Unfit("views", message, "train it in a loop of your own, with mmspec.backend.build_objectives")
             size = component.size
             height, width = (size, size) if isinstance(size, int) else size
-            return ImageColumn(height, width, component.channels)
+            picture = ImageColumn(height, width, component.channels)
+            single = component.views == 1
+            if single and component.area is None and not component.mirror:
+                return picture
+            if not pictures:
+                field = next(field for field in ("views", "area", "mirror") if field in component.model_fields_set)
+                raise _Unfit(field, "this data has no parts of pictures to show", _PICTURES)
+            area = component.area or ((1.0, 1.0) if single else AREA)
+            return ViewsColumn(picture, component.views, area, component.mirror, single)
         case "text":
             if component.vocab_size < tokenizer.vocabulary:
                 message = f"the tokenizer has {tokenizer.vocabulary} tokens, the vocabulary only {component.vocab_size}"

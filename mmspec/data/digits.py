@@ -26,12 +26,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from mmspec.data.batch import SPLITS, Batch, Example, generator, rows_of_step, split_rows
 from mmspec.data.categories import CategoryColumn
-from mmspec.data.demand import Target, demand_of, refuse
-from mmspec.data.images import ImageColumn, normalise, vary
+from mmspec.data.demand import Itself, Target, demand_of, refuse
+from mmspec.data.images import ImageColumn, normalise, resized, vary
 from mmspec.data.preprocessing import Preprocessing
 from mmspec.data.questions import ANSWERS, TEMPLATES, best_from_image_alone, best_from_text_alone
 from mmspec.data.text import TextColumn, Tokenizer
@@ -54,6 +53,8 @@ class DigitsQuestions:
     name = NAME
     groups = tuple(template.name for template in TEMPLATES)
     notes: tuple[str, ...] = ()
+    itself: tuple[Itself, ...] = ()
+    known = ""
 
     def __init__(self, spec: ModelSpec, tokenizer: Tokenizer, split_seed: int, augment: float | None) -> None:
         demand = demand_of(spec, tokenizer)
@@ -99,7 +100,7 @@ class DigitsQuestions:
         for start in range(0, len(scans), size):
             some, asked = scans[start : start + size], templates[start : start + size]
             pictures = {
-                name: enlarge(self._scans[some], (column.height, column.width)) for name, column in self._images.items()
+                name: resized(self._scans[some], (column.height, column.width)) for name, column in self._images.items()
             }
             yield self._batch(some, asked, pictures, self._weights[asked])
 
@@ -191,8 +192,3 @@ def save_scan(scan: Tensor, folder: Path) -> str:
     Image.fromarray((scan * 255).round().to(torch.uint8).numpy()).save(content, "PNG")
     write_atomically(folder / "example.png", content.getvalue())
     return "example.png"
-
-
-def enlarge(scans: Tensor, size: tuple[int, int]) -> Tensor:
-    """f32[B, C, 8, 8] -> f32[B, C, H, W], bilinear, smoothed where it shrinks: what `ImageColumn` does to a file."""
-    return functional.interpolate(scans, size=size, mode="bilinear", align_corners=False, antialias=True)

@@ -31,9 +31,9 @@ from torch import Tensor
 
 from mmspec.data.batch import SPLITS, Batch, Example, generator, rows_of_step, split_rows
 from mmspec.data.captions import CAPTIONS, PER_DIGIT, captions_of
-from mmspec.data.demand import Target, demand_of, refuse
-from mmspec.data.digits import SHARES, enlarge, load_scans, save_scan
-from mmspec.data.images import ImageColumn, Variation, normalise, vary
+from mmspec.data.demand import Itself, Target, demand_of, refuse
+from mmspec.data.digits import SHARES, load_scans, save_scan
+from mmspec.data.images import ImageColumn, Variation, normalise, resized, vary
 from mmspec.data.preprocessing import Preprocessing
 from mmspec.data.text import TextColumn, Tokenizer
 
@@ -55,6 +55,8 @@ class DigitsCaptions:
     name = NAME
     groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    itself: tuple[Itself, ...] = ()
+    known = ""
 
     def __init__(self, spec: ModelSpec, tokenizer: Tokenizer, split_seed: int, augment: float | None) -> None:
         demand = demand_of(spec, tokenizer, pairs=COLUMN)
@@ -96,7 +98,7 @@ class DigitsCaptions:
         """The groups of a split, whatever `size` says."""
         for scans in self._groups(split):
             pictures = {
-                name: enlarge(self._scans[scans], (column.height, column.width))
+                name: resized(self._scans[scans], (column.height, column.width))
                 for name, column in self._images.items()
             }
             yield self._batch(scans, pictures)

@@ -107,6 +107,11 @@ def normalise(values: Tensor) -> Tensor:
     return (values - MEAN) / STD
 
 
+def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """f32[B, C, h, w] -> f32[B, C, H, W], bilinear, smoothed where it shrinks: what `ImageColumn` does to a file."""
+    return functional.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
 @dataclass(frozen=True)
 class Variation:
     """The range of a small affine variation at strength 1; every amount is uniform between its negative and itself.

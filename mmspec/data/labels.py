@@ -43,6 +43,14 @@ def classes_of(target: Target, rows: list[Row], problems: Problems) -> tuple[str
     return (*names, *(f"(class {index} of no label)" for index in range(len(names), target.classes)))
 
 
+def names_of(column: str, rows: list[Row], problems: Problems) -> tuple[str, ...]:
+    """The different labels of a column that nothing is trained with, in order."""
+    for row in rows:
+        if column not in row.cells:
+            problems.add(row.line, f"{column}: the label is missing")
+    return tuple(sorted({row.cells[column].strip() for row in rows if column in row.cells}))
+
+
 def index_of(label: str, names: tuple[str, ...]) -> int:
     """The class of a label; `007` is the class 7 where classes are numbers."""
     label = label.strip()

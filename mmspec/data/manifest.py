@@ -3,9 +3,10 @@
     image,text,answer,split
     scans/001.png,which digit is this?,seven,training
 
-A column for each input of the spec, by its name (a picture's path, relative to the manifest; a text), and one for each
-objective's `target`; a text whose tokens are guessed is its own. Two more may be there: `split` (training, validation,
-test) and `group` (accuracy is also told by it). Without `split`, rows are dealt 80 / 10 / 10 by a seeded shuffle, and
+A column for each input of the spec, by its name or its `column` (a picture's path, relative to the manifest; a text), and
+one for each objective's `target`; a text whose tokens are guessed is its own, and what is learned from pictures alone needs
+none. More may be there: `split` (training, validation, test), `group` (accuracy is also told by it), and, beside pictures
+alone, `label`: what is on them, to measure by. Without `split`, rows are dealt 80 / 10 / 10 by a seeded shuffle, and
 rows that share a picture stay together. Everything that is wrong is told at once, before anything starts: every picture
 is read once.
 """
@@ -26,18 +27,19 @@ from mmspec.data.batch import SPLITS, Batch, Example, generator, rows_of_step, s
 from mmspec.data.columns import Column
 from mmspec.data.demand import Demand, demand_of
 from mmspec.data.images import ImageColumn, vary
-from mmspec.data.labels import classes_of, index_of
+from mmspec.data.labels import classes_of, index_of, names_of
 from mmspec.data.masking import following, hide, hidings
 from mmspec.data.preprocessing import Preprocessing, describe, length_problem
 from mmspec.data.table import Problems, Row, listed, read_table
 from mmspec.data.text import Tokenizer
+from mmspec.data.views import ViewsColumn
 from mmspec.errors import UserError
 from mmspec.files import write_atomically
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
 
-SPLIT, GROUP = "split", "group"
+SPLIT, GROUP, LABEL = "split", "group", "label"
 SPLIT_NAMES = {
     "training": "training", "train": "training",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
@@ -56,7 +58,7 @@ class Manifest:
     def __init__(
         self, path: Path, spec: ModelSpec, tokenizer: Tokenizer, split_seed: int, augment: float | None
     ) -> None:
-        demand = demand_of(spec, tokenizer, texts=True)
+        demand = demand_of(spec, tokenizer, texts=True, pictures=True)
         problems = Problems(path)
         columns, rows = read_table(path, problems)
         self.name = str(path)
@@ -66,12 +68,16 @@ class Manifest:
         self._split_seed = split_seed
 
         self._stores = {
-            name: _Store(name, column, rows, path.parent, problems) for name, column in demand.columns.items()
+            name: _Store(demand.source(name), column, rows, path.parent, problems)
+            for name, column in demand.columns.items()
         }
-        self.targets = demand.targets
+        self.targets, self.itself = demand.targets, demand.itself
         self._hidings = hidings(spec)
         judged = {target.column: target for target in demand.targets if not target.text}
         self._classes = {column: classes_of(target, rows, problems) for column, target in judged.items()}
+        self.known = next(iter(judged), LABEL if demand.itself and LABEL in columns else "")
+        if self.known and not judged:
+            self._classes[LABEL] = names_of(LABEL, rows, problems)
         given = SPLIT in columns
         if given:
             _check_splits(rows, problems)
@@ -99,10 +105,10 @@ class Manifest:
         return len(self._rows[split])
 
     def training_batch(self, step: int, size: int, seed: int) -> Batch:
-        rows = self._rows["training"]
-        batch = self._batch(rows[rows_of_step(step, size, len(rows), seed)], generator("hidden", seed, step))
+        rows = self._rows["training"][rows_of_step(step, size, len(self._rows["training"]), seed)]
+        drawn, random = generator("views", seed, step), generator("manifest", seed, step)
+        batch = self._batch(rows, generator("hidden", seed, step), drawn)
         if self._augment:
-            random = generator("manifest", seed, step)
             for name, column in self._demand.columns.items():
                 if isinstance(column, ImageColumn):
                     shape = (column.height, column.width)
@@ -120,12 +126,14 @@ class Manifest:
 
     def baselines(self, split: str) -> dict[str, float]:
         """The commonest label; and the best from one input alone, where each of its values has 5 rows on average. Of a text whose
-        tokens are guessed, the commonest token.
+        tokens are guessed, the commonest token. Of pictures alone, nothing.
 
         For several objectives: of the first that has a label, or of the first.
         """
         rows = self._rows[split].tolist()
         if not rows:
+            return {}
+        if not self._labels and not self.targets:
             return {}
         if not self._labels:
             tokens = self._stores[self.targets[0].text].tokens(rows)
@@ -172,9 +180,15 @@ class Manifest:
             },
         }
 
-    def _batch(self, rows: Tensor, random: torch.Generator) -> Batch:
+    def _batch(self, rows: Tensor, random: torch.Generator, drawn: torch.Generator | None = None) -> Batch:
+        """drawn: what parts of pictures are drawn from, in training."""
         chosen = rows.tolist()
-        inputs = {name: store.batch(chosen) for name, store in self._stores.items()}
+        inputs: dict[str, Tensor] = {}
+        for name, store in self._stores.items():
+            if drawn is not None and isinstance(store.column, ViewsColumn):
+                inputs[name] = store.column.drawn_batch(store.examples(chosen), self._augment, drawn)
+            else:
+                inputs[name] = store.column.batch(store.examples(chosen))
         targets = {column: labels[rows] for column, labels in self._labels.items()}
         for target in self.targets:
             if target.text and target.text != target.column:
@@ -243,15 +257,15 @@ class _Store:
         assert self._kept is not None
         return Counter(token for row in rows for token in self._kept[self.key[row]][1:].tolist())
 
-    def batch(self, rows: list[int]) -> Tensor:
+    def examples(self, rows: list[int]) -> list[Tensor]:
         if self._kept is not None:
-            return self.column.batch([self._kept[self.key[row]] for row in rows])
+            return [self._kept[self.key[row]] for row in rows]
         cells = [self.cells[self.key[row]] for row in rows]
         examples = list(self._read_all(cells))
         for cell, example in zip(cells, examples, strict=True):
             if isinstance(example, str):
                 raise UserError(f"{cell} was there when training began; now: {example}")
-        return self.column.batch([example for example in examples if isinstance(example, Tensor)])
+        return [example for example in examples if isinstance(example, Tensor)]
 
     def _read_all(self, cells: Iterable[str]) -> Iterator[Tensor | str]:
         """Each cell's example, or what is wrong with it. Files are read by threads: decoding lets others run."""
@@ -270,7 +284,11 @@ class _Store:
 
 
 def _check_columns(path: Path, columns: list[str], demand: Demand) -> tuple[str, ...]:
-    wanted = list(dict.fromkeys([*demand.columns, *(target.text or target.column for target in demand.targets)]))
+    wanted = list(
+        dict.fromkeys(
+            [*map(demand.source, demand.columns), *(target.text or target.column for target in demand.targets)]
+        )
+    )
     missing = [name for name in wanted if name not in columns]
     if missing:
         near = [f"'{near[0]}' for '{name}'?" for name in missing if (near := get_close_matches(name, columns, 1))]
@@ -278,7 +296,8 @@ def _check_columns(path: Path, columns: list[str], demand: Demand) -> tuple[str,
             f"{path}: the spec wants {listed(wanted)}; there is no column {listed(missing)}"
             f" (the columns are: {listed(columns)})" + (f"; did you mean {' '.join(near)}" if near else "")
         )
-    unused = [name for name in columns if name not in (*wanted, SPLIT, GROUP)]
+    optional = (SPLIT, GROUP, LABEL) if demand.itself and not demand.targets else (SPLIT, GROUP)
+    unused = [name for name in columns if name not in (*wanted, *optional)]
     return (f"columns that are not used: {listed(unused)}",) if unused else ()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmspec.data.batch import Dataset
 from mmspec.data.digits import DigitsQuestions
 from mmspec.data.digits_captions import DigitsCaptions
+from mmspec.data.digits_pictures import DigitsPictures
 from mmspec.data.manifest import Manifest
 from mmspec.data.spoken_words import SpokenWords
 from mmspec.data.text import BYTES, open_tokenizer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
 
 
-EMBEDDED = {dataset.name: dataset for dataset in (DigitsQuestions, DigitsCaptions, SpokenWords)}
+EMBEDDED = {dataset.name: dataset for dataset in (DigitsQuestions, DigitsCaptions, DigitsPictures, SpokenWords)}
 
 
 def open_data(

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mmspec.data.batch import SPLITS, Batch, Example, generator
-from mmspec.data.demand import Target, demand_of, refuse
+from mmspec.data.demand import Itself, Target, demand_of, refuse
 from mmspec.data.preprocessing import Preprocessing
 from mmspec.data.sounds import WaveformColumn
 from mmspec.data.text import Tokenizer
@@ -45,6 +45,8 @@ class SpokenWords:
     name = NAME
     groups = NAMES
     notes: tuple[str, ...] = ()
+    itself: tuple[Itself, ...] = ()
+    known = ""
 
     def __init__(self, spec: ModelSpec, tokenizer: Tokenizer, split_seed: int, augment: float | None) -> None:
         demand = demand_of(spec, tokenizer)

@@ -18,6 +18,8 @@ from mmspec.passes.averages import unfollowable
 from mmspec.passes.ties import owners, unshareable
 from mmspec.spec import Component, Diagnostic, ModelSpec, SpecError, WiredNode
 
+PROGRESS = "training.progress"  # an input of losses that change as training goes on: no output has such a name
+
 
 def lower_plain(spec: ModelSpec) -> Graph:
     """The graph that a spec means, before any pass.
@@ -263,6 +265,9 @@ class _Seen:
 
     def target(self, column: str, shape: Shape, dtype: str = "i64") -> Value:
         return self._input(f"{column}_target", Value(column, shape, dtype, self.g))
+
+    def progress(self) -> Value:
+        return self._input(PROGRESS, Value("progress", (), "f32", self.g))
 
     def exits(self, head: str) -> Exits | None:
         name = f"{head}.exits"

@@ -33,6 +33,7 @@ from mmspec.backend import build, build_objectives, source
 from mmspec.backend.runtime import Admit, Claim, Decide, DrawSay, KeepAbove, Loop, NextBest, Stages
 from mmspec.components import CATALOGUE
 from mmspec.cost import Sizes, profile
+from mmspec.data.demand import shown_parts
 from mmspec.data.masking import hidings
 from mmspec.deploy.cases import planted
 from mmspec.ir import Graph, parameters
@@ -89,23 +90,26 @@ def check_parameters(graph: Graph, model: nn.Module) -> None:
 
 def check_shapes(graph: Graph, model: nn.Module, inputs: Mapping[str, Tensor]) -> None:
     sizes = Sizes(bound_sizes(graph, inputs))
-    seen: dict[str, tuple[int, ...]] = {}
+    seen: dict[str, list[tuple[int, ...]]] = {}  # of each module, call after call: those that are tied call one
 
     def remember(name: str) -> Any:
         def hook(module: nn.Module, arguments: Any, result: Any) -> None:
-            seen[name] = tuple((result[0] if isinstance(result, tuple) else result).shape)
+            seen.setdefault(name, []).append(tuple((result[0] if isinstance(result, tuple) else result).shape))
 
         return hook
 
-    calls = {op.name: op for op in graph.ops if op.kind == "call" and "shares" not in op.attributes}
+    calls: dict[str, list[Any]] = {}
+    for op in graph.ops:
+        if op.kind == "call":
+            calls.setdefault(op.attributes.get("shares", op.name), []).append(sizes(op.outputs[0]))
     hooks = [model.get_submodule(name).register_forward_hook(remember(name)) for name in calls]
     model.eval()
     with torch.no_grad():
         outputs = model(**inputs)
     for hook in hooks:
         hook.remove()
-    for name, op in calls.items():
-        assert seen[name] == sizes(op.outputs[0]), f"{name} is {seen[name]}, the graph says {sizes(op.outputs[0])}"
+    for name, said in calls.items():
+        assert seen[name] == said, f"{name} is {seen[name]}, the graph says {said}"
     for name, value in graph.outputs.items():
         if name not in graph.training:
             assert tuple(outputs[name].shape) == sizes(value), f"output {name} is {tuple(outputs[name].shape)}"
@@ -201,7 +205,7 @@ def meaning(spec: ModelSpec) -> tuple[Any, ...]:
     """Everything that a spec says: its graph, its parameters, its losses, but not the words it was said in."""
     graph = lower(spec)
     said = structure(graph), structure(lower_objectives(spec)), dict(graph.limits), graph.outputs.keys()
-    return *said, hidings(spec)  # the one thing that an objective asks of the data beside its columns
+    return *said, hidings(spec), shown_parts(spec)  # what a spec asks of the data beside columns
 
 
 def meaning_or_error(spec: ModelSpec) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from mmspec.errors import UserError
 from mmspec.files import write_atomically
 
 FILE = "checkpoint.safetensors"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass

@@ -16,7 +16,7 @@ from mmspec.backend.runtime import Stages
 from mmspec.data.batch import Dataset
 from mmspec.data.demand import Target
 from mmspec.training.journeys import halting_stacks, journeys
-from mmspec.training.metrics import evaluating
+from mmspec.training.modes import evaluating
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec

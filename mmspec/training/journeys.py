@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmspec.backend.runtime import Stages
 from mmspec.data.batch import Dataset
 from mmspec.data.demand import Target
-from mmspec.training.metrics import evaluating
+from mmspec.training.modes import evaluating
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mmspec.backend.runtime import Experts
 from mmspec.data.batch import Dataset
-from mmspec.training.metrics import evaluating
+from mmspec.training.modes import evaluating
 
 
 def loads(module: nn.Module, data: Dataset, split: str, size: int) -> dict[str, dict[str, Any]]:

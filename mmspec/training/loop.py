@@ -24,7 +24,7 @@ from mmspec.errors import UserError
 from mmspec.passes.averages import averages
 from mmspec.training.checkpoint import Checkpoint, all_finite
 from mmspec.training.interrupt import Interrupted, stop_between_steps
-from mmspec.training.metrics import evaluate
+from mmspec.training.metrics import evaluate, score
 from mmspec.training.optimizer import average_keep, learning_rate, optimizer_for, optimizer_state, restore_optimizer
 from mmspec.training.recipe import Recipe
 
@@ -128,7 +128,7 @@ class Run:
         batch = self.data.training_batch(step, recipe.batch, recipe.seed)
         torch.manual_seed(seed_of("dropout", recipe.seed, step))
         self.module.train()
-        losses: dict[str, Tensor] = self.objectives(self.module(**batch.inputs), batch.targets)
+        losses: dict[str, Tensor] = self.objectives(self.module(**batch.inputs), batch.targets, step / recipe.steps)
         self.optimizer.zero_grad()
         losses["total"].backward()  # type: ignore[no-untyped-call]
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
@@ -147,9 +147,14 @@ class Run:
     def _validate(self) -> dict[str, Any]:
         metrics = evaluate(self.module, self.data, "validation", EVALUATION_BATCH)
         since = self.losses[self.history[-1]["step"] if self.history else 0 :]
-        row = {"step": self.step, "loss": sum(since) / len(since), "accuracy": metrics["accuracy"]}
+        row = {
+            "step": self.step,
+            "loss": sum(since) / len(since),
+            "accuracy": metrics["accuracy"],
+            "score": score(metrics),
+        }
         self.history.append(row)
-        if self.recipe.keep == "best" and (self.best is None or row["accuracy"] > self.best["accuracy"]):
+        if self.recipe.keep == "best" and (self.best is None or row["score"] > self.best["score"]):
             self.best = row
             self.best_weights = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
         return metrics

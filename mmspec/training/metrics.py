@@ -4,21 +4,26 @@ accuracy         sum of the weights of right answers / sum of weights; the mean 
 standard_error   sqrt(p (1 - p) / n), n the independent examples of the split (scans, not questions about them)
 loss             weighted mean of -log p(right answer), nats; null where it is infinite
 confusion        rows: the true class, columns: the answer; counts of examples
+
+What is learned of pictures alone has measures of its own (`mmspec.training.reconstruction`, `mmspec.training.nearest`); its
+accuracy counts where no head answers what is on a picture, and is null where nothing does.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmspec.data.batch import Batch, Dataset
-from mmspec.data.demand import Target
+from mmspec.data.demand import Itself, Target
 from mmspec.training.guesses import TokenTally
+from mmspec.training.modes import evaluating
+from mmspec.training.nearest import collapsed, nearest, of_pixels
+from mmspec.training.reconstruction import BLIND, limits, masked_loss
 from mmspec.training.retrieval import RetrievalTally
 
 
@@ -69,14 +74,49 @@ def evaluate(module: nn.Module, data: Dataset, split: str, size: int) -> dict[st
             outputs = module(**batch.inputs)
             for target in data.targets:
                 tallies[target.head].add(outputs[target.head], batch.targets[target.column], batch)
-    accuracy = sum(tally.accuracy for tally in tallies.values()) / len(tallies)
+    heads = {head: tally.report() for head, tally in tallies.items()}
+    heads |= {judged.head: _of_itself(module, data, judged, split, size) for judged in data.itself}
+    told = [heads[head]["accuracy"] for head in tallies or heads if "accuracy" in heads[head]]
+    accuracy = sum(told) / len(told) if told else None
     return {
         "accuracy": accuracy,
-        "standard_error": standard_error(accuracy, data.examples(split)),
+        "standard_error": None if accuracy is None else standard_error(accuracy, data.examples(split)),
         "examples": data.examples(split),
-        "baselines": data.baselines(split),
-        "heads": {head: tally.report() for head, tally in tallies.items()},
+        "baselines": data.baselines(split) if told else {},
+        "heads": heads,
     }
+
+
+def _of_itself(module: nn.Module, data: Dataset, judged: Itself, split: str, size: int) -> dict[str, Any]:
+    if judged.objective.type == "masked_patches":
+        return {"loss": masked_loss(module, data, judged, split, size)}
+    return nearest(module, data, judged, split, size)
+
+
+def with_limits(
+    metrics: dict[str, Any], module: nn.Module, untrained: nn.Module, data: Dataset, split: str, size: int
+) -> dict[str, Any]:
+    """The metrics of a split, and what is reached there without learning: what a report says beside them, once."""
+    heads = dict(metrics["heads"])
+    baselines = dict(metrics["baselines"])
+    for judged in data.itself:
+        found = dict(heads[judged.head])
+        if judged.objective.type == "masked_patches":
+            found["limits"] = limits(module, data, judged, split, size)
+        elif "accuracy" in found:
+            before = nearest(untrained, data, judged, split, size)["accuracy"]
+            found |= {"accuracy_before": before, "accuracy_of_pixels": of_pixels(data, split, size)}
+            if not data.targets:
+                baselines["the network before training"] = before
+        heads[judged.head] = found
+    return {**metrics, "heads": heads, "baselines": baselines}
+
+
+def score(metrics: Mapping[str, Any]) -> float:
+    """What the best weights have most of: accuracy, or, where nothing tells it, the least of the losses."""
+    if metrics["accuracy"] is not None:
+        return float(metrics["accuracy"])
+    return -sum(head.get("loss") or 0.0 for head in metrics["heads"].values())
 
 
 def _tally(data: Dataset, target: Target) -> HeadTally | RetrievalTally | TokenTally:
@@ -87,25 +127,14 @@ def _tally(data: Dataset, target: Target) -> HeadTally | RetrievalTally | TokenT
     return HeadTally(data.groups, data.preprocessing.answers[target.head], target.classes)
 
 
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients, for a while."""
-    was_training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        module.train(was_training)
-
-
 def standard_error(share: float, count: int) -> float:
     """Of a share of `count` independent examples."""
     return math.sqrt(max(0.0, share * (1 - share)) / count)
 
 
 def warnings_of(metrics: Mapping[str, Any]) -> list[str]:
-    """What should make a reader doubt a result: an accuracy that does not exceed a baseline by two standard errors."""
+    """What should make a reader doubt a result: an accuracy that does not exceed a baseline by two standard errors, a loss that is
+    not below what simple answers reach, a teacher that says nothing."""
     lines = []
     for name, bound in metrics["baselines"].items():
         error = standard_error(bound, metrics["examples"])
@@ -114,4 +143,10 @@ def warnings_of(metrics: Mapping[str, Any]) -> list[str]:
                 f"accuracy {metrics['accuracy']:.3f} does not clearly exceed what {name} can give"
                 f" ({bound:.3f} +- {error:.3f}): the model has not learnt to use everything it is given"
             )
+    for head, found in metrics.get("heads", {}).items():
+        for name, limit in found.get("limits", {}).items():
+            if name == BLIND and found["loss"] >= limit:
+                lines.append(f"{head}: the loss {found['loss']:.4f} is not below that of {name} ({limit:.4f})")
+        if "entropy" in found and (how := collapsed(found)):
+            lines.append(f"{head}: the teacher has collapsed, it {how}; its temperature or its centre may be at fault")
     return lines

@@ -32,7 +32,7 @@ class Predictor:
         Raises   UserError: an input is missing, unknown, unreadable or too long.
         """
         if not (self.preprocessing.answers or self.preprocessing.pairs):
-            raise UserError("this model guesses tokens of a text; texts are not written yet, only classes are told")
+            raise UserError("this model gives no answers to tell: it guesses tokens, or has learned of pictures alone")
         tensors = self.preprocessing.read(inputs)
         with torch.no_grad():
             outputs = self._module(**tensors)

@@ -23,7 +23,7 @@ from pydantic import (
 
 from mmspec.errors import UserError
 
-EMBEDDED = ("digits_questions", "digits_captions", "spoken_words")
+EMBEDDED = ("digits_questions", "digits_captions", "digits_pictures", "spoken_words")
 
 
 class Recipe(BaseModel):
@@ -33,12 +33,13 @@ class Recipe(BaseModel):
 
     data: str = Field(
         "digits_questions",
-        description="digits_questions, digits_captions, spoken_words, or the path of a manifest (.csv, .jsonl)",
+        description="digits_questions, digits_captions, digits_pictures, spoken_words, or a manifest's path (.csv, .jsonl)",
     )
     tokenizer: str = Field("bytes", description="bytes, or the path of a tokenizer.json")
     split_seed: NonNegativeInt = Field(0, description="deals the examples to training, validation and test")
     augment: NonNegativeFloat | None = Field(
-        None, description="strength of the small affine variation of pictures in training; 1 for digits, else 0"
+        None,
+        description="strength of the small variation of pictures in training, of views their light; 1 for digits, else 0",
     )
     steps: PositiveInt = Field(500, description="updates of the weights")
     batch: PositiveInt = Field(64, description="examples per step")

@@ -25,7 +25,7 @@ from mmspec.training.checkpoint import Checkpoint, check_same_run
 from mmspec.training.exits import exits
 from mmspec.training.loads import loads
 from mmspec.training.loop import EVALUATION_BATCH, Progress, Run
-from mmspec.training.metrics import evaluate, warnings_of
+from mmspec.training.metrics import evaluate, warnings_of, with_limits
 from mmspec.training.recipe import Recipe
 from mmspec.weights import Loaded, build
 
@@ -52,9 +52,10 @@ class Result:
     folder: Path | None
 
     @property
-    def accuracy(self) -> float:
-        """On validation."""
-        return float(self.metrics["validation"]["accuracy"])
+    def accuracy(self) -> float | None:
+        """On validation; None where nothing says what is right."""
+        accuracy: float | None = self.metrics["validation"]["accuracy"]
+        return accuracy
 
 
 def train(
@@ -135,11 +136,26 @@ def _add(folder: Path, data: Dataset, metrics: dict[str, Any]) -> None:
     (folder / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _untrained(run: Run) -> nn.Module:
+    """The module as it was before the first step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.recipe.seed)
+        return build(run.spec)
+
+
 def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
     data: Dataset = run.data
     split, size = "validation", EVALUATION_BATCH
+    measured = {split: run.validation}
+    if data.examples("test"):
+        measured["test"] = evaluate(run.module, data, "test", size)
+    if data.itself:
+        untrained = _untrained(run)
+        measured = {
+            each: with_limits(metrics, run.module, untrained, data, each, size) for each, metrics in measured.items()
+        }
     validation = {
-        **run.validation,
+        **measured[split],
         "exits": exits(run.spec, run.module, data, split, size),
         "experts": loads(run.module, data, split, size),
     }
@@ -153,7 +169,7 @@ def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "validation": validation,
-        "test": evaluate(run.module, data, "test", EVALUATION_BATCH) if data.examples("test") else None,
+        "test": measured.get("test"),
         "warnings": warnings_of(validation),
         "notes": [*data.notes, *(str(said) for each in loaded for said in (each, *each.notes))],
         "history": run.history,

@@ -48,6 +48,10 @@ ALTERNATIVES = {
     "groups": 2,
     "phrases": [1, 4],
     "dino.teacher": "other",
+    "dino.local": "other",
+    "learned.grid": [3, 3],
+    "area": [0.5, 1.0],
+    "column": "picture",
     "masked_patches.masked": "encoders.image.masked",
     "conv_stem.kernel": 5,
     "conv_stem.widths": [8, 12],
@@ -109,7 +113,7 @@ NEEDS |= {
 NEEDS |= {f"{kind}.attention_router": {"attention": "full"} for kind in ("text_decoder", "transformer")}
 NEEDS |= {"dropped_at_most": {"capacity": 1, "dropped_at_most": 0.1}, "drop": {"capacity": 1}}
 NEEDS |= {f"{kind}.padding": {"stride": 2} for kind in ("convolution", "residual", "inverted_residual")}
-NEEDS |= {"transformer.class_token": {"attention": "full"}}
+NEEDS |= {"transformer.class_token": {"attention": "full"}, "dino.warmup": {"first_temperature": 0.01}}
 NEEDS |= {"shifted_window.pad": {"window": 3}, "merge.pad": {"pad": False}}
 FIELDS = {
     Confidence: {"head": "label"},

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mmspec.data import open_data
-from mmspec.data.digits import enlarge, load_scans
-from mmspec.data.images import vary
+from mmspec.data.digits import load_scans
+from mmspec.data.images import resized, vary
 from mmspec.data.questions import ANSWERS, TEMPLATES
 from mmspec.errors import UserError
 from mmspec.spec import SpecError
@@ -99,7 +99,7 @@ def test_training_varies_a_scan_a_little_and_evaluation_shows_it_as_it_is(spec_o
 def test_a_variation_of_strength_zero_is_what_evaluation_shows():
     scans = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     for size in ((8, 8), (32, 32), (20, 28)):
-        torch.testing.assert_close(vary(scans, size, 0.0, torch.Generator()), enlarge(scans, size), atol=1e-5, rtol=0)
+        torch.testing.assert_close(vary(scans, size, 0.0, torch.Generator()), resized(scans, size), atol=1e-5, rtol=0)
 
 
 def test_three_channels_are_the_grey_one_thrice(spec_of):

@@ -175,3 +175,113 @@ def test_an_average_takes_over_what_it_does_not_say():
 def test_one_view_has_nothing_to_learn_of():
     with pytest.raises(SpecError, match="there is one view, and nothing to learn of another"):
         build_objectives(taught(views=1))
+
+
+# views of two sizes ---------------------------------------------------------------------------------------------------
+
+
+def cropped(grid: str = "[2, 2]", size: int = 4, objective: str = "", head: str = "tie: student"):
+    return read(
+        f"""
+        name: cropped
+        inputs:
+          image: {{type: image, size: 8, channels: 1, views: 2}}
+          parts: {{type: image, size: {size}, channels: 1, views: 3}}
+        encoders:
+          image: {{{VIT}, position: {{type: learned, grid: {grid}}}}}
+          parts: {{type: vit, tie: image}}
+          teacher: {{type: vit, {TEACHER}}}
+        heads:
+          student: {{{DINO}, from: image.class}}
+          local: {{type: dino, from: parts.class, {head}}}
+          says: {{type: dino, from: teacher.class, average_of: student, centred: 0.9}}
+        objectives: [{{type: dino, head: student, teacher: says, local: local, student_temperature: 0.2, teacher_temperature: 0.1{objective}}}]
+        """,
+        CATALOGUE,
+        origin="cropped.yaml",
+    )
+
+
+def parts(side: int = 4):
+    return torch.randn(3, 3, 1, side, side, generator=torch.Generator().manual_seed(6))
+
+
+def test_a_smaller_view_has_its_places_between_those_of_the_whole():
+    model = built(cropped(grid="[4, 4]", size=12))
+    given = {"image": images(), "parts": parts(12)}
+    table = model.image.position.detach()
+    seen = {}
+    for name, side in (("image", 2), ("parts", 3)):
+        plan = table[1:].T.reshape(1, 16, 4, 4)
+        places = torch.nn.functional.interpolate(plan, size=(side, side), mode="bicubic", align_corners=False)
+        seen[name] = torch.cat([table[:1], places.flatten(2)[0].T])
+    first = model.image.blocks[0]
+    read_by_block = []
+    hook = first.register_forward_pre_hook(lambda _, x: read_by_block.append(x[0]))
+    model(**given)
+    hook.remove()
+    for x, name in zip(read_by_block, ("image", "parts"), strict=True):
+        pictures = given[name].flatten(0, 1)
+        patches = model.image.patches(pictures).flatten(2).transpose(1, 2)
+        tokens = torch.cat([model.image.class_token.expand(len(pictures), 1, -1), patches], dim=1)
+        torch.testing.assert_close(x, tokens + seen[name])
+
+
+def test_one_table_serves_all_sizes_and_is_counted_once():
+    alone, both = mmspec.profile(taught()), mmspec.profile(cropped())
+    assert both["parameters.total"] == alone["parameters.total"]
+
+
+def test_a_table_for_the_very_grid_is_read_as_it_is():
+    model, twin = built(cropped()), built(taught())
+    twin.load_state_dict(model.state_dict())
+    assert torch.equal(model(image=images(), parts=parts())["student"], twin(image=images())["student"])
+
+
+def test_the_teacher_s_views_are_compared_with_all_others():
+    spec = cropped()
+    model = built(spec).train()
+    outputs = model(image=images(), parts=parts())
+    loss = build_objectives(spec)(outputs, {})["total"]
+    teacher = outputs["says"].view(3, 2, 7)
+    student = torch.cat([outputs["student"].view(3, 2, 7), outputs["local"].view(3, 3, 7)], dim=1)
+    terms = [
+        -((teacher[b, i] / 0.1).softmax(0) * (student[b, j] / 0.2).log_softmax(0)).sum()
+        for b in range(3)
+        for i in range(2)
+        for j in range(5)
+        if i != j
+    ]
+    torch.testing.assert_close(loss, torch.stack(terms).mean())
+
+
+@pytest.mark.parametrize(("progress", "temperature"), [(0.0, 0.02), (0.25, 0.06), (0.5, 0.1), (0.9, 0.1), (1.0, 0.1)])
+def test_the_teacher_warms_up_in_a_line_and_stays(progress, temperature):
+    warming = cropped(objective=", first_temperature: 0.02, warmup: 0.5")
+    outputs = built(warming).train()(image=images(), parts=parts())
+    found = build_objectives(warming)(outputs, {}, progress)["total"]
+    steady = read(
+        cropped().to_yaml().replace("teacher_temperature: 0.1", f"teacher_temperature: {temperature}"), CATALOGUE
+    )
+    torch.testing.assert_close(found, build_objectives(steady)(outputs, {})["total"])
+
+
+def test_positions_of_a_grid_are_for_patches():
+    with pytest.raises(SpecError, match="a grid of positions is for the patches of an image") as raised:
+        mmspec.lower(
+            read(
+                """
+                name: words
+                inputs: {text: {type: text, length: 8}}
+                encoders: {text: {type: text_transformer, width: 8, depth: 1, heads: 2, position: {type: learned, grid: [2, 4]}}}
+                heads: {label: {type: classification, classes: 2}}
+                """,
+                CATALOGUE,
+            )
+        )
+    assert raised.value.diagnostics[0].position.line == 4
+
+
+def test_both_heads_need_as_many_prototypes():
+    with pytest.raises(SpecError, match="student says 7 numbers, local 9"):
+        build_objectives(cropped(head="hidden: 12, bottleneck: 8, prototypes: 9"))

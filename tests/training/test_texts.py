@@ -45,7 +45,7 @@ def test_a_language_model_is_trained_on_texts_alone(corpus, tmp_path):
     assert found["accuracy"] > 0.95
     assert found["heads"]["words"]["perplexity"] < 2
     assert found["baselines"]["commonest token"] < 0.1
-    with pytest.raises(UserError, match="texts are not written yet"):
+    with pytest.raises(UserError, match="gives no answers"):
         predict(tmp_path / "run", {"text": "abc"})
 
 

@@ -129,6 +129,17 @@ def grid(rows: Tensor, columns: Tensor) -> Tensor:
     return torch.cat(pairs, dim=-1).flatten(0, 1)
 
 
+def resampled(table: Tensor, map: Tensor, grid: tuple[int, int], first: int) -> Tensor:
+    """The places of a map's grid from a table for another: the first rows stay, the rest is interpolated as an image is.
+    [first + R * C, D], [B, E, H, W] -> [first + H * W, D]"""
+    sides = (map.shape[2], map.shape[3])
+    if sides == grid:
+        return table
+    image = table[first:].t().reshape(1, table.shape[1], grid[0], grid[1])
+    places = F.interpolate(image, size=sides, mode="bicubic", align_corners=False).flatten(2)[0].t()
+    return torch.cat([table[:first], places]) if first else places
+
+
 def insert_tokens(x: Tensor, tokens: Tensor, ids: Tensor, placeholder: int) -> Tensor:
     """The k-th of the tokens at the k-th place of its sample whose id is the placeholder.
     [B, N, D], [B, M, D], i64[B, N] -> [B, N, D].   Raises ValueError: another number of places than of tokens"""
@@ -158,7 +169,7 @@ def cross_entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
     return F.cross_entropy(logits.flatten(0, -2), target.flatten(), label_smoothing=smoothing)
 
 
-def self_distillation(said: Tensor, taught: Tensor, student: float, teacher: float) -> Tensor:
+def self_distillation(said: Tensor, taught: Tensor, student: float, teacher: float | Tensor) -> Tensor:
     """The mean over samples and pairs of different views of -softmax(taught / teacher) log softmax(said / student)
     (arXiv:2104.14294, eq. 3).   [B, S, K], [B, T, K] -> []"""
     target = (taught.detach() / teacher).softmax(dim=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--data",
     metavar="DATA",
-    help="digits_questions, digits_captions, spoken_words (embedded), or a manifest: .csv or .jsonl",
+    help="digits_questions, digits_captions, digits_pictures, spoken_words (embedded), or a manifest: .csv or .jsonl",
 )
 @click.option("--recipe", metavar="FILE", help="a YAML file of training settings; the options here go before it")
 @click.option("--steps", type=int, help="updates of the weights")
@@ -55,7 +55,7 @@ def command(
             shown.update(step, f"loss {loss:.3f}")
             if metrics is not None:
                 digits = len(str(steps))
-                text = f"  step {step:{digits}}/{steps}   loss {loss:.3f}   accuracy {metrics['accuracy']:.3f}"
+                text = f"  step {step:{digits}}/{steps}   loss {loss:.3f}   {_reached(metrics)}"
                 shown.line(colours.dim(text))
 
         result = train(read, settings, folder, resume=resume, progress=progress)
@@ -82,27 +82,66 @@ def _recipe(file: str | None, given: Mapping[str, Any]) -> Recipe:
     return Recipe.read({**read.model_dump(), **typed}, origin=file) if typed else read
 
 
+def _reached(metrics: Mapping[str, Any]) -> str:
+    """What a validation says, in a few words."""
+    if metrics["accuracy"] is not None:
+        return f"accuracy {metrics['accuracy']:.3f}"
+    heads = metrics["heads"].items()
+    return "   ".join(
+        f"{head}: masked patches {found['loss']:.4f}" if "loss" in found else f"{head}: entropy {found['entropy']:.3f}"
+        for head, found in heads
+    )
+
+
 def _report(metrics: Mapping[str, Any], folder: Path) -> None:
-    """What it reached, beside what less than all inputs can reach."""
+    """What it reached, beside what less than all inputs can reach, or who has not learned."""
     from mmspec.cli.ink import Ink
     from mmspec.cli.table import Column, lines
 
     ink = Ink(sys.stdout)
-    rows = []
-    for split in ("validation", "test"):
-        found = metrics.get(split)
-        if found:
-            rows.append((split, f"{found['accuracy']:.3f} ± {found['standard_error']:.3f}", f"{found['examples']:,}"))
-    bounds = metrics["validation"]["baselines"]
-    rows += [(f"best by {name}", f"{bound:.3f}", "") for name, bound in bounds.items()]
-    columns = (Column(""), Column("accuracy", right=True), Column("examples", right=True))
-    click.echo("\n".join(lines(columns, rows, ink)), color=ink.coloured)
-    click.echo()
+    splits = {split: metrics[split] for split in ("validation", "test") if metrics.get(split)}
+    validation = splits["validation"]
+    if validation["accuracy"] is not None:
+        rows = [
+            (split, f"{found['accuracy']:.3f} ± {found['standard_error']:.3f}", f"{found['examples']:,}")
+            for split, found in splits.items()
+        ]
+        rows += [(f"best by {name}", f"{bound:.3f}", "") for name, bound in validation["baselines"].items()]
+        columns = (Column(""), Column("accuracy", right=True), Column("examples", right=True))
+        click.echo("\n".join(lines(columns, rows, ink)), color=ink.coloured)
+        click.echo()
+    for head in validation["heads"]:
+        found = {split: metrics["heads"][head] for split, metrics in splits.items()}
+        examples = {split: f"{metrics['examples']:,}" for split, metrics in splits.items()}
+        for title, numbers in _of_itself(found):
+            table = [(name, number, examples.get(name, "")) for name, number in numbers]
+            columns = (Column(head), Column(title, right=True), Column("examples", right=True))
+            click.echo("\n".join(lines(columns, table, ink)), color=ink.coloured)
+            click.echo()
     for remark in (*metrics["warnings"], *metrics["notes"]):
         click.echo("\n".join(ink.wrapped(remark, "note:")), color=ink.coloured)
     click.echo(f"  wrote {folder}: {' '.join(sorted(path.name for path in folder.iterdir() if path.name[0] != '.'))}")
     if example := metrics.get("example"):
         click.echo(f"  try: {_question(folder, example['inputs'])}")
+
+
+def _of_itself(found: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Tables of what a head has learned of pictures alone, by split: what is told, and the rows."""
+    validation = found["validation"]
+    if "limits" in validation:
+        rows = [(split, f"{each['loss']:.4f}") for split, each in found.items()]
+        yield "masked patches", [*rows, *((name, f"{limit:.4f}") for name, limit in validation["limits"].items())]
+    if "accuracy_before" in validation:
+        rows = [(split, f"{each['accuracy']:.3f}") for split, each in found.items()]
+        before = ("before training", f"{validation['accuracy_before']:.3f}")
+        yield "nearest neighbours", [*rows, before, ("of the pixels", f"{validation['accuracy_of_pixels']:.3f}")]
+    if "entropy" in validation:
+        rows = [(split, f"{each['entropy']:.3f}") for split, each in found.items()]
+        rows += [(name, f"{validation[key]:.3f}") for name, key in ENTROPIES.items()]
+        yield "entropy", rows
+
+
+ENTROPIES = {"of the mean answer": "entropy_of_mean", "at most": "entropy_at_most"}
 
 
 def _question(folder: Path, inputs: Mapping[str, str]) -> str:

@@ -56,7 +56,7 @@ class Vit(PrunableStack, Encoder):
         patches = g.convolution("patches", image, self.width, self.patch_size, stride, bias=self.patch_bias)
         x = rearrange(patches, "b c h w -> b (h w) c")
         names = [name for name in ("class", "distillation") if getattr(self, f"{name}_token")]
-        layout = Layout((rows, columns), len(names))
+        layout = Layout((rows, columns), len(names), map=patches)
         for name in reversed(names):
             x = g.prepend(f"{name}_token", 1, x)
         ports: dict[str, Value] = {}

@@ -37,3 +37,7 @@ class Seen(Protocol):
     def exits(self, head: str) -> Exits | None:
         """What a head says at the exits of a stack that may halt; None where it is asked once."""
         ...
+
+    def progress(self) -> Value:
+        """How much of the training is done, f32[] from 0 to 1."""
+        ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmspec.components.positions.base import Layout, Position
 from mmspec.ir import Init, Scope, ShapeError, Value
@@ -19,20 +19,38 @@ class NoPosition(Position):
 class Learned(Position):
     """One trained vector for each place, class tokens included.
 
-    Shapes   [N, D], N the number of tokens of an image or of the longest text
-    Source   An Image Is Worth 16x16 Words, arXiv:2010.11929, eq. 1
+    With a `grid` the places are those of so many rows and columns, and an image of any other size finds its own by bicubic
+    interpolation between them, so that one table serves inputs of several sizes (`tie`).
+
+    Shapes   [N, D], N the number of tokens of an image, of its `grid`, or of the longest text
+    Raises   ShapeError: a grid for tokens that are no map's
+    Source   An Image Is Worth 16x16 Words, arXiv:2010.11929, eq. 1 and sec. 3.2; at every step for smaller views, arXiv:2104.14294
 
         image: {type: vit, position: learned}
     """
 
     type: Literal["learned"] = "learned"
+    grid: tuple[PositiveInt, PositiveInt] | None = Field(
+        None, description="rows and columns of the table, for images of several sizes; the image's own by default"
+    )
 
     def add(self, g: Scope, x: Value, layout: Layout) -> Value:
+        if self.grid is not None:
+            return x + self.resampled(g, x, layout, self.grid)
         grid = (layout.prefix, *layout.grid) if layout.grid else None
         table = g.parameter("position", g.limit(x.tokens), x.width, grid=grid)
         if not isinstance(x.tokens, int):
             table = g.emit("first_rows", table, x)
         return x + table
+
+    def resampled(self, g: Scope, x: Value, layout: Layout, grid: tuple[int, int]) -> Value:
+        """The table at the places of this image.   [prefix + rows * columns, D] -> [N, D]"""
+        if layout.map is None:
+            message = "a grid of positions is for the patches of an image, and these tokens are none"
+            raise ShapeError(message, "position", hint="position: learned, without a grid")
+        count = layout.prefix + grid[0] * grid[1]
+        table = g.parameter("position", count, x.width, grid=(layout.prefix, *grid))
+        return g.emit("resampled", table, layout.map, grid=grid, first=layout.prefix).named("places")
 
 
 class Learned2d(Position):

@@ -12,11 +12,13 @@ from mmspec.spec import Component
 @dataclass(frozen=True)
 class Layout:
     """Where tokens stand: `prefix` of them nowhere (class tokens), the rest in a row (`grid` None) or, row by row, on a grid:
-    (rows, columns), (frames, rows, columns). `streams`: the modalities of a row, one after the other, with their lengths."""
+    (rows, columns), (frames, rows, columns). `streams`: the modalities of a row, one after the other, with their lengths.
+    `map`: the map [B, D, rows, columns] that the tokens were, where they come from one."""
 
     grid: tuple[int, ...] | None = None
     prefix: int = 0
     streams: tuple[tuple[str, Dim], ...] = ()
+    map: Value | None = None
 
 
 SEQUENCE = Layout()

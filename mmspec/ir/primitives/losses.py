@@ -200,15 +200,29 @@ class PairwiseSigmoid(InfoNce):
 
 @primitive
 class SelfDistillation(Primitive):
-    """Cross-entropy of what a student says of each view with what a teacher says of every other one (arXiv:2104.14294, eq. 3).
-    [B, S, K], [B, T, K] -> f32[]"""
+    """Cross-entropy of what a student says of each view with what a teacher says of every other one (arXiv:2104.14294, eq. 3), at
+    temperatures; the teacher's may be a value.   [B, S, K], [B, T, K], perhaps [] -> f32[]"""
 
     kind = "self_distillation"
 
-    def infer(self, said: Value, taught: Value, *, student: float, teacher: float) -> tuple[Shape, str]:
+    def infer(
+        self, said: Value, taught: Value, temperature: Value | None = None, *, student: float, teacher: float
+    ) -> tuple[Shape, str]:
         if said.shape[1] == taught.shape[1] == 1:
             raise ShapeError("there is one view, and nothing to learn of another", "head", hint="views: 2")
         return (), "f32"
 
-    def run(self, torch: Any, module: Any, op: Op, said: Any, taught: Any) -> Any:
-        return torch.runtime.self_distillation(said, taught, op.attributes["student"], op.attributes["teacher"])
+    def run(self, torch: Any, module: Any, op: Op, said: Any, taught: Any, temperature: Any = None) -> Any:
+        teacher = op.attributes["teacher"] if temperature is None else temperature
+        return torch.runtime.self_distillation(said, taught, op.attributes["student"], teacher)
+
+
+@primitive
+class Warmed(Primitive):
+    """A number that goes in a line from `start` to `end` over the first `share` of a training, and stays.   f32[] -> f32[]"""
+
+    kind = "warmed"
+
+    def run(self, torch: Any, module: Any, op: Op, progress: Any) -> Any:
+        start, end, share = (op.attributes[name] for name in ("start", "end", "share"))
+        return start + (end - start) * torch.clamp(progress / share, max=1.0)

@@ -70,3 +70,20 @@ class MaxPool(Primitive):
         a = op.attributes
         unusual = {"padding": a["padding"]} if a["padding"] else {}
         return torch.nn.functional.max_pool2d(x, a["kernel"], stride=a["stride"], **unusual)
+
+
+@primitive
+class Resampled(Primitive):
+    """A table of places, the `first` of which stand nowhere and the others on a `grid`, for the grid of a map: bicubic where
+    they differ.   [first + R * C, D], [B, E, H, W] -> [first + H * W, D]"""
+
+    kind = "resampled"
+
+    def infer(self, table: Value, map: Value, *, grid: tuple[int, int], first: int) -> tuple[Shape, str]:
+        return (first + map.shape[2] * map.shape[3], table.width), table.dtype
+
+    def mask(self, *_: Value, **__: Any) -> None:
+        return None
+
+    def run(self, torch: Any, module: Any, op: Op, table: Any, map: Any) -> Any:
+        return torch.runtime.resampled(table, map, op.attributes["grid"], op.attributes["first"])

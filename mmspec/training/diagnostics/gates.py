@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmspec.cost.quantities import share
 from mmspec.training.diagnostics.html import bars, table
 from mmspec.training.diagnostics.subject import Figures, Section, Subject, Unfit, to_the_end
-from mmspec.training.metrics import evaluating
+from mmspec.training.modes import evaluating
 
 EDGE = 0.05  # saturated: nearer than this to 0 or 1
 BINS = 20

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmspec.training.diagnostics.html import reliability, table
 from mmspec.training.diagnostics.subject import Figures, Section, Subject, Unfit
-from mmspec.training.metrics import evaluating
+from mmspec.training.modes import evaluating
 
 BINS = 10
 

@@ -19,7 +19,7 @@ from mmspec.training.diagnostics.html import table
 from mmspec.training.diagnostics.routing import NO_EXPERTS
 from mmspec.training.diagnostics.subject import Figures, Section, Subject, Unfit, to_the_end
 from mmspec.training.loads import choices
-from mmspec.training.metrics import evaluating
+from mmspec.training.modes import evaluating
 
 SAMPLES = 64
 

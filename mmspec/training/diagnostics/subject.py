@@ -17,7 +17,7 @@ from mmspec.data.demand import Target
 from mmspec.training.journeys import Journeys, halting_stacks, journeys
 from mmspec.training.loads import watching
 from mmspec.training.loop import EVALUATION_BATCH
-from mmspec.training.metrics import evaluating
+from mmspec.training.modes import evaluating
 from mmspec.training.trained import Trained
 
 Figures = dict[str, Any]
