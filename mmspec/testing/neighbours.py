@@ -112,6 +112,10 @@ SETTINGS: dict[
         "encoders": {"stem": {"written": True, "from": "inputs.image"}, "image": {"from": "stem", "patch_size": 1}}
     },
     "input.category": {"inputs": {"task": {"written": True}}, "fusion": {"joint": {**FUSED, "router": BY_TASK}}},
+    "input.number": {
+        "inputs": {"budget": {"written": True}},
+        "fusion": {"joint": {"depth": 4, "halting": {"type": "budget", "budget": "budget", "head": "label"}}},
+    },
     "input.waveform": instead("sound", {"written": True}, sound=LISTENING),
     "input.spectrogram": instead("sound", {"written": True}, sound=LISTENING),
     "input.video": instead("clip", {"written": True}, clip=WATCHING),

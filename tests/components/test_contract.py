@@ -10,7 +10,7 @@ from mmspec.components.encoders.log_mel import LogMel
 from mmspec.components.encoders.pyramid import Pyramid
 from mmspec.components.halting.confidence import Confidence
 from mmspec.components.heads.dino import Dino
-from mmspec.components.inputs import Category, Noise, Number, Spectrogram, Video, Waveform
+from mmspec.components.inputs import Category, Noise, Spectrogram, Video, Waveform
 from mmspec.components.objectives.dino import DinoLoss
 from mmspec.components.pools import NoPool
 from mmspec.components.selection.learned import Learned
@@ -138,7 +138,6 @@ FIELDS |= {
 }
 IMPOSSIBLE = {
     NoPool: "it is an error on tokens, which the diagnostics' tests show",
-    Number: "a budget of FLOPs reads it",
     Noise: "it has as many numbers as an image has patches: test_masking",
 }
 
