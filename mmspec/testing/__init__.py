@@ -98,7 +98,7 @@ def check_shapes(graph: Graph, model: nn.Module, inputs: Mapping[str, Tensor]) -
 
         return hook
 
-    calls: dict[str, list[tuple[int, ...]]] = {}
+    calls: dict[str, list[Any]] = {}
     for op in graph.ops:
         if op.kind == "call":
             calls.setdefault(op.attributes.get("shares", op.name), []).append(sizes(op.outputs[0]))
