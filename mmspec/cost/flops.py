@@ -44,14 +44,14 @@ class Sizes:
 @dataclass
 class Flops:
     """`own`: what a graph computes itself. `heads`: what it spends on heads that it was handed, by name. `exits`: for a
-    graph with a halting stack, the same for a sample that leaves at each exit."""
+    graph with a halting stack, the same for a sample that leaves at each exit. `branches`: of everything sent through each of a
+    router's networks, where they differ, `met` of which a sample meets; `own` has the costliest."""
 
     own: Dim = 0
     heads: Counter[str] = field(default_factory=Counter)
     exits: list[Flops] = field(default_factory=list)
-    branches: list[Dim] = field(
-        default_factory=list
-    )  # of everything sent through each of a router's networks, where they differ
+    branches: list[Dim] = field(default_factory=list)
+    met: int = 0
 
     @property
     def total(self) -> Dim:
@@ -71,7 +71,9 @@ def flops(graph: Graph, sizes: Sizes) -> Flops:
             result.heads += part.heads
         if part.exits:
             stacks.append(part)
-        result.branches += part.branches
+        if part.branches:
+            assert not result.branches, "a node has at most one choice among networks that differ"
+            result.branches, result.met = part.branches, part.met
     if stacks:
         assert len(stacks) == 1, "a node has at most one halting stack"
         around = result.own - stacks[0].own
@@ -102,7 +104,8 @@ def _experts(op: Op, sizes: Sizes) -> Flops:
     if len(op.bodies) == 1:
         return flops(op.bodies[0], sizes)
     branches = [flops(body, sizes).own for body in copies(op)]
-    return Flops(sum(sorted(branches, key=bind_all)[-op.attributes["met"] :]), NO_HEADS, branches=branches)
+    met = op.attributes["met"]
+    return Flops(sum(sorted(branches, key=bind_all)[-met:]), NO_HEADS, branches=branches, met=met)
 
 
 def bind_all(dim: Dim, size: int = 64) -> int:

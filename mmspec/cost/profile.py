@@ -159,16 +159,19 @@ def profile(
     halting = {name: part for name, (_, part) in priced.items() if part.exits}
     rates = _checked_rates({**found.exit_rates, **stated}, halting)
     sources = {name: "stated" if name in stated else "measured" for name in rates}
-    means = {name: _means(part, rates.get(name), batch) for name, (_, part) in priced.items()}
-    nodes = tuple(_node(name, roles[name], priced, means, sizes, rates, sources) for name in roles)
     known = (Known(expert_loads or {}, "stated"), Known(found.expert_loads, "measured"))
     experts = experts_of(graph, sizes, rates, known)
+    routes = {
+        layer.module.partition(".")[0]: layer.load for layer in experts
+    }  # of a node that has one choice, which is its
+    means = {name: _means(part, rates.get(name), routes.get(name), batch) for name, (_, part) in priced.items()}
+    nodes = tuple(_node(name, roles[name], priced, means, sizes, rates, sources) for name in roles)
     unknown = {"memory.peak_training": "activations of a training step are not computed yet"}
     if silent := [name for name in halting if name not in rates]:
         why = f"how many samples leave {', '.join(silent)} at each exit is not known; give exit rates, or train"
         unknown |= {"flops.expected": why, "flops.expected_uncompacted": why}
-    if branching := [name for name, (_, part) in priced.items() if part.branches]:
-        why = f"how many samples take each branch of {', '.join(branching)} is not known"
+    if branching := [name for name, (_, part) in priced.items() if part.branches and routes.get(name) is None]:
+        why = f"how many samples take each branch of {', '.join(branching)} is not known; give expert loads, or train"
         unknown |= {"flops.expected": why, "flops.expected_uncompacted": why}
     if any(layer.load is None for layer in experts):
         unknown["experts"] = "which experts tokens choose is not known; give expert loads, or train"
@@ -272,7 +275,15 @@ class _Means(NamedTuple):
     uncompacted: _Mean | None
 
 
-def _means(part: Flops, shares: Sequence[float] | None, batch: int) -> _Means:
+def _means(part: Flops, shares: Sequence[float] | None, load: Sequence[float] | None, batch: int) -> _Means:
+    if part.branches:
+        costs = sorted(map(_whole, part.branches))
+        around = _whole(part.own) - sum(costs[-part.met :])
+        least = _Mean(around + sum(costs[: part.met]), {})
+        if load is None:
+            return _Means(least, None, None)
+        spent = part.met * sum(share * _whole(cost) for share, cost in zip(load, part.branches, strict=True))
+        return _Means(least, _Mean(around + spent, {}), _Mean(around + spent, {}))
     first = [1.0, *(0.0 for _ in part.exits[1:])]
     last = None if shares is None else last_of(shares, batch)
     return _Means(_mean(part, first), _mean(part, shares), _mean(part, last))
@@ -288,8 +299,6 @@ def _with_heads(name: str, own: _Mean | None, askers: Sequence[_Mean | None]) ->
 
 def _mean(part: Flops, shares: Sequence[float] | None) -> _Mean | None:
     """Over where samples leave; None where that is not known."""
-    if part.branches:
-        return None
     if not part.exits:
         return _Mean(_whole(part.own), {})
     if shares is None:

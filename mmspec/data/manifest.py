@@ -98,7 +98,11 @@ class Manifest:
                 why = "" if given else "; it takes at least 3 different pictures or rows to split"
                 raise UserError(f"{path} has no {split} rows{why}")
         self.preprocessing = Preprocessing(
-            demand.columns, {t.head: self._classes[t.column] for t in demand.targets if not t.text}
+            demand.columns,
+            {t.head: self._classes[t.column] for t in demand.targets if not t.text},
+            texts={
+                t.head: t.text for t in demand.targets if t.text and t.text != t.column
+            },  # not those that are hidden
         )
 
     def examples(self, split: str) -> int:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from mmspec.data.columns import Column, restore
+from mmspec.data.text import TextColumn
 from mmspec.errors import UserError
 from mmspec.files import write_atomically
 
@@ -22,35 +23,47 @@ FILE = "preprocessing.json"
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """columns by input, names of the classes by head; pairs: heads that compare two of the inputs."""
+    """columns by input, names of the classes by head; pairs: heads that compare two of the inputs; texts: by head that guesses the
+    next token, the input whose texts it can write."""
 
     columns: Mapping[str, Column]
     answers: Mapping[str, tuple[str, ...]]
     pairs: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, inputs: Mapping[str, str]) -> dict[str, Tensor]:
-        """One example as the model takes it: a batch of one.
+        """One example as the model takes it: a batch of one. Of a text that is written there is the beginning, or nothing where
+        texts have a start.
 
         Raises   UserError: an input is missing or unknown, a file is unreadable, a text is too long; all at once.
         """
         problems = [f"there is no input '{name}'" for name in inputs if name not in self.columns]
-        problems += [f"the input '{name}' is missing" for name in self.columns if name not in inputs]
+        given = {**dict.fromkeys(self.begun, ""), **inputs}
+        problems += [f"the input '{name}' is missing" for name in self.columns if name not in given]
         tensors: dict[str, Tensor] = {}
         for name, column in self.columns.items():
-            if name not in inputs:
+            if name not in given:
                 continue
             try:
-                example = column.read(inputs[name])
+                if isinstance(column, TextColumn) and name in self.texts.values():
+                    tensors[name] = column.begin(given[name])[None]
+                    continue
+                example = column.read(given[name])
                 too_long = length_problem(column, example)
                 if too_long:
                     raise ValueError(too_long)
                 tensors[name] = column.batch([example])
             except (OSError, ValueError) as error:
-                problems.append(f"{name}: {describe(error)}: {inputs[name]}")
+                problems.append(f"{name}: {describe(error)}: {given[name]}")
         if problems:
             known = ", ".join(self.columns)
             raise UserError("; ".join(problems) + f" (the model takes: {known})")
         return tensors
+
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """Texts that a model can write from nothing but their start."""
+        return tuple(name for name in self.texts.values() if getattr(self.columns[name], "start", None) is not None)
 
     def save(self, folder: Path) -> None:
         """Write into an existing folder."""
@@ -59,6 +72,7 @@ class Preprocessing:
             "inputs": {name: column.save(folder) for name, column in self.columns.items()},
             "answers": {head: list(names) for head, names in self.answers.items()},
             **({"pairs": list(self.pairs)} if self.pairs else {}),
+            **({"texts": dict(self.texts)} if self.texts else {}),
         }
         write_atomically(folder / FILE, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
@@ -73,7 +87,7 @@ class Preprocessing:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             columns = {name: restore(saved, folder) for name, saved in record["inputs"].items()}
             answers = {head: tuple(names) for head, names in record["answers"].items()}
-            return Preprocessing(columns, answers, tuple(record.get("pairs", ())))
+            return Preprocessing(columns, answers, tuple(record.get("pairs", ())), dict(record.get("texts", {})))
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}; is this the folder of a trained model?") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -35,6 +35,9 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]: ...
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids; what is no text is left out."""
+
     def save(self, folder: Path) -> str:
         """Write what `open_tokenizer` needs into a folder; its name there, or `bytes`."""
 
@@ -47,6 +50,9 @@ class ByteTokenizer:
 
     def encode(self, text: str) -> list[int]:
         return [byte + 1 for byte in text.encode()]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(id - 1 for id in ids if 0 < id <= 256).decode(errors="ignore")
 
     def save(self, folder: Path) -> str:
         return BYTES
@@ -73,6 +79,9 @@ class FileTokenizer:
 
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(ids)))
 
     def save(self, folder: Path) -> str:
         write_atomically(folder / FILE, self.source)
@@ -131,6 +140,20 @@ class TextColumn:
             raise ValueError(f"the tokenizer gives token {ids.index(self.end) + 1} the id {self.end}, which is the end")
         ended = [] if self.end in (None, ids[-1]) else [self.end]
         return torch.tensor([*([] if self.start is None else [self.start]), *ids, *ended])
+
+    def begin(self, text: str) -> Tensor:
+        """i64[N] of the beginning of a text that a model goes on with: its start, where texts have one, and no end.
+
+        Raises   ValueError: nothing to begin with, or no room for another token.
+        """
+        ids = [*([] if self.start is None else [self.start]), *self.tokenizer.encode(text)]
+        if self.end is not None and ids[-1:] == [self.end]:  # some tokenizers end what they are given
+            ids.pop()
+        if not ids:
+            raise ValueError("empty text")
+        if len(ids) >= self.length:
+            raise ValueError(f"{len(ids)} tokens, and the model's texts end after {self.length}")
+        return torch.tensor(ids)
 
     def batch(self, examples: Sequence[Tensor]) -> Tensor:
         """i64[B, N], N the longest of these."""

@@ -10,7 +10,11 @@ import torch
 
 from mmspec.backend import read_serving
 from mmspec.data import Preprocessing
+from mmspec.data.text import TextColumn
 from mmspec.errors import UserError
+from mmspec.training.writing import written
+
+TOKENS = 128  # that are written at most, where nobody says how many
 
 
 class Predictor:
@@ -23,21 +27,35 @@ class Predictor:
         self._module = read_serving(folder)
         self.preprocessing = Preprocessing.load(Path(folder) / "data")
 
-    def __call__(self, inputs: Mapping[str, str]) -> dict[str, Any]:
+    def __call__(self, inputs: Mapping[str, str], tokens: int = TOKENS) -> dict[str, Any]:
         """By head: `answer`, its `probability`, all `probabilities` by name, and the `exit` taken where the head's
-        stack may halt; of a head that compares two inputs, the `score` of these two.
+        stack may halt; of a head that compares two inputs, the `score` of these two; of one that guesses the next
+        token, the `text` that it goes on with (`mmspec.training.writing`).
 
-        inputs   by the spec's names: the path of a picture, a text
+        inputs   by the spec's names: the path of a picture, a text; of a text that is written, its beginning
+        tokens   how many are written at most
 
         Raises   UserError: an input is missing, unknown, unreadable or too long.
         """
-        if not (self.preprocessing.answers or self.preprocessing.pairs):
-            raise UserError("this model gives no answers to tell: it guesses tokens, or has learned of pictures alone")
-        tensors = self.preprocessing.read(inputs)
+        known = self.preprocessing
+        if not (known.answers or known.pairs or known.texts):
+            raise UserError("this model gives no answers to tell: it fills in tokens, or has learned of pictures alone")
+        tensors = known.read(inputs)
+        texts: dict[str, Any] = {}
+        for head, text in known.texts.items():
+            column = known.columns[text]
+            assert isinstance(column, TextColumn)
+            texts[head] = written(self._module, tensors, head, text, column, tokens)
+        if not (known.answers or known.pairs):
+            return texts
         with torch.no_grad():
             outputs = self._module(**tensors)
         scores = {head: {"score": float(outputs[head][0, 0])} for head in self.preprocessing.pairs}
-        return scores | {head: self._answer(outputs, head, names) for head, names in self.preprocessing.answers.items()}
+        return (
+            texts
+            | scores
+            | {head: self._answer(outputs, head, names) for head, names in self.preprocessing.answers.items()}
+        )
 
     def _answer(self, outputs: Mapping[str, torch.Tensor], head: str, names: tuple[str, ...]) -> dict[str, Any]:
         chances = torch.softmax(outputs[head][0].double(), dim=0)[: len(names)].tolist()
@@ -52,6 +70,6 @@ class Predictor:
         return answer
 
 
-def predict(folder: str | Path, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """`Predictor(folder)(inputs)`, for one question."""
-    return Predictor(folder)(inputs)
+def predict(folder: str | Path, inputs: Mapping[str, str], tokens: int = TOKENS) -> dict[str, Any]:
+    """`Predictor(folder)(inputs, tokens)`, for one question."""
+    return Predictor(folder)(inputs, tokens)

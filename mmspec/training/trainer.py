@@ -131,7 +131,11 @@ def _add(folder: Path, data: Dataset, metrics: dict[str, Any]) -> None:
     example = data.save_example(folder / "data")
     columns = data.preprocessing.columns
     inputs = {name: f"data/{cell}" if columns[name].is_file else cell for name, cell in example.inputs.items()}
-    if data.preprocessing.answers or data.preprocessing.pairs:  # what `predict` can show
+    known = data.preprocessing
+    for text in known.texts.values():
+        inputs[text] = inputs[text][: len(inputs[text]) // 3] or inputs[text][:1]  # the model goes on
+    inputs = {name: cell for name, cell in inputs.items() if name not in known.begun}
+    if known.answers or known.pairs or known.texts:  # what `predict` can show
         metrics["example"] = {"inputs": inputs, "answers": example.answers}
     (folder / METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

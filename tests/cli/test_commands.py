@@ -311,6 +311,54 @@ def test_a_spec_is_trained_and_asked(mmspec):
         assert mmspec("predict", "out", *wrong).code == 2
 
 
+WRITER = """
+name: writer
+inputs: {text: {type: text, vocab_size: 257, length: 12}}
+encoders: {text: {type: text_transformer, width: 16, depth: 1, heads: 2, attention: causal}}
+heads: {words: {type: language_model, from: [text, text.embedding]}}
+objectives: [{type: next_token, text: text}]
+"""
+
+
+@pytest.mark.slow
+def test_a_language_model_goes_on_with_what_it_is_given(mmspec):
+    Path("writer.yaml").write_text(WRITER)
+    Path("corpus.csv").write_text("text\n" + "abcdabcdabcd\nbcdabcdabcda\n" * 10)
+    trained = mmspec(
+        "train", "writer.yaml", "--data", "corpus.csv", "--steps", 60, "--learning-rate", 0.01, "-o", "out"
+    )
+    assert trained.code == 0
+    assert "try: mmspec predict out --text " in trained.out
+    answer = mmspec("predict", "out", "--text", "abca", "--tokens", 5)
+    assert (answer.code, answer.out.split()[:2]) == (0, ["words:", "bcdab"])
+    assert json.loads(mmspec("predict", "out", "--text", "abca", "--json").out)["words"]["tokens"] == 8
+
+
+@pytest.mark.slow
+def test_pictures_alone_are_learned_from_and_measured(mmspec):
+    small = [
+        "--set",
+        "encoders.image.width=16",
+        "--set",
+        "encoders.image.depth=1",
+        "--data",
+        "digits_pictures",
+        "--steps",
+        2,
+    ]
+    painted = mmspec("train", "digits_mae", *small, "-o", "mae")
+    assert painted.code == 0
+    assert "pixels: masked patches 0." in painted.err
+    assert all(name in painted.out for name in ("masked patches", "the mean picture", "each patch's own mean"))
+    assert "accuracy" not in painted.out.split("note:")[0]
+    taught = mmspec("train", "digits_dino", *small, "-o", "dino")
+    assert taught.code == 0
+    assert re.search(r"validation +0\.\d{3} ± 0\.\d{3}", taught.out)
+    assert all(name in taught.out for name in ("nearest neighbours", "before training", "of the pixels", "entropy"))
+    assert mmspec("train", "digits_mae", "--steps", 2).code == 2
+    assert mmspec("predict", "mae", "--image", "mae/data/example.png").code == 2
+
+
 @pytest.mark.slow
 def test_a_recipe_file_is_read_and_options_go_before_it(mmspec):
     Path("recipe.yaml").write_text("steps: 50\nbatch: 8\nseed: 3\n")

@@ -17,6 +17,7 @@ WRITTEN = {  # what a pattern is written with
     "prefix": "tokens: 2",
     "random": "others: 2",
     "shifted_window": "window: 2",
+    "block_top_k": "block: 2, k: 1",
     "spatial_reduction": "ratio: 2",
     "top_k": "k: 2",
     "window": "size: 2",

@@ -36,6 +36,26 @@ def test_a_tokenizer_file_frames_but_neither_pads_nor_cuts(words):
     assert tokenizer.encode("is it even even odd") == [1, 2, 3, 4, 4, 5]
 
 
+@pytest.mark.parametrize("text", ["", "is it even", "aé? 🙂"])
+def test_what_bytes_say_can_be_read_again(text):
+    tokenizer = ByteTokenizer()
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert tokenizer.decode([0, *tokenizer.encode("é")[:1], 257]) == ""  # padding, half a letter, an end
+
+
+def test_what_a_tokenizer_file_says_can_be_read_again(words):
+    tokenizer = open_tokenizer(words)
+    assert tokenizer.decode([2, 3, 4]) == "is it even"
+
+
+def test_the_beginning_of_a_text_has_its_start_and_no_end(words):
+    begun = TextColumn(ByteTokenizer(), 9, start=0, end=257)
+    assert begun.begin("").tolist() == [0]
+    assert begun.begin("ab").tolist() == [0, 98, 99]
+    closed = TextColumn(open_tokenizer(words), 9, end=4)
+    assert closed.begin("is even").tolist() == [1, 2]  # a tokenizer that ends texts is not asked to
+
+
 def test_a_tokenizer_survives_its_folder(words, tmp_path):
     for tokenizer in (open_tokenizer(words), ByteTokenizer()):
         column = TextColumn(tokenizer, 9, 0)

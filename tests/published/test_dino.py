@@ -45,8 +45,10 @@ def test_dino_s16_costs_what_is_published():
     price("dino_s16", parameters=21_665_664, flops=9_196_996_608)
 
 
-def test_teaching_costs_two_views_of_student_and_teacher_each():
-    price("dino_s16_teaching", parameters=2 * (21_665_664 + HEAD), flops=4 * (9_196_996_608 + 2 * PRODUCTS))
+def test_teaching_costs_two_views_of_student_and_teacher_and_eight_small_ones():
+    small = mmspec.profile(mmspec.load("dino_s16", ["inputs.image.size=96"]))["flops.total"]
+    flops = 4 * (9_196_996_608 + 2 * PRODUCTS) + 8 * (small + 2 * PRODUCTS)
+    price("dino_s16_teaching", parameters=2 * (21_665_664 + HEAD), flops=flops)
 
 
 PRODUCTS = 384 * 2048 + 2048 * 2048 + 2048 * 256 + 256 * 65536

@@ -27,7 +27,7 @@ def journeys_of(scores, right):
     answers = torch.as_tensor(right).long()
     n = scores.shape[1]
     return Journeys(
-        scores, scores.double(), answers, torch.ones(n, dtype=torch.int64), torch.ones(n, dtype=torch.float64)
+        scores[:-1], scores.double(), answers, torch.ones(n, dtype=torch.int64), torch.ones(n, dtype=torch.float64)
     )
 
 
@@ -204,7 +204,7 @@ def test_a_folder_that_nobody_trained_is_refused(tmp_path):
 
 
 def test_a_list_must_have_a_threshold_for_each_exit_but_the_last(tiny):
-    with pytest.raises(SpecError, match="3 blocks have 2 exits before their end, and there are 3 thresholds") as caught:
+    with pytest.raises(SpecError, match="3 thresholds for 2 exits before the last") as caught:
         mmspec.lower(tiny("fusion.joint.depth=3", "fusion.joint.halting.threshold=[0.5, 0.6, 0.7]"))
     assert "--set:1:" in str(caught.value)
 
@@ -212,7 +212,7 @@ def test_a_list_must_have_a_threshold_for_each_exit_but_the_last(tiny):
 def test_forcing_an_exit_and_letting_go_gives_back_each_threshold(tiny):
     stages = mmspec.build(tiny("fusion.joint.depth=3", "fusion.joint.halting.threshold=[0.5, 0.75]")).joint.blocks
     stages.force(1)
-    assert stages.thresholds.tolist() == [1.0, -1.0]
+    assert stages.thresholds.tolist() == [torch.inf, -torch.inf]
     stages.force(None)
     assert stages.thresholds.tolist() == [0.5, 0.75]
 

@@ -45,7 +45,27 @@ def test_a_language_model_is_trained_on_texts_alone(corpus, tmp_path):
     assert found["accuracy"] > 0.95
     assert found["heads"]["words"]["perplexity"] < 2
     assert found["baselines"]["commonest token"] < 0.1
-    with pytest.raises(UserError, match="gives no answers"):
+    said = predict(tmp_path / "run", {"text": "cde"}, tokens=10)["words"]
+    assert said == {"text": "fghijklmno", "tokens": 10, "ended": False}
+    assert predict(tmp_path / "run", {"text": "cde"})["words"]["tokens"] == 13  # as long as its texts may be
+    assert predict(tmp_path / "run", {"text": "xyz"}, tokens=4)["words"]["text"] == "abcd"
+    example = result.metrics["example"]["inputs"]["text"]
+    assert predict(tmp_path / "run", {"text": example}, tokens=3)["words"]["tokens"] == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("", "the input 'text' is missing|empty text"), ("abcdefghijklmnopq", "17 tokens, and the model's")],
+)
+def test_a_text_goes_on_from_something_that_leaves_room(corpus, tmp_path, given, said):
+    mmspec.train(spec(), recipe(corpus, 1), tmp_path / "run")
+    with pytest.raises(UserError, match=said):
+        predict(tmp_path / "run", {"text": given})
+
+
+def test_a_model_that_fills_in_tokens_writes_nothing(corpus, tmp_path):
+    mmspec.train(spec(HIDDEN, "full", "masked_language_model"), recipe(corpus, 1), tmp_path / "run")
+    with pytest.raises(UserError, match="it fills in tokens"):
         predict(tmp_path / "run", {"text": "abc"})
 
 
@@ -67,16 +87,20 @@ def test_a_text_that_is_written_about_another_is_a_second_column(tmp_path):
         name: backwards
         inputs:
           text: {type: text, vocab_size: 257, length: 4}
-          target: {type: text, vocab_size: 257, length: 5, start: 0}
+          target: {type: text, vocab_size: 258, length: 6, start: 0, end: 257}
         encoders: {text: {type: text_transformer, width: 16, depth: 1, heads: 2}}
-        decoders: {answer: {type: text_decoder, from: [target, text, text.embedding], width: 16, depth: 1, heads: 2}}
-        heads: {words: {type: language_model, from: [answer, text.embedding]}}
+        decoders: {answer: {type: text_decoder, from: [target, text], width: 16, depth: 1, heads: 2}}
+        heads: {words: {type: language_model, from: [answer, answer.embedding]}}
         objectives: [{type: next_token, text: target}]
         """,
         CATALOGUE,
     )
-    result = mmspec.train(backwards, recipe(path, 60))
-    assert result.losses[-1] < 0.5 * result.losses[0]
+    result = mmspec.train(backwards, recipe(path, 300), tmp_path / "run")
+    assert result.losses[-1] < 0.1 * result.losses[0]
+    for word in words:  # from nothing but the start, to the end that the model says
+        assert predict(tmp_path / "run", {"text": word})["words"] == {"text": word[::-1], "tokens": 3, "ended": True}
+    assert predict(tmp_path / "run", {"text": "bca", "target": "ac"})["words"]["text"] == "b"
+    assert result.metrics["example"]["inputs"].keys() == {"text"}
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,18 @@ BAR = 30  # columns of a certain answer
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @click.argument("folder", metavar="FOLDER")
+@click.option("--tokens", type=click.IntRange(1), default=128, help="tokens that are written at most  [128]")
 @json_option
 @click.pass_context
-def command(context: click.Context, folder: str, as_json: bool) -> None:
-    """Ask a trained model one question: --INPUT VALUE for each input of its spec.
+def command(context: click.Context, folder: str, tokens: int, as_json: bool) -> None:
+    """Ask a trained model one question: --INPUT VALUE for each input of its spec. A text that it writes goes on from VALUE.
 
     `mmspec predict runs/fusion_gated --image seven.png --text "which digit is this?"`
     """
     inputs = _inputs(context.args)
     from mmspec.training import predict
 
-    answers = predict(folder, inputs)
+    answers = predict(folder, inputs, tokens)
     if as_json:
         from mmspec.cli.entry import json_text
 
@@ -58,7 +59,10 @@ def _inputs(typed: list[str]) -> dict[str, str]:
 
 
 def _chart(head: str, answer: dict[str, Any], ink: Any) -> list[str]:
-    """The answer, and bars for the most probable ones; or how well two inputs go together."""
+    """The answer, and bars for the most probable ones; or how well two inputs go together; or a text."""
+    if "text" in answer:
+        why = "" if answer["ended"] else ink.dim("   (there is more)")
+        return [f"{head}: {ink.bold(answer['text'])}{why}"]
     if "score" in answer:
         return [f"{head}: {ink.bold(format(answer['score'], '.3f'))}"]
     from mmspec.cli.table import columns_of
