@@ -32,7 +32,7 @@ ELSEWHERE = {
     "make test": "is what runs this",
     "mmspec search search/digits_pareto.yaml": "the study is planned in tests/study; a small one runs in tests/cli/test_process.py",
 }
-SHORTER = {"--steps 700": "--steps 2 --batch 8"}
+SHORTER = {"--steps 700": "--steps 2 --batch 8", "--steps 1000": "--steps 2 --batch 8"}
 
 
 def blocks(page, language):

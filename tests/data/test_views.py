@@ -87,6 +87,16 @@ def test_two_inputs_show_one_picture_at_their_own_sizes():
     assert not torch.equal(batch.inputs["parts"], other.inputs["parts"])
 
 
+def test_what_is_on_the_pictures_is_a_column_for_who_asks():
+    data = open_data("digits_pictures", shown())
+    counts = torch.zeros(10)
+    for batch in data.evaluation_batches("test", 100):
+        counts += torch.bincount(batch.targets["digit"], minlength=10)
+    assert counts.sum() == data.examples("test") == 359
+    assert data.baselines("test") == {"commonest digit": pytest.approx(float(counts.max()) / 359)}
+    assert data.preprocessing.answers["label"][3] == "three"
+
+
 def test_a_manifest_names_the_picture_once_and_keeps_it_large_enough(tmp_path):
     Image.new("L", (40, 40), 200).save(tmp_path / "a.png")
     (tmp_path / "data.csv").write_text("image,digit\n" + "a.png,1\n" * 2 + "a.png,2\n")

@@ -141,6 +141,20 @@ def test_pictures_are_known_by_their_label_or_not_at_all(album):
     assert plain["validation"]["heads"]["student"].keys() == {"entropy", "entropy_of_mean", "entropy_at_most"}
 
 
+@pytest.mark.slow
+def test_scans_of_one_digit_come_to_lie_together_though_nobody_says_what_they_are():
+    spec = mmspec.load("digits_dino", ["encoders.image.width=64", "encoders.image.depth=2"])
+    recipe = {"steps": 400, "batch": 32, "learning_rate": 2e-3, "average": 0.99, "augment": 0.3}
+    result = mmspec.train(spec, {"data": PICTURES, **recipe})
+    found = result.metrics["validation"]["heads"]["student"]
+    assert result.accuracy == found["accuracy"] > found["accuracy_before"] + 0.06  # more than two standard errors
+    assert result.metrics["validation"]["baselines"]["the network before training"] == found["accuracy_before"]
+    assert result.metrics["warnings"] == []
+    assert (
+        found["entropy"] < found["entropy_of_mean"] < found["entropy_at_most"]
+    )  # of pictures, it says different things
+
+
 def test_a_picture_is_what_its_neighbours_are():
     bank = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
     known = torch.tensor([4, 4, 7])
