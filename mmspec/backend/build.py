@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +173,9 @@ def memory_bytes() -> int:
     return total
 
 
-def load_state(module: nn.Module, path: str | Path) -> None:
-    """Load a safetensors file with our names, whole or not at all.   Raises UserError: every name that is missing or unused."""
+def load_state(module: nn.Module, path: str | Path, spare: Collection[str] = ()) -> None:
+    """Load a safetensors file with our names, whole or not at all; it may have `spare` ones, which other forms of the model read.
+    Raises UserError: every name that is missing or unused."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -184,7 +185,9 @@ def load_state(module: nn.Module, path: str | Path) -> None:
         raise UserError(f"cannot read weights from {path}: {error}") from error
     expected: dict[str, Any] = module.state_dict()
     problems = [f"  missing  {name}  {list(expected[name].shape)}" for name in expected.keys() - state.keys()]
-    problems += [f"  unused   {name}  {list(state[name].shape)}" for name in state.keys() - expected.keys()]
+    problems += [
+        f"  unused   {name}  {list(state[name].shape)}" for name in state.keys() - expected.keys() - set(spare)
+    ]
     problems += [
         f"  shape    {name}  {list(state[name].shape)} in the file, {list(expected[name].shape)} in the model"
         for name in expected.keys() & state.keys()
@@ -194,4 +197,4 @@ def load_state(module: nn.Module, path: str | Path) -> None:
         shown = sorted(problems)[:20]
         more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
         raise UserError(f"{path} holds another model's weights:\n" + "\n".join(shown) + more)
-    module.load_state_dict(state)
+    module.load_state_dict({name: state[name] for name in expected})

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import nn
+from torch import fx, nn
 
 from mmspec import __version__
 from mmspec.backend.build import build, build_graph, load_state
@@ -28,6 +28,7 @@ from mmspec.cost import Measured, profile
 from mmspec.drawing import draw
 from mmspec.errors import UserError
 from mmspec.files import replace_folder
+from mmspec.ir import parameters
 from mmspec.passes import lower, lower_serving
 from mmspec.spec import ModelSpec
 from mmspec.spec.weights import WHOLE, Weights
@@ -75,11 +76,13 @@ def read_folder(path: str | Path) -> tuple[ModelSpec, nn.Module]:
     return spec, build(spec, weights=weights)
 
 
-def read_serving(path: str | Path) -> nn.Module:
+def read_serving(path: str | Path) -> fx.GraphModule:
     """The model of a folder in its serving form, in evaluation: heads, and where samples left.   Raises UserError, SpecError."""
     spec, weights = spec_and_weights(path)
-    module = build_graph(lower_serving(spec))
-    load_state(module, weights)
+    module = build_graph(lower_serving(spec), fresh=False)
+    trained = {placed.path for placed in parameters(lower(spec))}
+    load_state(module, weights, spare=trained)  # what training alone needs, such as the noise of a router
+    module.meta["spec"] = spec
     return module.eval()
 
 
