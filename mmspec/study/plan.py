@@ -92,7 +92,10 @@ def _figures(base: ModelSpec, space: Space, price: Callable[[ModelSpec], Mapping
 
 
 def _objective_problems(study: Study, base: ModelSpec, figures: Mapping[str, float]) -> Iterator[Diagnostic]:
-    metrics = ["accuracy", *(f"heads.{head}.{name}" for head in base.heads for name in ("accuracy", "loss"))]
+    told: list[Any] = [*base.objectives]  # of masked patches nothing is right or wrong
+    painted = bool(told) and all(objective.type == "masked_patches" for objective in told)
+    measures = ("loss",) if painted else ("accuracy", "loss")
+    metrics = [*measures[:-1], *(f"heads.{head}.{name}" for head in base.heads for name in measures)]
     places = [("maximize", i, name) for i, name in enumerate(study.maximize)]
     places += [("minimize", i, name) for i, name in enumerate(study.minimize)]
     for where, i, written in places:

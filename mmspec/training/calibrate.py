@@ -47,7 +47,7 @@ class Scale:
 
 def _of_entropy(classes: int) -> Scale:
     most = math.log(classes)
-    return Scale(lambda score: 1 + score / most, lambda share: (1 - share) * most)
+    return Scale(lambda score: 1 + score / most, lambda share: (1 - share) * (most - ALMOST_NEVER))
 
 
 _CHANGE = Scale(torch.exp, lambda share: -math.log(max(share, ALMOST_NEVER)))

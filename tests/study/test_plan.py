@@ -75,6 +75,24 @@ def test_a_spec_that_does_not_compile_is_infeasible_with_its_reason(tmp_path):
     assert len({tuple(c.constraints) for c in odd.all}) == 1  # all keys, in one order, for the sampler's sake
 
 
+PAINTED = """
+base: digits_mae
+space: {encoders.image.depth: {choice: [2, 3]}}
+maximize: [SOUGHT]
+minimize: [flops]
+recipe: {data: digits_pictures, steps: 2}
+budget: {trials: 2}
+"""
+
+
+def test_where_no_answer_is_right_or_wrong_there_is_a_loss_to_seek_and_no_accuracy(tmp_path):
+    found = problem(tmp_path, PAINTED.replace("SOUGHT", "accuracy"))
+    assert found.message.startswith("unknown objective 'accuracy'")
+    assert "heads.pixels.loss" in str(found)
+    sought = PAINTED.replace("maximize: [SOUGHT]\nminimize: [flops]", "minimize: [heads.pixels.loss, flops]")
+    assert len(planned(tmp_path, sought).all) == 2
+
+
 @pytest.mark.parametrize(
     ("changed", "line", "column", "said"),
     [

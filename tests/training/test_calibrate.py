@@ -1,6 +1,7 @@
 """Thresholds are chosen for what is asked, on validation alone, and whoever reads the folder afterwards has them."""
 
 import json
+import math
 from itertools import pairwise
 
 import pytest
@@ -225,3 +226,22 @@ def test_a_search_over_two_stacks_adds_their_costs_and_averages_their_accuracies
     assert found.cost * both.full == pytest.approx(a.cost * one.full + b.cost * two.full)
     goal = Goal("cost", 0.7)
     assert both.best(goal).cost <= 0.7
+
+
+@pytest.mark.parametrize(
+    ("policy", "threshold"),
+    [
+        ("{type: entropy, threshold: 0.1, head: label}", lambda level: 0 <= level <= math.log(12) + 1e-6),
+        ("{type: improvement, threshold: 0.01, head: label}", lambda level: level >= 0),
+        ("{type: ponder, threshold: 0.9, head: label}", lambda level: 0 < level < 1),
+    ],
+    ids=["entropy", "improvement", "ponder"],
+)
+def test_every_policy_with_thresholds_is_calibrated_on_its_own_scale(tiny, tmp_path, policy, threshold):
+    """What is measured of the written folder is what the search said of its thresholds."""
+    folder = tmp_path / "model"
+    train(tiny("fusion.joint.depth=3", f"fusion.joint.halting={policy}"), RECIPE, folder)
+    found = calibrate(folder, Goal("cost", 0.8), out=tmp_path / "calibrated").summary
+    assert found["after"]["cost"] <= 0.8 + 1e-6
+    levels = mmspec.load(tmp_path / "calibrated" / "spec.yaml").fusion["joint"].halting.threshold
+    assert len(levels) == 2 and all(map(threshold, levels))
