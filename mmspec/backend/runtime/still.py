@@ -10,9 +10,10 @@ class Still(nn.Module):
     def __init__(self, threshold: float) -> None:
         super().__init__()
         self.threshold = threshold
+        self.never = False  # stop, for a while: every stream goes on
 
     def forward(self, x: Tensor, after: Tensor, going: Tensor, present: Tensor | None = None) -> Tensor:
-        if self.training:
+        if self.training or self.never:
             return going
         return going * self.change(x, after, present).ge(self.threshold).to(going.dtype)
 
