@@ -1,5 +1,5 @@
-"""What leaving early saves, beside the full model without exits in the same run: ONNX Runtime (conditions inside of one file) and
-eager torch, one thread.
+"""What leaving early saves, beside the full model without exits in the same run: ONNX Runtime (conditions inside of one file; stage
+models with a host loop) and eager torch, one thread.
 
 A small ViT of eight blocks at 224 pixels, exits after blocks 2, 4 and 6 (specs/early_exit_vit.yaml), and the same as a loop of
 adaptive computation time. Each figure is a ratio of seconds of the processor, so that other processes count little; what is
@@ -24,6 +24,7 @@ from mmspec.deploy import Target, load_target
 from mmspec.deploy.cases import plain_case, randomised
 from mmspec.deploy.draft import Draft, draft_of
 from mmspec.deploy.file import run_file, with_arrays
+from mmspec.deploy.staged import Files, staged_draft_of
 from mmspec.deploy.subject import Subject
 from mmspec.deploy.watching import loops_of, stacks_of, watching
 from mmspec.passes import lower_serving
@@ -49,6 +50,8 @@ def exits(target: Target, rounds: int) -> None:
     full = draft_of(without_exits(subject), target)
     one, eight = (plain_case(full.contract, batch, seed=5).inputs for batch in (1, 8))
     runs = {"ONNX Runtime, conditions": (run_file(full.proto), conditions(with_exits))}
+    files = staged_draft_of(subject, load_target("edge_cpu_stages")).files
+    runs["ONNX Runtime, stage models and host loop"] = (run_file(full.proto), lambda t: with_thresholds(files, t).run())
     runs["eager torch"] = (eager(full.module), lambda thresholds: eager(with_exits.module, thresholds))
     mixed = halves(with_exits, eight)
     wanted, steps = per_sample(with_exits.module, mixed, eight)
@@ -72,7 +75,7 @@ def loop(target: Target, rounds: int) -> None:
     spec = mmspec.load("early_exit_vit", ["encoders.image.halting={type: act, per: sample}"])
     subject, costs = drawn(spec), exit_costs(spec)
     subject.state[f"{STACK}.0.halting.weight"].mul_(3)  # so that samples need different numbers of steps
-    subject.state[f"{STACK}.0.halting_bias"].fill_(-1.2)
+    subject.state[f"{STACK}.0.halting_bias"].fill_(-0.5)
     draft = draft_of(subject, target)
     one, eight = (plain_case(draft.contract, batch, seed=5).inputs for batch in (1, 8))
     print("adaptive computation time, ONNX Runtime, one Loop")
@@ -137,6 +140,10 @@ def halves(draft: Draft, inputs: tuple[Tensor, ...]) -> np.ndarray:
 
 def conditions(draft: Draft) -> Callable[[np.ndarray], Run]:
     return lambda thresholds: run_file(with_arrays(draft.proto, {f"{STACK}.thresholds": thresholds}))
+
+
+def with_thresholds(files: Files, thresholds: np.ndarray) -> Files:
+    return files.with_arrays({f"{STACK}.thresholds": thresholds})
 
 
 def eager(module: nn.Module, thresholds: np.ndarray | None = None) -> Run:
