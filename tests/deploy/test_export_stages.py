@@ -101,6 +101,26 @@ def test_the_package_runs_without_torch_and_without_mmspec(staged, tmp_path):
     assert all(np.abs(found[name] - value.numpy()).max() <= 1e-5 for name, value in wanted.items())
 
 
+POLICIES = {
+    "several_streams": small.FUSIONS["multi"] + small.leaving(),
+    "remembers_tokens": small.FUSIONS["concat"]
+    + ", depth: 3, halting: {type: improvement, threshold: 0.05, exits: [1]}",
+    "own_heads": small.FUSIONS["gated"]
+    + ", depth: 3, halting: {type: patience, patience: 1, own_heads: true, head: label}",
+    "halting_unit": small.FUSIONS["gated"] + ", depth: 3, halting: {type: ponder, head: label}",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", POLICIES)
+def test_what_a_policy_asks_and_remembers_goes_from_file_to_file(name):
+    spec = small.spec({"joint": POLICIES[name]}, {"label": "from: joint"})
+    draft = staged_draft_of(subject_of(spec), TARGET)
+    check_stages(draft)
+    parity = prove_stages(draft)
+    assert max(parity.max_error.values()) <= 1e-5 and parity.excused == 0
+
+
 ALONE = """
 import sys, numpy as np
 from host import Host
