@@ -107,6 +107,7 @@ def name_ports(model: ir.Model, contract: Contract) -> None:
         for value in _values(graph):
             if value.name in ports and not value.is_initializer():
                 value.name = f"{value.name}_value"
+    _part_ends(model)
     for end, port in zip(
         (*model.graph.inputs, *model.graph.outputs), (*contract.inputs, *contract.outputs), strict=True
     ):
@@ -114,6 +115,20 @@ def name_ports(model: ir.Model, contract: Contract) -> None:
         if _may_be(end.shape, port.dims):
             end.shape = ir.Shape(port.dims)  # "s40" is called batch; a size that was frozen stays, and is refused later
     NameFixPass()(model)
+
+
+def _part_ends(model: ir.Model) -> None:
+    """An output that is an input, or another output, as it is becomes a value of its own, which can bear a name of its own."""
+    import onnx_ir as ir
+
+    taken = set(model.graph.inputs)
+    for i, value in enumerate(model.graph.outputs):
+        if value in taken:
+            node = ir.node("Identity", [value])
+            node.outputs[0].type, node.outputs[0].shape = value.type, value.shape
+            model.graph.append(node)
+            model.graph.outputs[i] = node.outputs[0]
+        taken.add(value)
 
 
 def _may_be(shape: ir.Shape | None, dims: tuple[int | str, ...]) -> bool:

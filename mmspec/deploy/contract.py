@@ -91,6 +91,13 @@ def contract_of(spec: ModelSpec, graph: Graph, target: Target) -> Contract:
     return Contract(inputs, outputs, {name: size for name, size in dims.items() if name not in fixed})
 
 
+def terms(dim: int | str) -> tuple[int | str, ...]:
+    """What a dimension is the sum of: "text_length + 16" -> ("text_length", 16)"""
+    if isinstance(dim, int):
+        return (dim,)
+    return tuple(int(term) if term.isdigit() else term for term in dim.split(" + "))
+
+
 def _range(size: Size, limit: int | None, least: int = 0) -> Range:
     high = min(bound for bound in (size.max, limit) if bound is not None)
     low = min(max(size.min, least), high)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from torch import nn
@@ -15,7 +15,7 @@ from mmspec.cost.budgets import with_costs
 from mmspec.deploy.cleaning import clean
 from mmspec.deploy.contract import Contract, contract_of
 from mmspec.deploy.divergence import first_divergence
-from mmspec.deploy.file import proto_of
+from mmspec.deploy.file import OneFile, proto_of
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Mismatch, Parity, check_parity
 from mmspec.deploy.report import sha256, structure_checks
@@ -57,10 +57,7 @@ class Draft:
 def draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcontext()) -> Draft:
     """The steps from weights to a file.   Raises SpecError, UserError (a router of ties among them), Failure."""
     with step("build the serving form"):
-        graph = with_costs(named_apart(lower_serving(subject.spec), subject.spec))
-        contract = contract_of(subject.spec, graph, target)
-        module = serving_module(graph, subject)
-        check_routers(module)
+        graph, contract, module = serving_of(subject, target)
     with step("trace with torch.export"):
         program = traced(module, contract)
     with step("translate to ONNX"):
@@ -68,6 +65,17 @@ def draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcon
     with step("clean"):
         proto = proto_of(clean(model, contract), subject.spec.name, provenance(subject, target))
     return Draft(subject, target, graph, contract, module, program, proto)
+
+
+def serving_of(subject: Subject, target: Target) -> tuple[Graph, Contract, nn.Module]:
+    """The graph that answers, what its callers may rely on, and the module that files are compared with.
+
+    Raises   SpecError; UserError: a router of ties
+    """
+    graph = with_costs(named_apart(lower_serving(subject.spec), subject.spec))
+    module = serving_module(graph, subject)
+    check_routers(module)
+    return graph, contract_of(subject.spec, graph, target), module
 
 
 def named_apart(graph: Graph, spec: ModelSpec) -> Graph:
@@ -92,11 +100,12 @@ def prove(draft: Draft, progress: Callable[[str], None] = lambda text: None) -> 
     """The parity gate.   Raises Mismatch, which says where file and torch part; Failure."""
     verify = draft.target.verify
     try:
-        return check_parity(draft.proto, draft.module, draft.graph, draft.contract, verify, progress)
+        return check_parity(OneFile(draft.proto), draft.module, draft.graph, draft.contract, verify, progress)
     except Mismatch as mismatch:
         with suppress(Exception):  # an explanation that fails must not hide what it was to explain
+            file = cast(OneFile, mismatch.file)
             mismatch.place = first_divergence(
-                mismatch.file, draft.program, mismatch.model, mismatch.case.inputs, verify.tolerance
+                file.proto, draft.program, mismatch.model, mismatch.case.inputs, verify.tolerance
             )
         raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,6 +70,22 @@ def with_arrays(proto: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> onn
             assert tuple(tensor.dims) == arrays[name].shape, f"{name} is {list(tensor.dims)} in the file"
             tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(arrays[name]), name))
     return copy
+
+
+@dataclass(frozen=True)
+class OneFile:
+    """A file by itself, to be compared with a module."""
+
+    proto: onnx.ModelProto
+
+    def array(self, name: str) -> np.ndarray:
+        return array(initializers(self.proto)[name])
+
+    def with_arrays(self, arrays: Mapping[str, np.ndarray]) -> OneFile:
+        return OneFile(with_arrays(self.proto, arrays))
+
+    def run(self) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
+        return run_file(self.proto)
 
 
 def run_file(file: onnx.ModelProto) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:

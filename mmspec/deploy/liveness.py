@@ -5,7 +5,8 @@ Computed on the intermediate graph, so that it does not depend on what a tracer 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from mmspec.ir import Graph, Op, Value
 from mmspec.ir.graph import copies
@@ -78,3 +79,61 @@ def _stack(op: Op, ports: set[int], path: str) -> Found:
 def _body(body: Graph, ports: set[int], path: str) -> Found:
     outputs = list(body.outputs.values())
     return _live(body, [outputs[i] for i in ports], path)
+
+
+@dataclass(frozen=True)
+class Stations:
+    """Which parameters each file of a model in stages must hold: the beginning at least these, each exit exactly these."""
+
+    beginning: set[str]
+    exits: tuple[set[str], ...]
+
+
+def live_by_stage(graph: Graph) -> Stations:
+    """The parameters on which the inputs of the graph's halting stack depend, and those of each of its exits."""
+    chain = next(_stacks(graph, ""))
+    (inner, op, path), carried = chain[-1], chain[-1][1].attributes["carried"]
+    given = dict(zip(op.attributes["given"], op.inputs, strict=False))
+    blocks = tuple(copies(op))
+    ends = (*(op.attributes.get("after") or range(1, len(blocks))), len(blocks))
+    asked = {name: _leading_to(chain, [value]) for name, value in given.items() if name != "budget"}
+    if "readout" in given:
+        made = next(each for each in inner.ops if given["readout"] in each.outputs)
+        ports = range(1 if op.attributes.get("returned") else 0, len(made.bodies[0].outputs))
+        asked["readout"] = _body(made.bodies[0], set(ports), f"{path}{made.name}.")[0]
+    exits = []
+    for number, (start, end) in enumerate(zip((0, *ends), ends, strict=False)):
+        last = number == len(ends) - 1
+        seen = asked.get("readout", set()) if "head" in given or not last else set()
+        own = {name for name in asked.get("heads", set()) if name.startswith(f"{path}exit_heads.{number}.")}
+        head = own if "heads" in given and not last else asked.get("head", set())
+        wanted, found = set(range(carried)), seen | head | (set() if last else asked.get("unit", set()))
+        for index in reversed(range(start, end)):
+            parameters, inputs = _body(blocks[index], wanted, f"{path}{op.name}.{index}.")
+            found, wanted = found | parameters, {i for i in inputs if i < carried} | wanted
+        exits.append(found)
+    entering = [*op.inputs[len(given) :], *(value for name, value in given.items() if name == "budget")]
+    return Stations(_leading_to(chain, entering), tuple(exits))
+
+
+Chain = list[tuple[Graph, Op, str]]  # graphs inside of one another, the op of each that holds the next, and the path
+
+
+def _stacks(graph: Graph, path: str) -> Iterator[Chain]:
+    for op in graph.ops:
+        if op.kind == "stages":
+            yield [(graph, op, path)]
+        elif op.kind == "call":
+            for chain in _stacks(op.bodies[0], f"{path}{op.attributes.get('shares', op.name)}."):
+                yield [(graph, op, path), *chain]
+
+
+def _leading_to(chain: Chain, values: Iterable[Value]) -> set[str]:
+    """The parameters on which values of the innermost graph depend."""
+    found: set[str] = set()
+    for depth in reversed(range(len(chain))):
+        graph, _, path = chain[depth]
+        parameters, positions = _live(graph, values, path)
+        found |= parameters
+        values = [chain[depth - 1][1].inputs[i] for i in positions] if depth else []
+    return found

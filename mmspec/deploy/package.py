@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from mmspec import host
 from mmspec.deploy import report as written
 from mmspec.deploy.draft import Draft, check_draft, draft_of, prove
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.page import render
 from mmspec.deploy.parity import Parity
-from mmspec.deploy.report import Report, accuracy_of, environment, file_facts, sha256
+from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
+from mmspec.deploy.staged import StagedDraft, check_stages, prove_stages, staged_draft_of
 from mmspec.deploy.subject import Subject, subject_of
 from mmspec.deploy.target import Target, load_target
 from mmspec.errors import UserError
@@ -46,11 +48,12 @@ def export(
     target = target if isinstance(target, Target) else load_target(target)
     check_replaceable(Path(out))
     clock = _Clock(progress)
-    draft = draft_of(subject_of(spec_or_folder, seed), target, clock)
+    subject = subject_of(spec_or_folder, seed)
+    draft = staged_draft_of(subject, target, clock) if target.exits == "stages" else draft_of(subject, target, clock)
     with clock("check its structure"):
-        structure = check_draft(draft)
+        structure = check_stages(draft) if isinstance(draft, StagedDraft) else check_draft(draft)
     with clock("compare with torch"):
-        parity = prove(draft, progress)
+        parity = prove_stages(draft, progress) if isinstance(draft, StagedDraft) else prove(draft, progress)
     report, content = report_of(draft, structure, parity, Path(out), clock.seconds)
     with clock("write the package"):
         write_package(report, content, draft.subject)
@@ -58,11 +61,17 @@ def export(
 
 
 def report_of(
-    draft: Draft, structure: tuple[str, ...], parity: Parity, out: Path, seconds: Mapping[str, float]
-) -> tuple[Report, bytes]:
-    """What is known of a draft that passed, and the bytes of its file."""
-    content: bytes = draft.proto.SerializeToString(deterministic=True)
+    draft: Draft | StagedDraft, structure: tuple[str, ...], parity: Parity, out: Path, seconds: Mapping[str, float]
+) -> tuple[Report, dict[str, bytes]]:
+    """What is known of a draft that passed, and its files by name."""
     live = live_parameters(draft.graph)
+    weights = {name: array for name, array in draft.weights.items() if name in live}
+    protos = draft.files.protos if isinstance(draft, StagedDraft) else {written.FILE: draft.proto}
+    content: dict[str, bytes] = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
+    facts = files_facts(protos, content, weights)
+    if isinstance(draft, StagedDraft):
+        content[written.STAGES] = (json.dumps(draft.files.plan, indent=2) + "\n").encode()
+        content[written.HOST] = Path(host.__file__).read_bytes()
     report = Report(
         folder=out,
         model=draft.subject.spec.name,
@@ -72,7 +81,7 @@ def report_of(
         accuracy=accuracy_of(draft.subject),
         target=draft.target,
         contract=draft.contract,
-        file=file_facts(draft.proto, content, {name: array for name, array in draft.weights.items() if name in live}),
+        file=facts,
         structure=structure,
         parity=parity,
         environment=environment(),
@@ -81,11 +90,15 @@ def report_of(
     return report, content
 
 
-def write_package(report: Report, content: bytes, subject: Subject) -> None:
+def write_package(report: Report, content: Mapping[str, bytes], subject: Subject) -> None:
     """The folder, whole or not at all."""
-    contract = report.contract.to_dict(report.target.verify.tolerance)
+    contract = report.contract.to_dict(report.target.verify.tolerance) | {
+        "form": report.target.exits,
+        "files": sorted(content),
+    }
     with replace_folder(report.folder) as folder, located(report.folder):
-        (folder / written.FILE).write_bytes(content)
+        for name, data in content.items():
+            (folder / name).write_bytes(data)
         (folder / written.SPEC).write_text(subject.spec.to_yaml(), encoding="utf-8")
         (folder / written.CONTRACT).write_text(json.dumps(contract, indent=2) + "\n", encoding="utf-8")
         (folder / written.VERIFICATION).write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")

@@ -42,11 +42,17 @@ def render(report: Report) -> str:
 def _lead(report: Report) -> str:
     target, parity = report.target, report.parity
     return (
-        f"<p class=lead>{escape(report.file['name'])} was run by {escape(report.target.runtime)} "
+        f"<p class=lead>{escape(_what_ran(report))} was run by {escape(report.target.runtime)} "
         f"{escape(report.environment['onnxruntime'])} on a {escape(target.device)} and compared with the torch module, case by "
         f"case: {len(parity.compared)} cases, {parity.samples} samples, largest absolute error <b>{report.max_error:.2g}</b> where "
         f"{target.verify.tolerance:g} is allowed, exits equal.</p>"
     )
+
+
+def _what_ran(report: Report) -> str:
+    """The file; of stages, how many of them."""
+    stages = report.file.get("files", {})
+    return f"The host loop of {len(stages)} stage models" if stages else str(report.file["name"])
 
 
 def _weights(report: Report) -> str:
@@ -141,6 +147,17 @@ def _experts(report: Report) -> str:
 def _file(report: Report) -> str:
     file = report.file
     used = ", ".join(f"{escape(name)} {count}" for name, count in file["operators"].items())
+    stages = [
+        (f"<code>{escape(name)}</code>", f"{each['bytes']:,}", f"<code>{each['sha256']}</code>")
+        for name, each in file.get("files", {}).items()
+    ]
+    if stages:
+        told = "Stage models, none with control flow, run by host.py as stages.json says; the sha256 above is of all in this order."
+        table = _table(("file", "bytes", "sha256"), stages)
+        used = f"{used}. {told}"
+        return (
+            f"<h2>The files</h2><p><code>sha256 {file['sha256']}</code></p>{table}<p class=note>Operators: {used}</p>"
+        )
     return f"<h2>The file</h2><p><code>sha256 {file['sha256']}</code></p><p class=note>Operators, branches included: {used}.</p>"
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -21,20 +21,29 @@ from torch import Tensor, nn
 
 from mmspec.deploy.cases import MIXED_BATCH, Case, cases, mixed_thresholds, plain_case, randomised
 from mmspec.deploy.contract import Contract
-from mmspec.deploy.file import array, initializers, run_file, with_arrays
 from mmspec.deploy.target import Verify
 from mmspec.deploy.watching import Watched, stacks_of, watching
 from mmspec.errors import Failure
 from mmspec.ir import Graph
-
-if TYPE_CHECKING:
-    import onnx
 
 TIE = 1e-5  # two experts whose probabilities for a token are nearer than this are tied, in float32
 EXCUSED = 0.05  # of all samples; more close calls that went the other way are a mistake
 DRAWS = 6  # of random weights, until every expert has met a token
 
 Arrays = dict[str, np.ndarray]
+
+
+class Runnable(Protocol):
+    """What is compared: a file, or several that a host runs."""
+
+    def array(self, name: str) -> np.ndarray:
+        """What it holds under that name."""
+
+    def with_arrays(self, arrays: Mapping[str, np.ndarray]) -> Self:
+        """A copy in which these have other values."""
+
+    def run(self) -> Callable[[tuple[Tensor, ...]], Arrays]:
+        """It as a function of its inputs in order, in its runtime.   Raises Failure: it cannot be loaded."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class Mismatch(Failure):
     output: str
     detail: str
     model: nn.Module = field(repr=False)  # with the weights and thresholds of the case
-    file: onnx.ModelProto = field(repr=False)
+    file: Runnable = field(repr=False)
     place: str | None = None  # the first node that differs, where it was looked for
 
     def __str__(self) -> str:
@@ -100,7 +109,7 @@ class Mismatch(Failure):
 
 
 def check_parity(
-    proto: onnx.ModelProto,
+    given: Runnable,
     module: nn.Module,
     graph: Graph,
     contract: Contract,
@@ -112,11 +121,11 @@ def check_parity(
     for draw in range(DRAWS):
         weights = f"random weights {draw}" if draw else "own weights"
         model = randomised(module, graph, seed=draw) if draw else module
-        file = with_arrays(proto, _state(model)) if draw else proto
+        file = given.with_arrays(_state(model)) if draw else given
         try:
             for thresholds, arrays, batches in _settings(file, model, contract, verify, parity, draw):
-                setting = _Setting(weights, thresholds, model, with_arrays(file, arrays), contract, verify)
-                run = run_file(setting.file)
+                setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, verify)
+                run = setting.file.run()
                 for case in batches:
                     progress(f"{weights}, {case.name}")
                     setting.compare(case, run, parity)
@@ -134,7 +143,7 @@ def check_parity(
 
 
 def _settings(
-    file: onnx.ModelProto, model: nn.Module, contract: Contract, verify: Verify, parity: Parity, draw: int
+    file: Runnable, model: nn.Module, contract: Contract, verify: Verify, parity: Parity, draw: int
 ) -> Iterator[tuple[str, Arrays, list[Case]]]:
     """What the thresholds are, in the module and (changed initialisers) in the file, and the cases to try under them."""
     stacks = stacks_of(model)
@@ -155,9 +164,9 @@ def _settings(
         whose = "random" if draw else "its own"
         parity.notes.append(f"with {whose} weights all samples are equally sure; their exits could not be mixed")
         return
-    held, moved = initializers(file), {}  # moved, not overwritten: a threshold wrong in the file stays wrong by as much
+    moved = {}  # moved, not overwritten: a threshold wrong in the file stays wrong by as much
     for path, stack in stacks.items():
-        inside = array(held[f"{path}.thresholds"])
+        inside = file.array(f"{path}.thresholds")
         moved[f"{path}.thresholds"] = (inside + (mixed[path] - stack.thresholds).numpy()).astype(np.float32)
         stack.thresholds.copy_(mixed[path])
     yield "between the samples, so that they leave at different exits", moved, [many]
@@ -175,7 +184,7 @@ class _Setting:
     weights: str
     thresholds: str
     model: nn.Module
-    file: onnx.ModelProto
+    file: Runnable
     contract: Contract
     verify: Verify
 

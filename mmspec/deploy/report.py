@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -20,6 +21,7 @@ from mmspec.deploy.target import Target
 if TYPE_CHECKING:
     import onnx
 
+STAGES, HOST = "stages.json", "host.py"
 FILE, SPEC, CONTRACT, VERIFICATION, PAGE = (
     "model.onnx",
     "spec.yaml",
@@ -56,8 +58,8 @@ class Report:
 
     @property
     def path(self) -> Path:
-        """The ONNX file."""
-        return self.folder / FILE
+        """The ONNX file; of stages, what says how their files connect."""
+        return self.folder / str(self.file["name"])
 
     @property
     def max_error(self) -> float:
@@ -94,6 +96,24 @@ def file_facts(proto: onnx.ModelProto, content: bytes, weights: Mapping[str, Any
         "ir_version": proto.ir_version,
         "nodes": sum(counts.values()),
         "parameters": sum(array.size for array in weights.values()),
+        "operators": dict(sorted(counts.items())),
+    }
+
+
+def files_facts(
+    protos: Mapping[str, onnx.ModelProto], contents: Mapping[str, bytes], weights: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The same of one file; of several together, with the bytes and the sha256 of each."""
+    facts = [file_facts(proto, contents[name], weights) for name, proto in protos.items()]
+    if len(facts) == 1:
+        return facts[0]
+    counts = sum((operators(proto) for proto in protos.values()), start=Counter[str]())
+    return facts[0] | {
+        "name": STAGES,
+        "files": {name: {"bytes": len(contents[name]), "sha256": sha256(contents[name])} for name in protos},
+        "bytes": sum(map(len, contents.values())),
+        "sha256": sha256(b"".join(contents.values())),
+        "nodes": sum(counts.values()),
         "operators": dict(sorted(counts.items())),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,19 +32,33 @@ def check_structure(
     weights     parameters and thresholds by name; those in `live` must be in the file, any that are must be equal
     conditions  how many `If` nodes the exits need; loops: how many `Loop` nodes
     """
-    problems = [
-        *_valid(proto),
-        *_opset(proto, opset),
-        *_ports("input", proto.graph.input, contract.inputs),
-        *_ports("output", proto.graph.output, contract.outputs),
-        *_weights(proto, weights, live),
-        *_control(proto, conditions, loops),
-        *_clean(proto),
-    ]
-    if problems:
-        raise Failure(
-            "the exported file is not the model; nothing was written:\n" + "\n".join(f"  {p}" for p in problems[:20])
-        )
+    refuse(problems_of(proto, contract, opset, weights, live, conditions, loops))
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise Failure if there are any."""
+    found = [f"  {problem}" for problem in problems]
+    if found:
+        raise Failure("the exported file is not the model; nothing was written:\n" + "\n".join(found[:20]))
+
+
+def problems_of(
+    proto: onnx.ModelProto,
+    contract: Contract,
+    opset: int,
+    weights: Mapping[str, np.ndarray],
+    live: set[str],
+    conditions: int,
+    loops: int = 0,
+) -> Iterator[str]:
+    """Everything that is wrong with a file."""
+    yield from _valid(proto)
+    yield from _opset(proto, opset)
+    yield from _ports("input", proto.graph.input, contract.inputs)
+    yield from _ports("output", proto.graph.output, contract.outputs)
+    yield from _weights(proto, weights, live)
+    yield from _control(proto, conditions, loops)
+    yield from _clean(proto)
 
 
 def _valid(proto: onnx.ModelProto) -> Iterator[str]:

@@ -4,6 +4,7 @@ device: cpu
 runtime: onnxruntime
 precision: fp32
 opset: 20
+exits: conditions
 shapes: {batch: {min: 1, max: 256, example: 2}, length: {min: 1, example: 5}}
 verify: {batches: [1, 7], tolerance: 1.0e-4, margin: 1.0e-4}
 """
@@ -83,6 +84,10 @@ class Target(Record):
     runtime: Literal["onnxruntime"] = Field(description="what runs it")
     precision: Literal["fp32"] = Field(description="of weights and arithmetic")
     opset: int = Field(20, description="version of the ONNX operators")
+    exits: Literal["conditions", "stages"] = Field(
+        "conditions",
+        description="early exits as conditions inside of one file, or as one file for each, which a host runs",
+    )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
 

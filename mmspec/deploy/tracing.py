@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import operator
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from mmspec.deploy.contract import Contract
+from mmspec.deploy.contract import Contract, terms
+from mmspec.deploy.cutting import Part
 from mmspec.errors import Failure
 
 if TYPE_CHECKING:
@@ -32,9 +33,12 @@ def traced(module: nn.Module, contract: Contract) -> ExportedProgram:
     Raises   Failure: a dimension that was declared dynamic became a constant while tracing.
     """
     dims = {name: Dim(name, min=size.low, max=size.high) for name, size in contract.dims.items()}
-    dynamic = tuple(
-        {axis: dims[dim] for axis, dim in enumerate(port.dims) if isinstance(dim, str)} for port in contract.inputs
+    dynamic: tuple[Any, ...] = tuple(
+        {axis: _torch_dim(dim, dims, contract) for axis, dim in enumerate(port.dims) if isinstance(dim, str)}
+        for port in contract.inputs
     )
+    if isinstance(module, Part):  # which takes any number of values
+        dynamic = (dynamic,)
     refused: Exception | None = None
     with quiet(), torch.no_grad():
         for assumed in (False, True):
@@ -90,9 +94,23 @@ def example(contract: Contract) -> tuple[Tensor, ...]:
     """Tensors of the contract's example sizes, one for each input."""
     sizes = {name: size.example for name, size in contract.dims.items()}
     return tuple(
-        torch.ones([sizes[dim] if isinstance(dim, str) else dim for dim in port.dims], dtype=getattr(torch, port.dtype))
+        torch.ones([_size(dim, sizes) for dim in port.dims], dtype=getattr(torch, port.dtype))
         for port in contract.inputs
     )
+
+
+def _size(dim: int | str, sizes: Mapping[str, int]) -> int:
+    return sum(sizes[term] if isinstance(term, str) else term for term in terms(dim))
+
+
+def _torch_dim(dim: str, dims: dict[str, Any], contract: Contract) -> Any:
+    """A dimension as torch.export says it. Of the sum of two it knows no relation to either: it is one of its own."""
+    if dim not in dims:
+        names = [term for term in terms(dim) if isinstance(term, str)]
+        low, high = (_size(dim, {name: getattr(contract.dims[name], end) for name in names}) for end in ("low", "high"))
+        own = len(names) > 1
+        dims[dim] = Dim("_".join(names), min=low, max=high) if own else dims[names[0]] + _size(dim, {names[0]: 0})
+    return dims[dim]
 
 
 def _less_or_equal(left: Any, right: Any) -> Any:

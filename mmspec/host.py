@@ -1,0 +1,111 @@
+"""The host loop: runs a model that was exported as stages, so that what runs the files needs no control flow.
+
+    model = Host.load("package")
+    model({"image": pixels})["label"]        # and "label.exit": at which exit each sample left
+
+    beginning        inputs -> what enters the stack: carried, shared, memory
+    exit 0, 1, ...   carried, shared, memory of the samples that go on -> carried, answer, score, memory
+                     a sample leaves at the first exit whose threshold its score exceeds; the others are gathered and go on
+    end              carried and answer of each sample at its exit -> outputs
+
+stages.json beside the files says which file is which, the thresholds, and what becomes of each value. This file needs numpy and
+onnxruntime, and nothing else of mmspec: a copy of it lies in every such package.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Values = dict[str, Any]  # arrays by name
+Run = Callable[[Mapping[str, Any]], Values]
+
+AFTER = "_after"  # ends the name of a value that an exit hands on
+ANSWER, SCORE, EXIT = "stack.answer", "stack.score", "stack.exit"
+
+
+class Host:
+    """The model as a function of its inputs by name, any batch size.
+
+    plan   what stages.json holds:
+             files       beginning, exits (in order), end (null: there is nothing to do)
+             thresholds  one for each exit but the last, float32
+             carried     values that go from exit to exit
+             shared      values that are the same at all exits; those in `whole` are one for all samples
+             memory      what is remembered of each sample
+             kept        of carried and answer, what is asked for after the stack
+             outputs     the outputs, and which value each of them is
+    runs   each file as a function, by name; it takes what it needs of the values it is given
+    """
+
+    def __init__(self, plan: Mapping[str, Any], runs: Mapping[str, Run]) -> None:
+        files = plan["files"]
+        self.plan = plan
+        self.beginning, self.exits = runs[files["beginning"]], [runs[name] for name in files["exits"]]
+        self.end = runs[files["end"]] if files["end"] else None
+        self.thresholds = np.array(plan["thresholds"], np.float32)
+
+    @classmethod
+    def load(cls, folder: str | Path, threads: int = 0) -> Host:
+        """The stages in a folder; `threads` for each file, 0 for as many as there are cores."""
+        plan = json.loads((Path(folder) / "stages.json").read_text(encoding="utf-8"))
+        files = plan["files"]
+        names = [files["beginning"], *files["exits"], *([files["end"]] if files["end"] else [])]
+        return cls(plan, {name: session(str(Path(folder) / name), threads) for name in names})
+
+    def __call__(self, inputs: Mapping[str, Any]) -> Values:
+        """The outputs by name."""
+        values = {**inputs, **self.beginning(inputs)}
+        values |= self.through_exits(values)
+        if self.end is not None:
+            values |= self.end(values)
+        return {name: values[source] for name, source in self.plan["outputs"].items()}
+
+    def through_exits(self, values: Mapping[str, Any]) -> Values:
+        """What is kept of each sample at its exit, and the exit's number i64[B]."""
+        plan = self.plan
+        follows = [*plan["carried"], *plan["memory"]]
+        here = {name: values[name] for name in (*follows, *plan["shared"])}
+        batch = len(here[follows[0]])
+        rows = np.arange(batch)  # the samples that go on
+        left = np.zeros(batch, np.int64)
+        found: Values = {}
+        for exit, run in enumerate(self.exits):
+            after = run(here)
+            left[rows] = exit
+            for name in plan["kept"]:
+                now = after[name if name == ANSWER else name + AFTER]
+                if len(rows) == batch:
+                    found[name] = now
+                else:
+                    found[name][rows] = now
+            if exit == len(self.thresholds):
+                break
+            on = np.flatnonzero(~(after[SCORE] > self.thresholds[exit]))  # one whose score is no number goes on
+            if len(on) == 0:
+                break
+            here |= {name: after[name + AFTER] for name in follows if name + AFTER in after}
+            if len(on) < len(rows):
+                rows = rows[on]
+                here = {name: value if name in plan["whole"] else value[on] for name, value in here.items()}
+        return {**found, EXIT: left}
+
+
+def session(file: str | bytes, threads: int = 0) -> Run:
+    """A file in ONNX Runtime on the CPU, as a function that picks its inputs out of what it is given."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    runtime = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    inputs, outputs = ([value.name for value in ends] for ends in (runtime.get_inputs(), runtime.get_outputs()))
+
+    def run(values: Mapping[str, Any]) -> Values:
+        return dict(zip(outputs, runtime.run(outputs, {name: values[name] for name in inputs}), strict=True))
+
+    return run

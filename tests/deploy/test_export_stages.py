@@ -1,0 +1,150 @@
+"""Stage models: files without control flow, and a host loop that gives what the one module gives."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import faults
+import numpy as np
+import pytest
+import small_exports as small
+import torch
+
+import mmspec
+from mmspec.deploy import Mismatch, load_target
+from mmspec.deploy.file import operators
+from mmspec.deploy.package import report_of, write_package
+from mmspec.deploy.staged import check_stages, prove_stages, staged_draft_of
+from mmspec.deploy.subject import subject_of
+from mmspec.errors import Failure
+from mmspec.spec import SpecError
+
+TARGET = load_target("edge_cpu_stages")
+
+
+@pytest.fixture(scope="module")
+def staged():
+    """Experts and exits after both of three blocks, and a second head that reads what a sample had at its exit."""
+    fusion = small.FUSIONS["gated"] + small.EXPERTS + small.leaving().replace("depth: 2", "depth: 3")
+    spec = small.spec({"joint": fusion}, {"label": "from: joint", "mood": "from: joint"})
+    return staged_draft_of(subject_of(spec), TARGET)
+
+
+@pytest.mark.slow
+def test_no_file_has_control_flow_and_the_host_agrees_with_torch(staged):
+    check_stages(staged)
+    assert set(staged.files.protos) == {"beginning.onnx", "exit_0.onnx", "exit_1.onnx", "exit_2.onnx", "end.onnx"}
+    assert not any(operators(proto)[name] for proto in staged.files.protos.values() for name in ("If", "Loop"))
+    parity = prove_stages(staged)
+    assert max(parity.max_error.values()) <= 1e-5 and parity.excused == 0
+    ways = {tuple(case.exits["label.exit"]) for case in parity.compared}
+    assert {(7,), (0, 7), (0, 0, 7)} <= ways, "an exit was not forced"
+    assert any(len(way) == 3 and way[0] and way[2] for way in ways), "exits were never mixed"
+
+
+def swapped(files):
+    protos = files.protos
+    return replace(files, protos={**protos, "exit_0.onnx": protos["exit_1.onnx"], "exit_1.onnx": protos["exit_0.onnx"]})
+
+
+def other_threshold(files):
+    return replace(
+        files, plan={**files.plan, "thresholds": [files.plan["thresholds"][0] + 0.2, *files.plan["thresholds"][1:]]}
+    )
+
+
+def dropped(files):
+    """After exit 0 comes exit 2."""
+    named = {**files.plan["files"], "exits": ["exit_0.onnx", "exit_2.onnx"]}
+    return replace(files, plan={**files.plan, "files": named, "thresholds": files.plan["thresholds"][:1]})
+
+
+def one_weight(files):
+    name = "joint.blocks.1.feed_forward.experts.1.down.bias"
+    changed = faults.changed(files.protos["exit_1.onnx"], name, lambda weights: weights + np.float32(0.1))
+    return replace(files, protos={**files.protos, "exit_1.onnx": changed})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [swapped, other_threshold, dropped, one_weight], ids=lambda fault: fault.__name__)
+def test_a_fault_is_found_by_the_structural_gate(staged, fault):
+    with pytest.raises(Failure, match="is not the model"):
+        check_stages(replace(staged, files=fault(staged.files)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [swapped, other_threshold, one_weight], ids=lambda fault: fault.__name__)
+def test_a_fault_is_found_by_running_the_stages(staged, fault):
+    with pytest.raises(Mismatch, match="does not compute the model"):
+        prove_stages(replace(staged, files=fault(staged.files)))
+
+
+@pytest.mark.slow
+def test_the_package_runs_without_torch_and_without_mmspec(staged, tmp_path):
+    parity = prove_stages(staged)
+    report, content = report_of(staged, check_stages(staged), parity, tmp_path / "package", {})
+    write_package(report, content, staged.subject)
+    contract = json.loads((report.folder / "contract.json").read_text())
+    assert contract["form"] == "stages" and "exit_2.onnx" in contract["files"]
+    assert "stages.json" in (report.folder / "verification.html").read_text()
+    inputs = (torch.randn(5, 1, 8, 8), torch.ones(5, 3, dtype=torch.int64), torch.ones(5, 3, dtype=torch.bool))
+    np.savez(
+        tmp_path / "inputs.npz",
+        **{name: v.numpy() for name, v in zip(("image", "text", "text_mask"), inputs, strict=True)},
+    )
+    moved = shutil.move(report.folder, tmp_path / "moved")
+    subprocess.run([sys.executable, "-c", ALONE], cwd=moved, check=True)
+    found, wanted = np.load(tmp_path / "moved" / "found.npz"), staged.module(*inputs)
+    assert list(found) == ["label", "mood", "label.exit"]
+    assert all(np.abs(found[name] - value.numpy()).max() <= 1e-5 for name, value in wanted.items())
+
+
+POLICIES = {
+    "several_streams": small.FUSIONS["multi"] + small.leaving(),
+    "remembers_tokens": small.FUSIONS["concat"]
+    + ", depth: 3, halting: {type: improvement, threshold: 0.05, exits: [1]}",
+    "own_heads": small.FUSIONS["gated"]
+    + ", depth: 3, halting: {type: patience, patience: 1, own_heads: true, head: label}",
+    "halting_unit": small.FUSIONS["gated"] + ", depth: 3, halting: {type: ponder, head: label}",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", POLICIES)
+def test_what_a_policy_asks_and_remembers_goes_from_file_to_file(name):
+    spec = small.spec({"joint": POLICIES[name]}, {"label": "from: joint"})
+    draft = staged_draft_of(subject_of(spec), TARGET)
+    check_stages(draft)
+    parity = prove_stages(draft)
+    assert max(parity.max_error.values()) <= 1e-5 and parity.excused == 0
+
+
+ALONE = """
+import sys, numpy as np
+from host import Host
+np.savez("found.npz", **Host.load(".", threads=1)(dict(np.load("../inputs.npz"))))
+assert not {"torch", "mmspec"} & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (small.two_stacks, "this is one of 2"),
+        (
+            lambda: small.spec({"joint": small.FUSIONS["gated"]}, {"label": "from: joint"}),
+            "no stack that samples may leave",
+        ),
+        (
+            lambda: mmspec.load("early_exit_vit", ["encoders.image.halting=act"], variant="small"),
+            "has no stages to export",
+        ),
+    ],
+    ids=["two_stacks", "no_stack", "loop"],
+)
+def test_what_has_no_stages_is_refused_with_its_place(make, words):
+    with pytest.raises(SpecError, match=words) as caught:
+        staged_draft_of(subject_of(make()), TARGET)
+    assert "exits: conditions" in str(caught.value)
