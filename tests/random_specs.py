@@ -174,6 +174,7 @@ def router(draw: random.Random, causal: bool = False) -> Any:
     switch = {"type": "switch", "experts": experts, "capacity": draw.choice([1, 3, None])}
     few = [
         "dense",
+        {"type": "top_p", "experts": experts, "p": draw.choice([0.3, 0.7])},
         top_k,
         switch,
         {"type": "learned", "experts": experts, "method": draw.choice(["gumbel", "reinforce"])},

@@ -67,6 +67,7 @@ BUILT_IN = {
     "router": {
         "dense": "routers.dense:Dense",
         "top_k": "routers.top_k:TopK",
+        "top_p": "routers.top_p:TopP",
         "switch": "routers.switch:Switch",
         "soft": "routers.soft:Soft",
         "expert_choice": "routers.expert_choice:ExpertChoice",

@@ -109,7 +109,7 @@ def _experts(op: Op, sizes: Sizes) -> int:
     choices, tokens = product(sizes(op.inputs[0])), product(sizes(op.inputs[0])[:-1])
     assert isinstance(choices, int) and isinstance(tokens, int)
     busiest = tokens
-    if (room := op.attributes.get("room")) is not None:
+    if (room := op.attributes.get("room")) is not None and len(sizes(op.inputs[0])) == 3:
         length, most = sizes(op.inputs[0])[1], bind(room, sizes.sizes)
         assert isinstance(length, int) and isinstance(most, int)
         busiest = tokens // length * min(length, most)

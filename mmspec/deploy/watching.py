@@ -20,6 +20,7 @@ from mmspec.backend.runtime import (
     BlockChoice,
     Choose,
     Claim,
+    Cover,
     Decide,
     Draw,
     Experts,
@@ -162,12 +163,25 @@ def _lead_of_claimed(decision: Claim, probabilities: Tensor, mask: Tensor | None
     return (chances.gather(1, (at - 1).clamp(min=0)) - chances.gather(1, at)).squeeze(1)
 
 
+def _lead_of_covered(decision: Cover, probabilities: Tensor) -> Tensor:
+    """How far the likeliest together are from what they are to exceed, wherever it is asked; and the last chosen from the first
+    that was not.   [..., E] -> [...]"""
+    chances = probabilities.sort(dim=-1, descending=True).values
+    before = chances.cumsum(dim=-1) - chances
+    apart = (before[..., 1:] - decision.least).abs().amin(dim=-1) if chances.shape[-1] > 1 else before[..., 0] + 1
+    last = (before <= decision.least).sum(dim=-1, keepdim=True)
+    ends = chances.gather(-1, torch.cat([last - 1, last.clamp(max=chances.shape[-1] - 1)], dim=-1))
+    lead = torch.where(last[..., 0] < chances.shape[-1], ends[..., 0] - ends[..., 1], torch.inf)
+    return torch.minimum(apart, lead)
+
+
 LEADS: dict[type[nn.Module], Any] = {
     Choose: _lead_of_chosen,
     Decide: _lead_of_chosen,
     Draw: _lead_of_chosen,
     NextBest: _lead_of_any,
     Claim: _lead_of_claimed,
+    Cover: _lead_of_covered,
 }
 
 

@@ -30,7 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmspec.backend import build, build_objectives, source
-from mmspec.backend.runtime import Admit, Claim, Decide, DrawSay, KeepAbove, Loop, NextBest, Stages
+from mmspec.backend.runtime import Admit, Claim, Cover, Decide, DrawSay, KeepAbove, Loop, NextBest, Stages
 from mmspec.components import CATALOGUE
 from mmspec.cost import Sizes, profile
 from mmspec.data.demand import shown_parts
@@ -371,6 +371,7 @@ def costliest(model: nn.Module, branches: Mapping[str, tuple[int, ...]]) -> Iter
 ROOMY = (
     ((Admit, NextBest), "capacity", None),
     ((Claim,), "blind", True),
+    ((Cover,), "least", 2.0),
     ((Decide,), "sparing", True),
     ((KeepAbove,), "whole", True),
 )

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import mmspec
-from mmspec.backend.runtime import Stages
+from mmspec.backend.runtime import Loop, Stages
 from mmspec.components import CATALOGUE
 from mmspec.spec import read
 from mmspec.testing import bound_sizes, example
@@ -41,8 +41,8 @@ def held_and_predicted(spec, batch):
     graph, model = mmspec.lower(spec), mmspec.build(spec).eval()
     inputs = example(graph, batch)
     for module in model.modules():
-        if isinstance(module, Stages):
-            module.force(len(module) - 1)
+        if isinstance(module, (Loop, Stages)):
+            module.force(module.earlier)
     with torch.no_grad(), HeldBytes([*inputs.values(), *model.parameters(), *model.buffers()]) as held:
         model(**inputs)
     lengths = {name: size for name, size in bound_sizes(graph, inputs).items() if name != "B"}

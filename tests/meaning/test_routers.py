@@ -39,6 +39,47 @@ def test_soft_experts_all_answer_weighed_by_their_probabilities() -> None:
     assert_agree(module(x), expected)
 
 
+# top-p ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("least", [0.6, 0.95])
+def test_a_token_meets_experts_until_they_are_likely_enough_together(least: float) -> None:
+    module, x = layer(f"type: top_p, experts: {EXPERTS}, p: {least}, balance: 0.0"), tokens()
+    module.router.weight.data.mul_(3)  # routers of all degrees of certainty
+    w, p = scored(module, x)
+    expected, numbers = torch.zeros_like(x, dtype=torch.float64), set()
+    for b in range(BATCH):
+        for n in range(LENGTH):
+            chosen: list[int] = []
+            for e in likeliest(p[b, n], EXPERTS):
+                if sum(p[b, n, c] for c in chosen) > least:
+                    break
+                chosen.append(e)
+            total = sum(p[b, n, c] for c in chosen)
+            expected[b, n] = sum(p[b, n, e] / total * answer(w, e, x[b, n]) for e in chosen)
+            numbers.add(len(chosen))
+    assert_agree(module(x), expected)
+    assert len(numbers) > 1, "some tokens need more experts than others"
+
+
+def test_a_sample_meets_as_many_heads_as_it_needs_and_no_other_is_computed() -> None:
+    """Attention sublayers of one head each, behind a router of samples."""
+    said = "type: gated, heads: 1, depth: 1, expansion: 1, attention_router: {type: top_p, experts: 4, p: 0.6, balance: 0.0}"
+    model, inputs = built(spec(said)), example(batch=12)
+    block = model.joint.blocks[0].self_attention
+    block.router.weight.data.mul_(3)
+    rows: dict[int, int] = {}
+    for number, head in enumerate(block.experts):
+        head.register_forward_pre_hook(lambda _, args, number=number: rows.update({number: len(args[0])}))
+    chosen: list[Tensor] = []
+    block.experts.register_forward_pre_hook(lambda _, args: chosen.append(args[0]))
+    model(**inputs)
+    heads = [int((row < 4).sum()) for row in chosen[0]]
+    assert len(set(heads)) > 1, "some samples need more heads than others"
+    assert rows == {e: int((chosen[0] == e).sum()) for e in range(4) if (chosen[0] == e).any()}
+    assert sum(rows.values()) == sum(heads)
+
+
 # top-k: shared experts, modalities, noise, capacity ---------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from mmspec.backend.runtime.choices import (
     Admit,
     Choose,
     Claim,
+    Cover,
     Decide,
     Draw,
     FloatLinear,
@@ -115,7 +116,7 @@ from mmspec.backend.runtime.tables import (
 )
 
 __all__ = [
-    "Admit", "Best", "BlockChoice", "Budget", "Centred", "Choose", "Claim", "Confidence", "Decide", "Diversity", "Draw",
+    "Admit", "Best", "BlockChoice", "Budget", "Centred", "Choose", "Claim", "Confidence", "Cover", "Decide", "Diversity", "Draw",
     "DrawSay", "DropPath", "Entropy", "Experts", "FloatLinear", "Gumbel", "HeadInput", "HeadOutput", "Importance",
     "Improvement", "InferenceLinear", "Jitter", "Keep", "KeepAbove", "KeepAtInference", "Limited", "LoadBalance", "Loop",
     "NextBest", "Noise", "Outputs", "Patience", "Ponder", "Projections", "SayAttention", "Score", "Stages",

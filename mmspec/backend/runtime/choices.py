@@ -68,6 +68,20 @@ class Choose(nn.Module):
         return probabilities.topk(self.k, dim=-1)[1]
 
 
+class Cover(nn.Module):
+    """The likeliest experts, until their probabilities exceed `least` together; E, which is nobody, in the other places.
+    [..., E] -> i64[..., E], the likeliest first"""
+
+    def __init__(self, least: float) -> None:
+        super().__init__()
+        self.least = least
+
+    def forward(self, probabilities: Tensor) -> Tensor:
+        chances, order = probabilities.topk(probabilities.shape[-1], dim=-1)
+        before = chances.cumsum(dim=-1) - chances  # of those that are likelier
+        return torch.where(before > self.least, probabilities.shape[-1], order)
+
+
 class Decide(nn.Module):
     """The likeliest expert; in training all of them, in their order, for gradients ask what each would have answered, unless it is
     to be `sparing`.   [..., E] -> i64[..., 1], in training i64[..., E]"""
@@ -191,10 +205,12 @@ def weights_of(probabilities: Tensor, choice: Tensor, normalise: bool = False) -
     return weights / weights.sum(dim=-1, keepdim=True) if normalise else weights
 
 
-def weights_or_nothing(probabilities: Tensor, choice: Tensor) -> Tensor:
-    """The probability of each choice, 0 of nobody (a number that no expert has).   [..., E], i64[..., k] -> [..., k]"""
+def weights_or_nothing(probabilities: Tensor, choice: Tensor, normalise: bool = False) -> Tensor:
+    """The probability of each choice, over their sum where `normalise`; 0 of nobody (a number that no expert has).
+    [..., E], i64[..., k] -> [..., k]"""
     last = probabilities.shape[-1] - 1
-    return probabilities.gather(-1, choice.clamp(max=last)) * (choice <= last).to(probabilities.dtype)
+    weights = probabilities.gather(-1, choice.clamp(max=last)) * (choice <= last).to(probabilities.dtype)
+    return weights / weights.sum(dim=-1, keepdim=True) if normalise else weights
 
 
 def equal_weights(probabilities: Tensor, choice: Tensor) -> Tensor:

@@ -19,11 +19,13 @@ class LoadBalance(nn.Module):
     def forward(self, probabilities: Tensor, choice: Tensor, mask: Tensor | None = None) -> Tensor:
         if not self.training:
             return probabilities.new_zeros(())
-        count, k = probabilities.shape[-1], choice.shape[-1]
+        count = probabilities.shape[-1]
         present = torch.ones_like(choice[..., :1]) if mask is None else mask[..., None]
         present = present.to(probabilities.dtype).flatten(0, -2)
         total = present.sum().clamp(min=1)
-        share = (F.one_hot(choice, count).sum(dim=-2).flatten(0, -2) * present).sum(dim=0) / (total * k)  # f
+        chosen = F.one_hot(choice, count + 1)[..., :count]  # nobody is no expert
+        chosen = (chosen.sum(dim=-2).flatten(0, -2) * present).sum(dim=0)
+        share = chosen / chosen.sum().clamp(min=1)  # f
         probability = (probabilities.flatten(0, -2) * present).sum(dim=0) / total  # P
         return self.weight * count * (share * probability).sum()
 

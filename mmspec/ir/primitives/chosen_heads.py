@@ -30,6 +30,10 @@ class HeadInput(Primitive):
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
         return 2 * product(shape(op.outputs[0])) * op.inputs[0].width
 
+    def scratch(self, op: Op, shape: ShapeOf) -> Dim:
+        width: int = op.attributes["width"]
+        return 4 * product(shape(op.inputs[1])) * width * op.inputs[0].width  # the weights of each sample's heads
+
     def make(self, torch: Any, op: Op) -> Any:
         a = op.attributes
         unusual = {} if a["bias"] else {"bias": False}
@@ -60,6 +64,11 @@ class HeadOutput(Primitive):
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
         width: int = op.attributes["width"]
         return 2 * product(shape(op.inputs[0])) * width
+
+    def scratch(self, op: Op, shape: ShapeOf) -> Dim:
+        width: int = op.attributes["width"]
+        chosen = product(shape(op.inputs[1])) * op.inputs[0].width * width  # the weights of each sample's heads
+        return 2 * 4 * chosen  # as they are stored, and side by side
 
     def make(self, torch: Any, op: Op) -> Any:
         a = op.attributes

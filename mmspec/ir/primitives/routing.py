@@ -86,6 +86,17 @@ class Choose(Choice):
 
 
 @primitive
+class Cover(Choice):
+    """The likeliest experts whose probabilities exceed `least` together, and nobody in the other places.
+    [..., E] -> i64[..., E]"""
+
+    kind, module, says = "cover", "Cover", ("least",)
+
+    def infer(self, probabilities: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
+        return probabilities.shape, "i64"
+
+
+@primitive
 class Decide(Choice):
     """The likeliest expert at inference; in training all, for the gradients of what each would have answered."""
 
@@ -184,16 +195,16 @@ class WeightsOf(Primitive):
     kind = "weights_of"
 
     def infer(self, probabilities: Value, choice: Value, *, normalise: bool, nobody: bool) -> tuple[Shape, str]:
-        assert not (normalise and nobody)
         return choice.shape, probabilities.dtype
 
     def mask(self, *_: Value, **__: Any) -> None:
         return None
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
+        unusual = {"normalise": True} if op.attributes["normalise"] else {}
         if op.attributes["nobody"]:
-            return torch.runtime.weights_or_nothing(*inputs)
-        return torch.runtime.weights_of(*inputs, **({"normalise": True} if op.attributes["normalise"] else {}))
+            return torch.runtime.weights_or_nothing(*inputs, **unusual)
+        return torch.runtime.weights_of(*inputs, **unusual)
 
 
 @primitive
