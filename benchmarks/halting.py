@@ -91,7 +91,7 @@ def measure(spec: str, steps: int, loss: float, place: Path) -> dict[str, Any]:
         trained = open_trained(calibrate(folder, Goal("loss", loss), out=place / "calibrated").folder)
     price = mmspec.profile(trained.spec)
     budgeted = [name for name, said in trained.spec.inputs.items() if said.type == "number"]
-    module = Within(trained.module, budgeted, SHARE * price["flops.total"])
+    module = Within(trained.module, budgeted, SHARE * price["flops.total"]).eval()
     own, flops = accuracies(trained, module), spent(trained, module, price)
     force(module, to_the_end=True)
     full = accuracies(trained, module)
