@@ -194,6 +194,7 @@ ROUTERS = {
     "dense": "dense",
     "soft": "{type: soft, experts: 4, importance: 0.01}",
     "top_k": "{type: top_k, experts: 4, k: 2, balance: 0.05}",
+    "top_p": "{type: top_p, experts: 4, p: 0.6, balance: 0.05}",
     "switch": "{type: switch, experts: 4, capacity_factor: 1.25, drop: next, balance: 0.05}",
     "expert_choice": "{type: expert_choice, experts: 4, capacity_factor: 2.0}",
     "hard": "hard",
