@@ -3,8 +3,9 @@ threshold.
 
 A criterion is called with the number of the exit, what the head says there [b, ...] (None without one), what heads see there, the
 halting unit (None without one) and what it remembers of these samples; it returns the scores f32[b] and what it remembers now.
-`start` is what it remembers before the first block, of samples x [B, ...] and what heads would `see` there. What is remembered has
-the samples first. What heads see are tokens [b, N, D] or vectors [b, D], and perhaps the tokens' mask.
+`start` is what it remembers before the first block, of samples x [B, ...] and what heads would `see` there; a criterion without one
+remembers nothing. What is remembered has the samples first. What heads see are tokens [b, N, D] or vectors [b, D], and perhaps the
+tokens' mask.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +15,7 @@ from torch import Tensor
 
 
 class Confidence:
-    """The largest probability, of the least sure place where the head answers at several.   [b, ..., C] -> [b]"""
-
-    def start(self, x: Tensor, see: Callable[[], Sequence[Tensor]], budget: Tensor | None) -> tuple[Tensor, ...]:
-        return ()
+    """The largest probability.   [b, C] -> [b]"""
 
     def __call__(
         self,
@@ -32,9 +30,6 @@ class Confidence:
 
 class Entropy:
     """The negative entropy of the answer, in nats.   [b, C] -> [b]"""
-
-    def start(self, x: Tensor, see: Callable[[], Sequence[Tensor]], budget: Tensor | None) -> tuple[Tensor, ...]:
-        return ()
 
     def __call__(
         self,

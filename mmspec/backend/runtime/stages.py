@@ -220,8 +220,8 @@ class Stages(nn.ModuleList):
 
     def start(self, asked: Asked, values: Sequence[Tensor], budget: Tensor | None) -> tuple[Tensor, ...]:
         """What the criterion remembers of each sample before the first block."""
-        memory: tuple[Tensor, ...] = self.criterion.start(values[0], lambda: self.view(asked, values), budget)
-        return memory
+        begin = getattr(self.criterion, "start", None)
+        return () if begin is None else begin(values[0], lambda: self.view(asked, values), budget)
 
     def score(
         self, exit: int, answer: Sequence[Tensor], view: Sequence[Tensor], asked: Asked, memory: tuple[Tensor, ...]
