@@ -277,3 +277,13 @@ def test_frozen_encoders_stay_as_they_were(tiny):
     other = train(spec, RECIPE.model_copy(update={"steps": 3})).module.state_dict()
     moved = {name.split(".")[0] for name, tensor in one.items() if not torch.equal(tensor, other[name])}
     assert moved == {"text", "joint", "label"}
+
+
+def test_the_steps_of_a_loop_are_measured_as_exits_are(tiny):
+    said = tiny("fusion.joint.depth=3", "fusion.joint.halting={type: act, halting_bias: 0.0}")
+    validation = train(said, Recipe(steps=5, batch=16)).metrics["validation"]
+    rows = validation["exits"]["joint"]
+    assert [row["exit"] for row in rows] == [0, 1, 2]
+    assert sum(row["share"] for row in rows) == pytest.approx(1)
+    right = [row["share"] * row["accuracy"] for row in rows if row["share"]]
+    assert sum(right) == pytest.approx(validation["accuracy"]), "who is right is right at the step where it left"
