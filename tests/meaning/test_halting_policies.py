@@ -166,6 +166,17 @@ def test_a_learned_halting_is_trained_by_every_exit_as_likely_as_it_is_and_held_
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_unit_that_is_certain_still_has_a_slope() -> None:
+    """Later exits then have a probability of exactly 0."""
+    said = of("type: ponder")
+    model = built(said).train()
+    model.joint.halting.output.bias.data.fill_(60.0)
+    outputs = model(**example(batch=4))
+    assert outputs["label.halting"][1:].eq(0).all()
+    build_objectives(said)(outputs, {"answer": torch.arange(4)})["total"].backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
 def test_without_a_prior_the_expected_depth_is_what_is_kept_low() -> None:
     inputs, targets = example(batch=BATCH), {"answer": torch.arange(BATCH) % 5}
     losses = []

@@ -28,7 +28,8 @@ def halting_cost(chances: Tensor, prior: float | None) -> Tensor:
         return ((number[:, None] + 1) * chances).sum(dim=0).mean()
     geometric = prior * (1 - prior) ** number
     geometric = torch.where(number < count - 1, geometric, (1 - prior) ** number)
-    return (torch.xlogy(chances, chances) - torch.xlogy(chances, geometric[:, None])).sum(dim=0).mean()
+    surprise = chances.clamp(min=1e-12).log() - geometric[:, None].log()  # an exit that is never taken has a finite slope
+    return (chances * surprise).sum(dim=0).mean()
 
 
 def distillation(exits: Tensor, temperature: float) -> Tensor:
