@@ -273,9 +273,10 @@ def test_each_modality_has_its_own_feed_forward() -> None:
 # task -------------------------------------------------------------------------------------------------------------------
 
 
-def test_all_tokens_of_a_sample_go_where_its_task_says() -> None:
+@pytest.mark.parametrize("k", [1, 2])
+def test_all_tokens_of_a_sample_go_where_its_task_says(k: int) -> None:
     module = layer(
-        "type: task, task: kind, experts: 4, k: 2, balance: 0.0, embedding: 5",
+        f"type: task, task: kind, experts: 4, k: {k}, balance: 0.0, embedding: 5",
         inputs={"kind": "{type: category, classes: 3}"},
     )
     x, kind = tokens(), torch.tensor([2, 0, 2])
@@ -283,9 +284,18 @@ def test_all_tokens_of_a_sample_go_where_its_task_says() -> None:
     p = linear(w.at("router"), w["task"], bias=False).softmax(-1)
     expected = []
     for sample, task in zip(x, kind.tolist(), strict=True):
-        best = likeliest(p[task], 2)
-        expected.append(sum(p[task, e] / sum(p[task, i] for i in best) * answer(w, e, sample) for e in best))
+        best = likeliest(p[task], k)
+        total = sum(p[task, i] for i in best) if k > 1 else 1
+        expected.append(sum(p[task, e] / total * answer(w, e, sample) for e in best))
     assert_agree(module(x, kind), torch.stack(expected))
+
+
+def test_a_single_expert_for_a_task_is_weighed_so_that_the_router_learns() -> None:
+    module = layer(
+        "type: task, task: kind, experts: 4, k: 1, balance: 0.0", inputs={"kind": "{type: category, classes: 3}"}
+    )
+    module(tokens(), torch.tensor([2, 0, 1])).square().sum().backward()
+    assert module.router.weight.grad.abs().sum() > 0
 
 
 # learned ----------------------------------------------------------------------------------------------------------------

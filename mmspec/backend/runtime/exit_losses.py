@@ -28,7 +28,9 @@ def halting_cost(chances: Tensor, prior: float | None) -> Tensor:
         return ((number[:, None] + 1) * chances).sum(dim=0).mean()
     geometric = prior * (1 - prior) ** number
     geometric = torch.where(number < count - 1, geometric, (1 - prior) ** number)
-    surprise = chances.clamp(min=1e-12).log() - geometric[:, None].log()  # an exit that is never taken has a finite slope
+    surprise = (
+        chances.clamp(min=1e-12).log() - geometric[:, None].log()
+    )  # an exit that is never taken has a finite slope
     return (chances * surprise).sum(dim=0).mean()
 
 

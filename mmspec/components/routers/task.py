@@ -15,7 +15,7 @@ class Task(BalancedRouter):
     r"""All tokens of a sample go to the k experts that the router favours for its task.
 
         p = softmax(W t),   t the trained vector of the sample's task, in float32
-        y = sum_{e in top_k(p)} p_e / (sum_{top_k} p) * expert_e(x)
+        y = sum_{e in top_k(p)} p_e / (sum_{top_k} p) * expert_e(x);   p_e expert_e(x) for k = 1, from which the router learns
 
     Shapes   [B, N, D], task i64[B] -> [B, N, D]
     Raises   ShapeError: k is larger than the number of experts; the input is no category, or the tokens are no whole samples
@@ -66,6 +66,6 @@ class Task(BalancedRouter):
     def decide(self, g: Scope, logits: Value, mask: Value | None) -> Decision:
         p = chances(logits)
         choice = g.emit("choose", p, name="choose", k=self.k).named("choice")
-        weights = g.emit("weights_of", p, choice, normalise=True, nobody=False).named("weights")
+        weights = g.emit("weights_of", p, choice, normalise=self.k > 1, nobody=False).named("weights")
         self.balanced(g, p, choice, weights, None)
         return Decision(choice, weights)
