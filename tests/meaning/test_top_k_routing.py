@@ -6,6 +6,8 @@ from reference import Weights, feed_forward, imbalance, likeliest, linear, top_k
 from tiny_models import assert_agree, built, spec
 from torch import Tensor, nn
 
+import mmspec
+
 EXPERTS, WIDTH = 4, 16
 PROBABILITIES_ARE_SINGLE = 1e-5  # the router's softmax is float32 in every precision
 MASK = torch.tensor([[1, 1, 1, 0, 0], [1, 0, 1, 0, 1], [1, 1, 1, 1, 1]], dtype=torch.bool)
@@ -190,3 +192,11 @@ def test_experts_left_to_themselves_cost_up_to_E_over_k_times_the_coefficient(k:
 
 def test_nothing_is_balanced_at_inference() -> None:
     assert layer(k=2, balance=5.0)(tokens(), MASK)[1] == 0
+
+
+def test_a_router_that_cannot_learn_from_what_its_expert_answers_is_said_to() -> None:
+    """The weight of a single expert, over its own sum, is 1 whatever the router says."""
+    fusion = "type: concat, depth: 1, router: {{type: top_k, experts: 3, k: 1{more}}}"
+    (note,) = mmspec.lower(spec(fusion.format(more=""), ("image", "note"))).notes
+    assert note.startswith("joint.blocks.*.feed_forward.router: a token's only expert weighs 1")
+    assert not mmspec.lower(spec(fusion.format(more=", normalise: false"), ("image", "note"))).notes

@@ -84,6 +84,9 @@ class TopK(BalancedRouter, DiverseRouter, SeesModalities):
         return g.emit("noise", logits, spread, name="noise").named("noisy")
 
     def decide(self, g: Scope, logits: Value, mask: Value | None) -> Decision:
+        if self.k == 1 < self.experts and self.normalise:
+            said = "a token's only expert weighs 1, and the router learns by its balance loss alone; normalise: false weighs it"
+            g.note(f"{g.path}router: {said}")
         p = chances(logits)
         choice = g.emit("choose", p, name="choose", k=self.k).named("choice")
         weights = g.emit("weights_of", p, choice, normalise=self.normalise, nobody=False).named("weights")
