@@ -134,7 +134,11 @@ def fusion(draw: random.Random, modalities: list[str]) -> dict[str, Any]:
             [{"type": "top_k", "experts": 2, "k": 1}, {"type": "soft", "experts": 2}]
         )
     if joint["depth"] > 1 and draw.random() < 0.6:
-        joint["halting"] = halting(draw, joint["depth"], joint.get("streams") == "multi")
+        policy = joint["halting"] = halting(draw, joint["depth"], joint.get("streams") == "multi")
+        trying = isinstance(joint["router"], dict) and joint["router"].get("method") == "reinforce"
+        if policy["type"] == "by_stream" or (policy["type"] == "act" and trying):
+            joint["router"] = "dense"
+            joint.pop("attention_router", None)
     return joint
 
 

@@ -107,3 +107,9 @@ def test_in_training_every_stream_goes_all_the_way() -> None:
 def test_what_has_no_streams_to_stop_is_refused(policy: str, fusion: str, complaint: str) -> None:
     with pytest.raises(SpecError, match=complaint):
         mmspec.lower(of(policy, fusion))
+
+
+@pytest.mark.parametrize("field", ["router", "attention_router"])
+def test_streams_that_stop_for_themselves_have_no_experts(field: str) -> None:
+    with pytest.raises(SpecError, match="has none itself"):
+        mmspec.lower(of("", f"type: transformer, heads: 4, streams: multi, {field}: top_k"))

@@ -14,7 +14,8 @@ from mmspec.components.fusion.base import AttentiveFusion, row_of
 from mmspec.components.halting.by_stream import ByStream
 from mmspec.components.positions.base import Layout
 from mmspec.components.routers.base import Row
-from mmspec.ir import Scope, Value
+from mmspec.components.routers.dense import Dense
+from mmspec.ir import Scope, ShapeError, Value
 
 
 class TransformerFusion(AttentiveFusion):
@@ -61,6 +62,10 @@ class TransformerFusion(AttentiveFusion):
             return g.row(*streams)
 
         if isinstance(self.halting, ByStream):
+            for field in ("router", "attention_router"):
+                if not isinstance(getattr(self, field), Dense):
+                    message = "a stream that stops for itself is sent to its blocks like an expert, and has none itself"
+                    raise ShapeError(message, field, hint=f"{field}: dense, or a halting policy with exits")
             streams = self.halting.stack(g, self.depth, streams, self.stream)
         else:
             streams = self.stack(g, self.multi_block, streams, class_name="MultiStreamBlock", readout=readout)
