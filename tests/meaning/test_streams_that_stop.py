@@ -41,7 +41,7 @@ def walked(
             present = there[name].unsqueeze(-1)
             change = ((after[name] - state[name]) * present).norm() / (state[name] * present).norm()
             if number < DEPTH - 1:
-                least[name] = min(least[name], float(change))
+                least[name] = min(least[name], change.item())
             if change < limits[name]:
                 going[name], exits[name] = False, number
         state = after
