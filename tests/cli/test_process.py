@@ -77,7 +77,12 @@ def test_ctrl_c_in_training_keeps_what_is_done_and_resume_goes_on(tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
     arguments = ["train", "small.yaml", "--steps", "60", "--batch", "8", "-o", "out"]
     process = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listening,
     )
     said = interrupt_after(process, "step ")
     assert process.returncode == 2
@@ -99,8 +104,9 @@ def test_ctrl_c_in_a_search_keeps_what_is_done_and_resume_goes_on(tmp_path):
         "recipe: {data: digits_questions, steps: 2, batch: 8}\nbudget: {trials: 3}\n"
     )
     process = subprocess.Popen(
-        [*COMMAND, "search", "study.yaml"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        [*COMMAND, "search", "study.yaml"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=listening,
+    )  # fmt: skip
     said = interrupt_after(process, "accuracy")
     assert process.returncode == 2
     assert "go on with: mmspec search study.yaml --resume" in said
@@ -113,6 +119,11 @@ def test_ctrl_c_in_a_search_keeps_what_is_done_and_resume_goes_on(tmp_path):
     again = run("search", "study.yaml", "--resume", cwd=tmp_path)
     assert "knee" in again.stdout
     assert "wrote runs/tiny" in again.stdout
+
+
+def listening():
+    """What runs in the background of a script hears no Ctrl-C, and hands that on to its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def interrupt_after(process, word):

@@ -20,8 +20,14 @@ TINY = Path(__file__).with_name("tiny.py")
 def start(folder, *options):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TINY.parents[2]), *sys.path])}
     return subprocess.Popen(
-        [sys.executable, TINY, folder, *options], env=environment, stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, TINY, folder, *options], env=environment, stderr=subprocess.PIPE, text=True,
+        preexec_fn=listening,
+    )  # fmt: skip
+
+
+def listening():
+    """What runs in the background of a script hears no Ctrl-C, and hands that on to its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_trainings(process, folder, number):
