@@ -27,15 +27,14 @@ class HaltingStack(TransformerStack):
     ) -> Value:
         if isinstance(self.halting, Act) and self.taps:
             raise ShapeError("a loop has one block, which cannot be tapped", "taps")
+        if self.policy is not None and self.taps:
+            message = "blocks cannot be tapped in a stack that samples may leave before them"
+            raise ShapeError(message, "taps", hint="halting: none, or no taps")
         return super().through_blocks(g, x, layout, *context, skipped=skipped)
 
     @property
     def policy(self) -> ExitPolicy | None:
-        policy = None if isinstance(self.halting, Act) else policy_of(self.halting, self.depth)
-        if policy is not None and self.taps:
-            message = "blocks cannot be tapped in a stack that samples may leave before them"
-            raise ShapeError(message, "taps", hint="halting: none, or no taps")
-        return policy
+        return None if isinstance(self.halting, Act) else policy_of(self.halting, self.depth)
 
     def shown(self, tokens: Value, port: str, layout: Layout) -> Value:
         """The port that a head reads, of the tokens at an exit.   Raises ShapeError"""
@@ -46,11 +45,12 @@ class HaltingStack(TransformerStack):
         message = f"at an exit there are tokens, and the head reads {port!r}"
         raise ShapeError(message, "halting.head", hint="a head at exits reads the node itself, or its class token")
 
-    def through_exits(
-        self, g: Scope, name: str, bodies: Sequence[Body], x: Value, *shared: Value, layout: Layout
-    ) -> Value:
+    def stacked(self, g: Scope, bodies: Sequence[Body], x: Value, *shared: Value, layout: Layout) -> Value:
+        if isinstance(self.halting, Act):
+            return self.halting.stack(g, "blocks", self.depth, bodies, x, *shared, class_name="Block")
         policy = self.policy
-        assert policy is not None
+        if policy is None:
+            return super().stacked(g, bodies, x, *shared, layout=layout)
         port = g.port_read(policy.head) if policy.head is not None else ""
 
         def readout(g: Scope, x: Value) -> tuple[Value, Value]:
@@ -58,7 +58,7 @@ class HaltingStack(TransformerStack):
             return tokens, self.shown(tokens, port, layout)
 
         y: Value = g.stack(
-            name, self.depth, bodies, x, *shared, class_name="Block", halting=policy,
+            "blocks", self.depth, bodies, x, *shared, class_name="Block", halting=policy,
             readout=readout if self.final_norm or port else None,
         )  # fmt: skip
         return y

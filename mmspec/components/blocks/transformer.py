@@ -13,7 +13,6 @@ from mmspec.components.attention.dense import Full
 from mmspec.components.attention.heads import Heads
 from mmspec.components.blocks.attention import attention
 from mmspec.components.blocks.feed_forward import Activation, feed_forward
-from mmspec.components.halting.act import Act
 from mmspec.components.halting.base import ExitPolicy
 from mmspec.components.positions.absolute import Learned
 from mmspec.components.positions.base import Layout, Position
@@ -89,12 +88,6 @@ class TransformerStack(Component):
         """When a sample leaves the stack before its end; here never."""
         return None
 
-    def through_exits(
-        self, g: Scope, name: str, bodies: Sequence[Body], x: Value, *shared: Value, layout: Layout
-    ) -> Value:
-        """The blocks and the last norm, of a stack that samples may leave."""
-        raise NotImplementedError
-
     def tokens(
         self,
         g: Scope,
@@ -136,21 +129,21 @@ class TransformerStack(Component):
             if kind not in made:
                 made[kind] = self.block(replace(how, pattern=kind[0]), len(context), *kind[1:])
             bodies.append(made[kind])
-        if self.policy is not None:
-            return self.through_exits(g, "blocks", bodies, x, *context, *shared, layout=layout)
-        halting = getattr(self, "halting", None)
-        if isinstance(halting, Act):
-            return halting.stack(g, "blocks", self.depth, bodies, x, *context, *shared, class_name="Block")
         if not self.taps:
-            y: Value = g.stack("blocks", self.depth, bodies, x, *context, *shared, class_name="Block")
-            return y
+            return self.stacked(g, bodies, x, *context, *shared, layout=layout)
         taps = sorted(set(self.taps))
         if taps[-1] > self.depth:
             raise ShapeError(f"there is no block {taps[-1]}: the depth is {self.depth}", "taps")
-        y, *tapped = g.stack("blocks", self.depth, bodies, x, *context, *shared, class_name="Block", taps=taps)
+        last: Value
+        last, *tapped = g.stack("blocks", self.depth, bodies, x, *context, *shared, class_name="Block", taps=taps)
         for tap, value in zip(taps, tapped, strict=True):  # without class tokens and registers, which stand nowhere
             inner = part(value, layout.prefix) if layout.prefix else value
             g.taps[f"block_{tap}"] = inner.named(f"block_{tap}")
+        return last
+
+    def stacked(self, g: Scope, bodies: Sequence[Body], x: Value, *shared: Value, layout: Layout) -> Value:
+        """The blocks in a row.   [B, N, D] -> [B, N, D]"""
+        y: Value = g.stack("blocks", self.depth, bodies, x, *shared, class_name="Block")
         return y
 
     def attention_heads(self, layout: Layout) -> Heads:
