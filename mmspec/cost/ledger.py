@@ -30,8 +30,9 @@ class Entry:
     role         "encoders", ...; "inputs" for what is done to an input, "" for the model
     modality     the inputs that flow into its node, "image+text"
     times        how often it runs in one run of its parent
-    parameters   trained numbers, of all copies, with all inside
-    forward, backward   of one run, with all inside: a parent's are the sum of its children's times `times`
+    copies       how many there are of it in its parent: blocks of a stack, experts; 0 of what uses another node's weights
+    parameters   trained numbers of one copy, with all inside
+    forward, backward   of one run, with all inside
     shape, dtype of the first output
     op           of an operation, else None
     """
@@ -41,6 +42,7 @@ class Entry:
     role: str
     modality: str
     times: int
+    copies: int
     parameters: int
     forward: Work
     backward: Work
@@ -138,7 +140,7 @@ class _Bill:
             body = op.bodies[0]
             lines, inward = self.scope(body, place.at(op.name), given, gets)
             entry = _sum(place.at(op.name), _kind(body), lines, op.outputs[0], self.sizes)
-            return [replace(entry, parameters=0) if "shares" in op.attributes else entry], inward
+            return [replace(entry, copies=0) if "shares" in op.attributes else entry], inward
         if op.kind in ("repeat", "stages", "loop"):
             return self.stack(op, place, needs, gets)
         if op.kind == "experts":
@@ -166,7 +168,7 @@ class _Bill:
                 backward = Work(**{family: again}, pointwise=2 * pointwise, read=read + written, written=made)
         shape = tuple(map(_whole, self.sizes(op.outputs[0])))
         return Entry(
-            where.path, op.kind, where.role, where.modality, 1, trained, forward, backward, shape, op.outputs[0].dtype, op=op
+            where.path, op.kind, where.role, where.modality,  1,  1, trained, forward, backward, shape, op.outputs[0].dtype, op=op
         )  # fmt: skip
 
     def stack(self, op: Op, place: _Place, needs: dict[int, bool], gets: Flags) -> tuple[list[Entry], Flags]:
@@ -207,8 +209,8 @@ class _Bill:
             inside = where if len(kinds) == 1 and not asked else where.at(str(min(indices)))
             output = next(iter(body.outputs.values()))
             lines.append(_sum(inside, body.name, wants[key][0], output, self.sizes, len(indices)))
-            if op.kind != "loop":
-                lines[-1] = replace(lines[-1], parameters=lines[-1].parameters * len(indices))
+            of = len(indices) if op.kind != "loop" else int(len(lines) == 1)  # a loop has one block
+            lines[-1] = replace(lines[-1], copies=of)
         inputs = (*(False for _ in front), *carried, *shared)
         inputs += (any(rest),) * (len(op.inputs) - len(inputs))  # what only exits look at
         if len(lines) == 1 and not asked:
@@ -230,7 +232,7 @@ class _Bill:
                 asked.trained |= trained
             else:
                 line = self.function(value.function, place.at(name), earlier, trained)
-                lines.append(replace(line, parameters=line.parameters * earlier))
+                lines.append(replace(line, copies=earlier))
         return tuple(lines)
 
     def defined(self, op: Op, place: _Place) -> Entry:
@@ -257,14 +259,14 @@ class _Bill:
             number = sum(each is body for each in copies(op))
             times = sum(each is body for each in met)
             line = _sum(inside, body.name, found, next(iter(body.outputs.values())), self.sizes, times)
-            lines.append(replace(line, parameters=line.parameters * number))
+            lines.append(replace(line, copies=number))
         back = tuple(any(gets) and need and v.dtype == "f32" for v, need in zip(op.inputs, needs, strict=True))
         return lines if len(lines) == 1 else [_sum(where, "experts", tuple(lines), op.outputs[0], self.sizes)], back
 
 
 def _sum(place: _Place, kind: str, lines: Sequence[Entry], output: Value, sizes: Sizes, times: int = 1) -> Entry:
     return Entry(
-        place.path, kind, place.role, place.modality, times, sum(line.parameters for line in lines),
+        place.path, kind, place.role, place.modality, times,  1, sum(line.parameters * line.copies for line in lines),
         reduce(add, (line.forward * line.times for line in lines), NOTHING),
         reduce(add, (line.backward * line.times for line in lines), NOTHING),
         tuple(map(_whole, sizes(output))), output.dtype, tuple(lines),

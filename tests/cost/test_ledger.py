@@ -33,7 +33,7 @@ def test_the_lines_of_every_shipped_spec_add_up_to_its_price(name):
     for entry, _ in price.ledger.walk():
         if entry.children:
             assert entry.forward.flops == sum(child.forward.flops * child.times for child in entry.children)
-            assert entry.parameters == sum(child.parameters for child in entry.children)
+            assert entry.parameters == sum(child.parameters * child.copies for child in entry.children)
 
 
 @pytest.mark.parametrize("seed", range(40))
