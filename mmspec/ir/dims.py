@@ -1,12 +1,13 @@
 """Sizes: an integer, or a polynomial in the sizes that are known only when the model runs.
 
 `B` is the batch, `N` the length of a text. A walk over a graph that computes with sizes gives numbers when the symbols are
-bound and a formula when they are not. How many blocks cover a length is no polynomial: such a number, ceil(N/64), is a symbol of
-its own that knows what it is bound to once N is.
+bound and a formula when they are not. How many blocks cover a length is no polynomial: such a number, ceil(N/64), is an atom, a
+symbol of its own that knows what it is bound to once N is. So is every other integer division that leaves a rest.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Union
@@ -63,7 +64,7 @@ class Polynomial:
         for monomial, coefficient in self.terms.items():
             term: Dim = coefficient
             for name, power in monomial:
-                factor: Dim = name.bind(sizes) if isinstance(name, Blocks) else sizes.get(name, symbol(name))
+                factor: Dim = name.bind(sizes) if isinstance(name, Atom) else sizes.get(name, symbol(name))
                 for _ in range(power):
                     term = term * factor
             total = total + term
@@ -76,7 +77,23 @@ class Polynomial:
     __repr__ = __str__
 
 
-class Blocks(str):
+class Atom(str):
+    """The name of a number that is no polynomial in what it is made of."""
+
+    def bind(self, sizes: Mapping[str, int]) -> Dim:
+        raise NotImplementedError
+
+    def put(self, table: Mapping[str, Dim]) -> Dim | None:
+        """What it is with other sizes in the place of some; None where it has none of them."""
+        raise NotImplementedError
+
+    @property
+    def parts(self) -> tuple[Dim, ...]:
+        """What it is made of."""
+        raise NotImplementedError
+
+
+class Blocks(Atom):
     """The name of a number of blocks: those of `size` that cover `dim`, and no fewer than `least`."""
 
     dim: Polynomial
@@ -93,6 +110,39 @@ class Blocks(str):
     def bind(self, sizes: Mapping[str, int]) -> Dim:
         return blocks(self.dim.bind(sizes), self.size, self.least)
 
+    def put(self, table: Mapping[str, Dim]) -> Dim | None:
+        dim = put(self.dim, table)
+        return None if dim is self.dim else blocks(dim, self.size, self.least)
+
+    @property
+    def parts(self) -> tuple[Dim, ...]:
+        return (self.dim,)
+
+
+class Quotient(Atom):
+    """The name of floor(dim / by), in lowest terms: what divides without a rest is outside (`quotient`)."""
+
+    dim: Polynomial
+    by: Dim
+
+    def __new__(cls, dim: Polynomial, by: Dim) -> Quotient:
+        up = isinstance(by, int) and by > 1 and dim.terms.get((), 0) == by - 1
+        inner = dim - (by - 1) if up else dim
+        self = super().__new__(cls, f"{'ceil' if up else 'floor'}({_inside(inner)}/{_inside(by)})")
+        self.dim, self.by = dim, by
+        return self
+
+    def bind(self, sizes: Mapping[str, int]) -> Dim:
+        return quotient(bind(self.dim, sizes), bind(self.by, sizes))
+
+    def put(self, table: Mapping[str, Dim]) -> Dim | None:
+        dim, by = put(self.dim, table), put(self.by, table)
+        return None if dim is self.dim and by is self.by else quotient(dim, by)
+
+    @property
+    def parts(self) -> tuple[Dim, ...]:
+        return (self.dim, self.by)
+
 
 @cache
 def symbol(name: str) -> Polynomial:
@@ -104,6 +154,97 @@ def blocks(dim: Dim, size: int, least: int = 0) -> Dim:
     if isinstance(dim, int):
         return max(least, -(-dim // size))
     return dim if size == 1 and not least else symbol(Blocks(dim, size, least))
+
+
+def quotient(dim: Dim, by: Dim) -> Dim:
+    """floor(dim / by): a polynomial where the division leaves no rest whatever the sizes, else with an atom for it.
+
+        floor((17 S + 20) / 16) = S + 1 + floor((S + 4) / 16)
+        floor(-S / 7)           = -floor((S + 6) / 7)
+        floor((floor((S + 1) / 2) + 1) / 2) = floor((S + 3) / 4)
+    """
+    if isinstance(by, int):
+        if isinstance(dim, int):
+            return dim // by
+        return quotient(dim * -1, -by) if by < 0 else _quotient(dim, by)
+    if dim == 0:
+        return 0
+    if isinstance(dim, int):
+        return symbol(Quotient(Polynomial({(): dim}), by))
+    exact = _divided(dim, by)
+    return symbol(Quotient(dim, by)) if exact is None else exact
+
+
+def _quotient(dim: Polynomial, by: int) -> Dim:
+    whole = {m: int(math.copysign(abs(c) // by, c)) if m else c // by for m, c in dim.terms.items()}
+    rest = {m: c - by * whole[m] for m, c in dim.terms.items()}
+    outside = _simplest(whole)
+    growing = [c for m, c in rest.items() if m and c]
+    if not growing:
+        return outside
+    leading = rest[min(m for m, c in rest.items() if m and c)]
+    if leading < 0:
+        return outside - quotient(Polynomial({m: -c for m, c in rest.items()}) + (by - 1), by)
+    shared = math.gcd(by, *growing)
+    inner = Polynomial({m: c // shared for m, c in rest.items()})
+    by //= shared
+    only = next(m for m in inner.terms if m)
+    if len(growing) == 1 and len(only) == 1 and isinstance(atom := only[0][0], Quotient):
+        if only[0][1] == inner.terms[only] == 1 and isinstance(atom.by, int):
+            return outside + quotient(atom.dim + atom.by * inner.terms.get((), 0), atom.by * by)
+    return outside + symbol(Quotient(inner, by))
+
+
+def _divided(dim: Polynomial, by: Polynomial) -> Dim | None:
+    """dim / by where that is a polynomial, else None."""
+    names = sorted({name for p in (dim, by) for m in p.terms for name, _ in m})
+
+    def order(monomial: Monomial) -> tuple[int, ...]:
+        powers = dict(monomial)
+        return tuple(powers.get(name, 0) for name in names)
+
+    first = max(by.terms, key=order)
+    result: Dim = 0
+    rest: Dim = dim
+    while isinstance(rest, Polynomial):
+        leading = max(rest.terms, key=order)
+        powers = dict(leading)
+        for name, power in first:
+            powers[name] = powers.get(name, 0) - power
+        if min(powers.values()) < 0 or rest.terms[leading] % by.terms[first]:
+            return None
+        monomial = tuple(sorted((name, power) for name, power in powers.items() if power))
+        term = _simplest({monomial: rest.terms[leading] // by.terms[first]})
+        result, rest = result + term, rest - by * term
+    return result if rest == 0 else None
+
+
+def symbols(dim: Dim) -> frozenset[str]:
+    """The sizes that it depends on."""
+    found: set[str] = set()
+    for monomial in _terms(dim):
+        for name, _ in monomial:
+            found |= frozenset().union(*map(symbols, name.parts)) if isinstance(name, Atom) else {name}
+    return frozenset(found)
+
+
+def put(dim: Dim, table: Mapping[str, Dim]) -> Dim:
+    """The same with other sizes in the place of some symbols and atoms, wherever they stand."""
+    if isinstance(dim, int) or not table:
+        return dim
+    total: Dim = 0
+    changed = False
+    for monomial, coefficient in dim.terms.items():
+        term: Dim = coefficient
+        for name, power in monomial:
+            factor = table.get(name)
+            if factor is None and isinstance(name, Atom):
+                factor = name.put(table)
+            changed = changed or factor is not None
+            for _ in range(power):
+                term = term * (symbol(name) if factor is None else factor)
+        total = total + term
+    return total if changed else dim
 
 
 def bind(dim: Dim, sizes: Mapping[str, int]) -> Dim:
@@ -125,6 +266,10 @@ def _terms(dim: Dim) -> Mapping[Monomial, int]:
     return dim.terms if isinstance(dim, Polynomial) else {(): dim}
 
 
+def _inside(dim: Dim) -> str:
+    return f"({dim})" if isinstance(dim, Polynomial) and (len(dim.terms) > 1 or "*" in str(dim)) else str(dim)
+
+
 def _simplest(terms: Mapping[Monomial, int]) -> Dim:
     """An integer where no symbol is left."""
     result = Polynomial(terms)
@@ -140,6 +285,8 @@ def _product(a: Monomial, b: Monomial) -> Monomial:
 
 def _term(monomial: Monomial, coefficient: int) -> str:
     factors = [name if power == 1 else f"{name}^{power}" for name, power in monomial]
-    if coefficient != 1 or not factors:
+    if abs(coefficient) != 1 or not factors:
         factors.insert(0, str(coefficient))
+    elif coefficient == -1:
+        factors[0] = f"-{factors[0]}"
     return "*".join(factors)

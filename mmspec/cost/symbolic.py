@@ -1,0 +1,319 @@
+"""The price of a spec as formulas in its sizes: batch, image side, text and audio length, and whatever else is asked for.
+
+The spec is lowered and priced once with traced integers (`mmspec.ir.traced`): the program that gives the numbers gives the
+formulas, with each integer division as it is. What was asked of sizes on the way are the conditions under which a formula
+holds; where they do not hold there is another formula, which is traced when a size there is asked for. Imports no torch.
+
+    price = symbolic(spec)
+    price.formula("flops.total")                # 36864*B*floor(S/16)^4 + ...
+    price.value("flops.total", B=8, S=384)      # an integer: what profile() says of the spec with these sizes
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mmspec.cost.flops import Sizes
+from mmspec.cost.ledger import ledger
+from mmspec.cost.memory import peak_activations
+from mmspec.cost.profile import parameters_of
+from mmspec.cost.routing import WEIGHT_BYTES
+from mmspec.cost.work import FAMILIES
+from mmspec.errors import UserError
+from mmspec.ir import Dim, Graph, ShapeError, bind
+from mmspec.ir.traced import Condition, Trace, formula
+from mmspec.passes import lower
+from mmspec.spec import Component, ModelSpec, SpecError
+
+SIZED = {  # fields of inputs that are symbols unless asked otherwise
+    ("image", "size"): ("S", "side of {} in pixels"),
+    ("video", "size"): ("S", "side of {} in pixels"),
+    ("video", "frames"): ("F", "frames of {}"),
+    ("spectrogram", "frames"): ("F", "frames of {}"),
+    ("waveform", "samples"): ("L", "samples of {}"),
+}
+MOST = 2**24  # sizes beyond are not looked at when it is said where a formula holds
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A size by name. `path`: the field of the spec that it stands for; "" where it is a size of the batch that comes in."""
+
+    name: str
+    meaning: str
+    value: int  # in the spec
+    path: str = ""
+    most: int | None = None  # as long as a text may be
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """What figures are under `conditions`: of the sizes, and by part of the figures."""
+
+    figures: Mapping[str, Dim]
+    conditions: Mapping[str, tuple[Condition, ...]]
+    tokens: Mapping[str, Dim] = field(default_factory=dict)  # rows of tokens that attend, by the node where they first do
+
+    def of(self, figure: str) -> tuple[Condition, ...]:
+        """The conditions under which a figure's formula holds."""
+        part = "parameters" if figure == "memory.weights" else figure.partition(".")[0]
+        return (*self.conditions[""], *self.conditions[part])
+
+    def covers(self, figure: str, sizes: Mapping[str, int]) -> bool:
+        return all(condition.holds(sizes) for condition in self.of(figure))
+
+
+@dataclass
+class SymbolicProfile:
+    """Formulas of a spec's figures. `base` are those at the spec's own sizes; `pieces` all that have been traced."""
+
+    spec: ModelSpec
+    symbols: tuple[Symbol, ...]
+    base: Formulas
+    notes: tuple[str, ...] = ()
+    pieces: list[Formulas] = field(default_factory=list)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The spec's own."""
+        return {symbol.name: symbol.value for symbol in self.symbols}
+
+    def __getitem__(self, name: str) -> Symbol:
+        return next(symbol for symbol in self.symbols if symbol.name == name)
+
+    def formula(self, figure: str, **sizes: int) -> Dim:
+        """The formula that holds at these sizes, at the spec's own where none is given."""
+        return self.piece(figure, **sizes).figures[figure]
+
+    def value(self, figure: str, **sizes: int) -> int:
+        """Raises SpecError: the spec is not valid at these sizes;  UserError: no such symbol, no such size."""
+        value = bind(self.formula(figure, **sizes), self.complete(sizes))
+        assert isinstance(value, int), f"{value} is not bound"
+        return value
+
+    def piece(self, figure: str, **sizes: int) -> Formulas:
+        """The formulas that hold at these sizes: known ones, or traced now."""
+        at = self.complete(sizes)
+        for piece in self.pieces:
+            if piece.covers(figure, at):
+                return piece
+        self.pieces.append(traced(self.spec, self.symbols, at))
+        return self.pieces[-1]
+
+    def complete(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        known = {symbol.name: symbol for symbol in self.symbols}
+        for name, size in sizes.items():
+            if name not in known:
+                raise UserError(f"no size is called {name!r}; there are {', '.join(known)}")
+            if size < 1 or size > (known[name].most or size):
+                raise UserError(f"{name} is from 1 to {known[name].most or 'any size'}, not {size}")
+        return {**self.sizes, **sizes}
+
+    def range(self, figure: str, name: str, piece: Formulas | None = None, at: int | None = None) -> tuple[int, int | None]:
+        """From which to which size of one symbol a formula holds, where it does with the others as in the spec and as far as
+        divisions go; None: as far as was looked."""
+        piece = piece or self.base
+        asked = [c for c in piece.of(figure) if name in c.symbols and c.division is None]
+        return interval(asked, self.sizes, name, at or self[name].value, self[name].most)
+
+
+def symbolic(spec: ModelSpec, batch: int = 1, further: Mapping[str, str] = {}, **lengths: int) -> SymbolicProfile:
+    """Formulas of a spec's figures in the sizes of what comes in, and in `further` fields: {"encoders.image.patch_size": "P"}.
+
+    Each formula is compared with the price of the spec at other sizes before it is given out; a size whose formulas would not
+    hold stays a number, and a note says so.
+
+    Raises   SpecError; UserError: a further field that is no whole number of the spec, or a name that is taken.
+    """
+    graph = lower(spec)
+    symbols, notes = list(_symbols(spec, graph, batch, further, lengths)), []
+    for symbol in [symbol for symbol in symbols if symbol.path]:
+        others = [other for other in symbols if not other.path]
+        if (problem := _misfit(spec, [*others, symbol], [symbol])) is not None:
+            symbols.remove(symbol)
+            notes.append(f"{symbol.path} stays {symbol.value}: {problem}")
+    base = traced(spec, symbols, {symbol.name: symbol.value for symbol in symbols})
+    result = SymbolicProfile(spec, tuple(symbols), base, tuple(notes), [base])
+    if (problem := _misfit(spec, symbols, symbols)) is not None:
+        raise AssertionError(f"formulas of {spec.name} do not hold together: {problem}")
+    return result
+
+
+def traced(spec: ModelSpec, symbols: Sequence[Symbol], at: Mapping[str, int]) -> Formulas:
+    """The formulas of all figures that hold around these sizes.   Raises SpecError."""
+    trace = Trace()
+    values = {symbol.name: trace.symbol(symbol.name, at[symbol.name]) for symbol in symbols}
+    fields = {symbol.path: values[symbol.name] for symbol in symbols if symbol.path}
+    found, tokens = _figures(placed(spec, fields), {s.name: values[s.name] for s in symbols if not s.path}, trace)
+    conditions = {part: tuple(asked) for part, asked in trace.conditions.items()}
+    figures = {name: trace.simplest(formula(number)) for name, number in found.items()}
+    return Formulas(figures, conditions, {name: trace.simplest(dim) for name, dim in tokens.items()})
+
+
+def numbers(spec: ModelSpec, symbols: Sequence[Symbol], at: Mapping[str, int]) -> dict[str, int]:
+    """The same figures as plain numbers.   Raises SpecError."""
+    fields = {symbol.path: at[symbol.name] for symbol in symbols if symbol.path}
+    return _figures(placed(spec, fields), {s.name: at[s.name] for s in symbols if not s.path}, Trace())[0]
+
+
+def _figures(
+    spec: ModelSpec, incoming: Mapping[str, int], trace: Trace
+) -> tuple[dict[str, int], dict[str, Dim]]:
+    graph = lower(spec)
+    sizes = Sizes({**graph.limits, **incoming})
+    tokens: dict[str, Dim] = {}
+    found: dict[str, int] = {}
+    with trace.asking("parameters"):
+        found["parameters.total"] = parameters_of(graph)
+    with trace.asking("flops"):
+        bill = ledger(spec, graph, sizes)
+        found["flops.total"] = bill.forward.flops
+        found |= {f"flops.{family}": getattr(bill.forward, family) for family in FAMILIES}
+        for node in bill.children:
+            found[f"flops.nodes.{node.path}"] = node.forward.flops * node.times
+            for line, _ in node.operations():
+                if line.op is not None and line.op.kind == "attention":
+                    for value in line.op.inputs[:2]:
+                        dim = formula(sizes(value)[-2])
+                        if not isinstance(dim, int) and dim not in tokens.values():
+                            tokens.setdefault(node.path if node.path not in tokens else f"{node.path}_{len(tokens)}", dim)
+    with trace.asking("memory"):
+        weights = found["parameters.total"] * WEIGHT_BYTES
+        activations = peak_activations(graph, sizes)
+    found |= {
+        "memory.weights": weights, "memory.activations": activations, "memory.peak_inference": weights + activations,
+    }  # fmt: skip
+    return found, tokens
+
+
+def placed(spec: ModelSpec, fields: Mapping[str, int]) -> ModelSpec:
+    """The spec with other numbers in some of its fields, which are not checked again."""
+    if not fields:
+        return spec
+
+    def put(path: str, component: Component) -> Component:
+        for where, value in fields.items():
+            if where.startswith(f"{path}."):
+                component = _put(component, where[len(path) + 1 :].split("."), value)
+        return component
+
+    sections: dict[str, Any] = {"inputs": {n: put(f"inputs.{n}", c) for n, c in spec.inputs.items()}}
+    nodes = tuple(replace(node, component=put(node.path, node.component)) for node in spec.nodes)
+    for node in nodes:
+        role = node.path.partition(".")[0]
+        sections.setdefault(role, dict(getattr(spec, role)))[node.name] = node.component
+    return replace(spec, nodes=nodes, **sections)
+
+
+def _put(place: Any, path: Sequence[str], value: int) -> Any:
+    if not path:
+        return value
+    if isinstance(place, tuple):
+        index = int(path[0])
+        return (*place[:index], _put(place[index], path[1:], value), *place[index + 1 :])
+    return place.model_copy(update={path[0]: _put(getattr(place, path[0]), path[1:], value)})
+
+
+def _symbols(
+    spec: ModelSpec, graph: Graph, batch: int, further: Mapping[str, str], lengths: Mapping[str, int]
+) -> Iterator[Symbol]:
+    if batch < 1:
+        raise UserError(f"a batch has at least one sample, not {batch}")
+    yield Symbol("B", "samples in a batch", batch)
+    letters = [
+        (letter, name, said.format(name), attribute)
+        for name, component in spec.inputs.items()
+        for (kind, attribute), (letter, said) in SIZED.items()
+        if component.type == kind and f"inputs.{name}.{attribute}" not in further  # type: ignore[attr-defined]
+    ]
+    for letter, name, said, attribute in letters:
+        alone = sum(other == letter for other, *_ in letters) == 1
+        path = f"inputs.{name}.{attribute}"
+        yield Symbol(letter if alone else f"{letter}_{name}", said, getattr(spec.inputs[name], attribute), path)
+    for name, most in graph.limits.items():
+        reader = next((v.name for v in graph.inputs if name in map(str, v.shape)), "a text")
+        yield Symbol(name, f"tokens of {reader}", lengths.get(name, most), most=most)
+    taken = {"B", *graph.limits, *(letter for letter, *_ in letters)}
+    for path, name in further.items():
+        if name in taken or not name.isidentifier():
+            raise UserError(f"{name!r} is no name for {path}: a letter or a word that no other size has")
+        taken.add(name)
+        yield Symbol(name, path, _number_at(spec, path), path)
+
+
+def _number_at(spec: ModelSpec, path: str) -> int:
+    section, _, rest = path.partition(".")
+    name, *keys = rest.split(".")
+    place: Any = getattr(spec, section, {})
+    try:
+        place = place[name]
+        for key in keys:
+            place = place[int(key)] if isinstance(place, tuple) else getattr(place, key)
+    except (KeyError, AttributeError, IndexError, ValueError, TypeError):
+        place = None
+    if not isinstance(place, int) or isinstance(place, bool) or place < 1 or not keys:
+        raise UserError(f"{path!r} is no whole number of {spec.name}: give a field such as encoders.image.patch_size=P")
+    return place
+
+
+def _misfit(spec: ModelSpec, symbols: Sequence[Symbol], moved: Sequence[Symbol]) -> str | None:
+    """Why formulas in these symbols are not to be trusted, if so: they are held to the price of the spec at other sizes."""
+    own = {symbol.name: symbol.value for symbol in symbols}
+    try:
+        base = traced(spec, symbols, own)
+    except (TypeError, ValueError, AssertionError) as error:
+        return f"it cannot be traced ({error})"
+    for at in _other_sizes(base, own, moved):
+        known = {name: f for name, f in base.figures.items() if base.covers(name, at)}
+        if not known:
+            continue
+        try:
+            found = numbers(spec, symbols, at)
+        except (SpecError, ShapeError):
+            return f"nothing says that {_said(at, moved)} is not possible"
+        for name, dim in known.items():
+            if bind(dim, at) != found[name]:
+                return f"{name} at {_said(at, moved)} would be {bind(dim, at)} and is {found[name]}"
+    return None
+
+
+def _other_sizes(base: Formulas, own: Mapping[str, int], moved: Sequence[Symbol]) -> Iterator[dict[str, int]]:
+    """Sizes beside the spec's own, some of them where what divides there does so too."""
+    steps = {}
+    for symbol in moved:
+        sizes = [c.division for c in base.conditions[""] if c.relation == "==" and symbol.name in c.symbols]
+        steps[symbol.name] = math.lcm(1, *(found[1] for found in sizes if found is not None))
+    for change in (lambda v, s: v + s, lambda v, s: 2 * v, lambda v, s: v - s, lambda v, s: v // 2, lambda v, s: v + 3 * s + 1):
+        at = dict(own)
+        for symbol in moved:
+            value = change(symbol.value, steps[symbol.name])
+            at[symbol.name] = max(1, min(value, symbol.most or value))
+        yield at
+
+
+def _said(at: Mapping[str, int], moved: Sequence[Symbol]) -> str:
+    return ", ".join(f"{symbol.name} = {at[symbol.name]}" for symbol in moved)
+
+
+def interval(
+    asked: Sequence[Condition], sizes: Mapping[str, int], name: str, start: int, most: int | None
+) -> tuple[int, int | None]:
+    """The sizes around `start` at which conditions hold, if each of them holds up to or from some size."""
+
+    def hold(size: int) -> bool:
+        return all(condition.holds({**sizes, name: size}) for condition in asked)
+
+    def edge(inside: int, outside: int) -> int:
+        while abs(outside - inside) > 1:
+            middle = (inside + outside) // 2
+            inside, outside = (middle, outside) if hold(middle) else (inside, middle)
+        return inside
+
+    least = 1 if hold(1) else edge(start, 1)
+    largest = most or MOST
+    if hold(largest):
+        return least, most
+    return least, edge(start, largest)
