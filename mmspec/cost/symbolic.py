@@ -22,8 +22,9 @@ from mmspec.cost.memory import peak_activations
 from mmspec.cost.profile import parameters_of
 from mmspec.cost.routing import WEIGHT_BYTES
 from mmspec.cost.work import FAMILIES
-from mmspec.errors import UserError
+from mmspec.errors import Failure, UserError
 from mmspec.ir import Dim, Graph, ShapeError, bind
+from mmspec.ir.dims import put
 from mmspec.ir.traced import Condition, Trace, formula
 from mmspec.passes import lower
 from mmspec.spec import Component, ModelSpec, SpecError
@@ -51,10 +52,16 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Formulas:
-    """What figures are under `conditions`: of the sizes, and by part of the figures."""
+    """What figures are under `conditions`: of the sizes, and by part of the figures.
+
+    at       sizes that they were traced at
+    besides  sizes at which they hold too, although a condition does not
+    """
 
     figures: Mapping[str, Dim]
     conditions: Mapping[str, tuple[Condition, ...]]
+    at: Mapping[str, int]
+    besides: Mapping[str, int] = field(default_factory=dict)
     tokens: Mapping[str, Dim] = field(default_factory=dict)  # rows of tokens that attend, by the node where they first do
 
     def of(self, figure: str) -> tuple[Condition, ...]:
@@ -63,6 +70,8 @@ class Formulas:
         return (*self.conditions[""], *self.conditions[part])
 
     def covers(self, figure: str, sizes: Mapping[str, int]) -> bool:
+        if self.besides and self.besides == {name: sizes[name] for name in self.besides}:
+            sizes = {**sizes, **{name: self.at[name] for name in self.besides}}
         return all(condition.holds(sizes) for condition in self.of(figure))
 
 
@@ -112,12 +121,29 @@ class SymbolicProfile:
                 raise UserError(f"{name} is from 1 to {known[name].most or 'any size'}, not {size}")
         return {**self.sizes, **sizes}
 
-    def range(self, figure: str, name: str, piece: Formulas | None = None, at: int | None = None) -> tuple[int, int | None]:
+    def text(self, figure: str) -> str:
+        """A formula as Python and sympy write it: `**`, `floor`, `ceiling`, `Max`."""
+        found = str(self.base.figures[figure]).replace("^", "**")
+        return found.replace("ceil(", "ceiling(").replace("max(", "Max(")
+
+    def sympy(self, figure: str) -> Any:
+        """A formula as an expression of sympy, its sizes positive integers.   Raises UserError: sympy is not installed"""
+        try:
+            import sympy
+        except ImportError:
+            raise UserError("expressions need sympy: pip install 'mmspec[symbolic]'") from None
+        names = {name: sympy.Symbol(name, integer=True, positive=True) for name in self.sizes}
+        return sympy.sympify(self.text(figure), locals=names)
+
+    def range(self, figure: str, name: str, piece: Formulas | None = None, start: int = 0) -> tuple[int, int | None]:
         """From which to which size of one symbol a formula holds, where it does with the others as in the spec and as far as
-        divisions go; None: as far as was looked."""
+        divisions go; None: as far as was looked. `start`: a size at which it does."""
         piece = piece or self.base
-        asked = [c for c in piece.of(figure) if name in c.symbols and c.division is None]
-        return interval(asked, self.sizes, name, at or self[name].value, self[name].most)
+        others = {other: value for other, value in self.sizes.items() if other != name}
+        others |= {other: piece.at[other] for other in piece.besides if other != name}
+        given = [condition.given(others) for condition in piece.of(figure) if name in condition.symbols]
+        asked = [condition for condition in given if condition is not None and condition.division is None]
+        return interval(asked, self.sizes, name, start or piece.at[name], self[name].most)
 
 
 def symbolic(spec: ModelSpec, batch: int = 1, further: Mapping[str, str] = {}, **lengths: int) -> SymbolicProfile:
@@ -126,20 +152,73 @@ def symbolic(spec: ModelSpec, batch: int = 1, further: Mapping[str, str] = {}, *
     Each formula is compared with the price of the spec at other sizes before it is given out; a size whose formulas would not
     hold stays a number, and a note says so.
 
-    Raises   SpecError; UserError: a further field that is no whole number of the spec, or a name that is taken.
+    Raises   SpecError; UserError: a further field that is no whole number of the spec, or a name that is taken;  Failure: formulas
+             in several sizes are not what the price says.
     """
-    graph = lower(spec)
-    symbols, notes = list(_symbols(spec, graph, batch, further, lengths)), []
-    for symbol in [symbol for symbol in symbols if symbol.path]:
-        others = [other for other in symbols if not other.path]
-        if (problem := _misfit(spec, [*others, symbol], [symbol])) is not None:
-            symbols.remove(symbol)
+    symbols: list[Symbol] = []
+    notes: list[str] = []
+    found = list(_symbols(spec, lower(spec), batch, further, lengths))
+    for symbol in found:
+        others = [other for other in found if not other.path]
+        problem = _misfit(spec, [*others, symbol], [symbol]) if symbol.path else None
+        if problem is None:
+            symbols.append(symbol)
+        else:
             notes.append(f"{symbol.path} stays {symbol.value}: {problem}")
-    base = traced(spec, symbols, {symbol.name: symbol.value for symbol in symbols})
-    result = SymbolicProfile(spec, tuple(symbols), base, tuple(notes), [base])
+    result = _at_own_sizes(spec, symbols, notes)
+    for symbol in [symbol for symbol in symbols if symbol.path and _single(result, symbol)]:
+        wider = _wider(result, symbol)
+        if wider is not None:
+            result.base = wider
+            result.pieces.insert(0, wider)
+        else:
+            symbols.remove(symbol)
+            notes.append(f"{symbol.path} stays {symbol.value}: no formula was found that holds at other sizes too")
+            result = _at_own_sizes(spec, symbols, notes)
     if (problem := _misfit(spec, symbols, symbols)) is not None:
-        raise AssertionError(f"formulas of {spec.name} do not hold together: {problem}")
+        raise Failure(f"the formulas of {spec.name} do not agree with its price: {problem}")
     return result
+
+
+def _at_own_sizes(spec: ModelSpec, symbols: Sequence[Symbol], notes: Sequence[str]) -> SymbolicProfile:
+    base = traced(spec, symbols, {symbol.name: symbol.value for symbol in symbols})
+    return SymbolicProfile(spec, tuple(symbols), base, tuple(notes), [base])
+
+
+def _single(price: SymbolicProfile, symbol: Symbol) -> bool:
+    """Whether formulas hold at no other value of it."""
+    least, most = price.range("flops.total", symbol.name)
+    step, _ = spacing(price, symbol.name)
+    return symbol.value - step < least and most is not None and most < symbol.value + step
+
+
+def _wider(price: SymbolicProfile, symbol: Symbol) -> Formulas | None:
+    """Formulas that were traced at a multiple of a size, and that are at the size itself what was found there."""
+    besides = {**price.base.besides, symbol.name: symbol.value}
+    for times in (2, 3, 4, 6, 8):
+        try:
+            found = traced(price.spec, price.symbols, {**price.base.at, symbol.name: times * symbol.value})
+        except SpecError:
+            continue
+        same = all(put(dim, besides) == put(price.base.figures[name], besides) for name, dim in found.figures.items())
+        if same and (wider := replace(found, besides=besides)).at != price.base.at:
+            if price.range("flops.total", symbol.name, wider) != (wider.at[symbol.name],) * 2:
+                return wider
+    return None
+
+
+def spacing(price: SymbolicProfile, name: str, piece: Formulas | None = None) -> tuple[int, int]:
+    """(k, r): sizes that are r above a multiple of k divide where the formulas ask for it, the other sizes as in the spec."""
+    own = price[name].value
+    others = {other: value for other, value in price.sizes.items() if other != name}
+    step = 1
+    for condition in (piece or price.base).conditions[""]:
+        asked = condition.given(others) if name in condition.symbols else None
+        if asked is None or asked.relation != "==" or (division := asked.division) is None:
+            continue
+        if isinstance(division[1], int):
+            step *= next((n for n in range(1, 4097) if asked.holds({name: own + n * step})), 1)
+    return step, own % step
 
 
 def traced(spec: ModelSpec, symbols: Sequence[Symbol], at: Mapping[str, int]) -> Formulas:
@@ -150,7 +229,8 @@ def traced(spec: ModelSpec, symbols: Sequence[Symbol], at: Mapping[str, int]) ->
     found, tokens = _figures(placed(spec, fields), {s.name: values[s.name] for s in symbols if not s.path}, trace)
     conditions = {part: tuple(asked) for part, asked in trace.conditions.items()}
     figures = {name: trace.simplest(formula(number)) for name, number in found.items()}
-    return Formulas(figures, conditions, {name: trace.simplest(dim) for name, dim in tokens.items()})
+    tokens = {name: trace.simplest(dim) for name, dim in tokens.items()}
+    return Formulas(figures, conditions, dict(at), tokens=tokens)
 
 
 def numbers(spec: ModelSpec, symbols: Sequence[Symbol], at: Mapping[str, int]) -> dict[str, int]:
@@ -194,14 +274,14 @@ def placed(spec: ModelSpec, fields: Mapping[str, int]) -> ModelSpec:
     if not fields:
         return spec
 
-    def put(path: str, component: Component) -> Component:
+    def changed(path: str, component: Component) -> Component:
         for where, value in fields.items():
             if where.startswith(f"{path}."):
                 component = _put(component, where[len(path) + 1 :].split("."), value)
         return component
 
-    sections: dict[str, Any] = {"inputs": {n: put(f"inputs.{n}", c) for n, c in spec.inputs.items()}}
-    nodes = tuple(replace(node, component=put(node.path, node.component)) for node in spec.nodes)
+    sections: dict[str, Any] = {"inputs": {n: changed(f"inputs.{n}", c) for n, c in spec.inputs.items()}}
+    nodes = tuple(replace(node, component=changed(node.path, node.component)) for node in spec.nodes)
     for node in nodes:
         role = node.path.partition(".")[0]
         sections.setdefault(role, dict(getattr(spec, role)))[node.name] = node.component
@@ -285,7 +365,7 @@ def _other_sizes(base: Formulas, own: Mapping[str, int], moved: Sequence[Symbol]
     steps = {}
     for symbol in moved:
         sizes = [c.division for c in base.conditions[""] if c.relation == "==" and symbol.name in c.symbols]
-        steps[symbol.name] = math.lcm(1, *(found[1] for found in sizes if found is not None))
+        steps[symbol.name] = math.lcm(1, *(f[1] for f in sizes if f is not None and isinstance(f[1], int)))
     for change in (lambda v, s: v + s, lambda v, s: 2 * v, lambda v, s: v - s, lambda v, s: v // 2, lambda v, s: v + 3 * s + 1):
         at = dict(own)
         for symbol in moved:
@@ -314,6 +394,9 @@ def interval(
 
     least = 1 if hold(1) else edge(start, 1)
     largest = most or MOST
-    if hold(largest):
-        return least, most
-    return least, edge(start, largest)
+    upper = largest if hold(largest) else edge(start, largest)
+    for part in range(1, 24):  # what does not hold in between, although at both ends, ends it there
+        low, high = start - (start - least) * part // 24, round(start * (upper / start) ** (part / 24))
+        least = least if hold(low) else edge(start, low)
+        upper = upper if hold(high) else edge(start, high)
+    return least, most if upper == largest else upper

@@ -172,7 +172,14 @@ def quotient(dim: Dim, by: Dim) -> Dim:
     if isinstance(dim, int):
         return symbol(Quotient(Polynomial({(): dim}), by))
     exact = _divided(dim, by)
-    return symbol(Quotient(dim, by)) if exact is None else exact
+    if exact is not None:
+        return exact
+    outside: Dim = 0
+    for monomial, coefficient in dim.terms.items():  # floor((S + P) / P) = floor(S/P) + 1
+        whole = _divided(Polynomial({monomial: coefficient}), by)
+        outside = outside if whole is None else outside + whole
+    rest = dim - by * outside
+    return outside + (quotient(rest, by) if isinstance(rest, int) else symbol(Quotient(rest, by)))
 
 
 def _quotient(dim: Polynomial, by: int) -> Dim:

@@ -36,22 +36,32 @@ class Condition:
         return symbols(self.dim)
 
     @property
-    def division(self) -> tuple[Dim, int] | None:
+    def division(self) -> tuple[Dim, Dim] | None:
         """(a, k) of a condition that a mod k is zero, or is not."""
         if self.relation == ">=":
             return None
         for monomial, coefficient in self.dim.terms.items():
-            if len(monomial) == 1 and monomial[0][1] == 1 and isinstance(monomial[0][0], Quotient):
-                atom, by = symbol(monomial[0][0]), abs(coefficient)
-                inner = (self.dim - atom * coefficient) * (-1 if coefficient > 0 else 1)
-                if atom in (quotient(inner, by), quotient(inner + (by - 1), by)):  # rounded down, rounded up
+            atoms = [name for name, power in monomial if isinstance(name, Quotient) and power == 1]
+            for name in atoms:
+                atom, sign = symbol(name), -1 if coefficient > 0 else 1
+                by = abs(coefficient) if isinstance(name.by, int) else name.by
+                inner = (self.dim + atom * by * sign) * sign
+                if name not in str(inner) and atom in (quotient(inner, by), quotient(inner + by - 1, by)):
                     return inner, by
         return None
+
+    def given(self, sizes: Mapping[str, int]) -> Condition | None:
+        """With some sizes as numbers; None where it depends on no other and holds."""
+        dim = bind(self.dim, sizes)
+        if isinstance(dim, int):
+            return None if Condition(self.dim, self.relation).holds(sizes) else self
+        return Condition(dim, self.relation)
 
     def __str__(self) -> str:
         if (found := self.division) is not None:
             inner = f"({found[0]})" if len(str(found[0]).split()) > 1 else str(found[0])
-            return f"{inner} mod {found[1]} {'=' if self.relation == '==' else '!='} 0"
+            by = f"({found[1]})" if len(str(found[1]).split()) > 1 else str(found[1])
+            return f"{inner} mod {by} {'=' if self.relation == '==' else '!='} 0"
         constant = self.dim.terms.get((), 0)
         left, right = self.dim - constant, -constant
         relation = {"==": "=", "!=": "!=", ">=": ">="}[self.relation]
@@ -100,7 +110,8 @@ class Trace:
         condition = Condition(dim, relation)
         self.conditions[self.part].setdefault(condition)
         if relation == "==" and not self.part and (division := condition.division) is not None:
-            self._learn(*division)
+            if isinstance(division[1], int):
+                self._learn(division[0], division[1])
 
     def _learn(self, inner: Dim, by: int) -> None:
         """That inner mod by = 0."""

@@ -26,6 +26,14 @@ from mmspec.cli.options import json_option, opened, takes_spec
 @click.option(
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
+@click.option("--symbolic", is_flag=True, help="formulas in batch, image side, text and audio length, instead of numbers")
+@click.option(
+    "--symbol",
+    "further",
+    multiple=True,
+    metavar="PATH=NAME",
+    help="a further size of these formulas: encoders.image.patch_size=P",
+)
 def command(
     spec: str,
     as_json: bool,
@@ -33,6 +41,8 @@ def command(
     lengths: tuple[str, ...],
     expert_loads: tuple[str, ...],
     exit_rates: tuple[str, ...],
+    symbolic: bool,
+    further: tuple[str, ...],
     changes: tuple[str, ...],
     variant: str | None,
 ) -> None:
@@ -44,6 +54,13 @@ def command(
 
     read = opened(spec, changes, variant).require_closed()
     graph = lower(read)
+    if symbolic or further:
+        from mmspec.cli import symbolic as formulas
+        from mmspec.cost.symbolic import symbolic as priced
+
+        sizes = symbols_of(graph, dict(map(_length, lengths)))
+        formulas.say(priced(read, batch, dict(map(_symbol, further)), **sizes), as_json)
+        return
     price = profile(
         read,
         batch,
@@ -70,6 +87,13 @@ def _length(text: str) -> tuple[str, int]:
     if not tokens.strip().isdecimal():
         raise click.BadParameter(f"expected INPUT=N, found {text!r}", param_hint="--length")
     return name.strip(), int(tokens)
+
+
+def _symbol(text: str) -> tuple[str, str]:
+    path, _, name = text.partition("=")
+    if not name.strip().isidentifier():
+        raise click.BadParameter(f"expected PATH=NAME, found {text!r}", param_hint="--symbol")
+    return path.strip(), name.strip()
 
 
 def _shares(text: str, option: str, wanted: str) -> tuple[str, list[float]]:
