@@ -5,6 +5,7 @@ Run as a program it is such a search in a process of its own, which a test can k
 
 import math
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -49,16 +50,29 @@ def formula(spec, folder, seed, tick):
     return {"accuracy": accuracy, "examples": 360, "baselines": {"text alone": 0.42}}
 
 
+def sleeping(spec, folder, seed, tick):
+    time.sleep(1.0)
+    return formula(spec, folder, seed, tick)
+
+
+def deadly(spec, folder, seed, tick):
+    """Kills its process, as the system does when memory is short."""
+    if spec.encoders["image"].width == 32:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return formula(spec, folder, seed, tick)
+
+
+def slowly(spec, folder, seed, tick):
+    (folder.parents[2] / "begun").open("a").write(f"{folder.name}\n")
+    time.sleep(0.15)
+    return formula(spec, folder, seed, tick)
+
+
 if __name__ == "__main__":
-
-    def slowly(spec, folder, seed, tick):
-        (Path(sys.argv[1]) / "begun").open("a").write(f"{folder.name}\n")
-        time.sleep(0.15)
-        return formula(spec, folder, seed, tick)
-
     os.chdir(sys.argv[1])
+    number = int(sys.argv[sys.argv.index("--workers") + 1]) if "--workers" in sys.argv else 1
     try:
-        search(study("."), "out", resume="--resume" in sys.argv, evaluate=slowly)
+        search(study("."), Path("out").absolute(), resume="--resume" in sys.argv, evaluate=slowly, workers=number)
     except Exception as error:  # what the command line does
         print(error, file=sys.stderr)
         sys.exit(2)
