@@ -53,6 +53,13 @@ class Watch:
             case said.Failed():
                 self.over(event.trial)
                 self.line(f"  {event.trial:5}  {self.ink.yellow('failed:')} {event.reason}   {_label(event.params)}")
+            case said.Confirming():
+                self.line(f"  the front again, with fresh seeds: {event.trainings} trainings of {event.specs} specs")
+            case said.Reproduced():
+                values = "   ".join(
+                    f"{_short(name)} {wording.amount(name, value)}" for name, value in event.values.items()
+                )
+                self.line(f"  {event.trial:5}  again  {values or event.reason}   {wording.duration(event.seconds):>6}")
             case said.Known():
                 self.line(self.ink.dim(f"  {'':5}  the same as {event.same_as}   {_label(event.params)}"))
 

@@ -18,7 +18,8 @@ from mmspec.study import events as say
 from mmspec.study import members
 from mmspec.study.base import open_base
 from mmspec.study.candidate import TRAINS, Candidate, price
-from mmspec.study.evaluation import Evaluate, Untrainable, evaluation_of, objective_value
+from mmspec.study.confirming import again, with_means
+from mmspec.study.evaluation import Evaluate, Untrainable, evaluation_of, objective_value, test_accuracy
 from mmspec.study.events import Listener, silent
 from mmspec.study.file import Study, load_study
 from mmspec.study.jobs import Executor, InProcess, Outcome
@@ -72,9 +73,10 @@ def search(
         try:
             with executor:
                 _Search(planned, store, executor, events).run()
-            if not store.trained:
-                raise UserError(_nothing(store))
-            front = members.write(_front(planned, store), planned, load_member)
+                if not store.trained:
+                    raise UserError(_nothing(store))
+                front = _confirmed(planned, _front(planned, store), executor, events)
+            front = members.write(front, planned, load_member)
         except (KeyboardInterrupt, Interrupted) as stop:
             raise UserError(_stopped(planned, store)) from stop
     events(say.Written(folder, front.files))
@@ -214,12 +216,7 @@ class _Search:
         try:
             if outcome.problem or outcome.metrics is None:
                 raise Untrainable(outcome.problem)
-            values = {
-                o.name: candidate.figures[o.name]
-                if o.name in planned.pricer.needed
-                else objective_value(outcome.metrics, o.name)
-                for o in planned.study.objectives
-            }
+            values = _values(planned, candidate.figures, outcome.metrics)
         except Untrainable as error:
             store.tell_failed(pending, _failing(candidate), str(error))
             self.events(say.Failed(job.number, job.params, str(error)))
@@ -228,6 +225,45 @@ class _Search:
         on_front = _on_front(trained, planned, store)
         left = _remaining(planned, store) / self.executor.slots
         self.events(say.Finished(job.number, job.params, values, outcome.seconds, on_front, left))
+
+
+def _confirmed(planned: Plan, front: Front, executor: Executor, events: Listener) -> Front:
+    """The front of fresh trainings' means. Those that were done before a stop are found in their folders."""
+    if not planned.study.confirm:
+        return front
+    left = again(front, planned, planned.study.confirm)
+    of = {each.job.number: each for each in left}
+    events(say.Confirming(len(left), len({each.trained.trial for each in left})))
+    values: dict[int, list[Mapping[str, float]]] = {}
+    tests: dict[int, list[float]] = {}
+    under_way = 0
+    while left or under_way:
+        while left and under_way < executor.slots:
+            executor.submit(left.pop(0).job)
+            under_way += 1
+        outcome = executor.wait(lambda *_: None)
+        under_way -= 1
+        trained = of[outcome.number].trained
+        try:
+            if outcome.metrics is None:
+                raise Untrainable(outcome.problem)
+            found = _values(planned, trained.figures, outcome.metrics)
+        except Untrainable as error:
+            events(say.Reproduced(trained.trial, {}, outcome.seconds, str(error)))
+            continue
+        values.setdefault(trained.trial, []).append(found)
+        if (test := test_accuracy(of[outcome.number].job.folder)) is not None:
+            tests.setdefault(trained.trial, []).append(test)
+        events(say.Reproduced(trained.trial, found, outcome.seconds))
+    return with_means(front, values, tests, planned.pricer.needed) if values else front
+
+
+def _values(planned: Plan, figures: Mapping[str, float], metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Every objective: of the price, or measured.   Raises Untrainable, UserError."""
+    return {
+        o.name: figures[o.name] if o.name in planned.pricer.needed else objective_value(metrics, o.name)
+        for o in planned.study.objectives
+    }
 
 
 def _failing(candidate: Candidate) -> Candidate:
