@@ -183,7 +183,7 @@ class _Bill:
         kinds: dict[tuple[int, Flags, Flags], list[int]] = {}
         wants: dict[tuple[int, Flags, Flags], tuple[tuple[Entry, ...], Flags]] = {}
         blocks = self.flow.blocks(op, needs)
-        after = op.attributes.get("after") or range(1, len(blocks))
+        ends = (*(op.attributes.get("after") or range(1, len(blocks))), len(blocks))
         for index in reversed(range(len(blocks))):
             body, given = blocks[index]
             if op.kind == "repeat":
@@ -191,7 +191,7 @@ class _Bill:
                 carried = tuple(get or any(rest[i] for i in at) for get in carried)
                 loss = bool(op.attributes.get("balance")) and gets[-1]
             else:  # whoever leaves is looked at
-                looked = index + 1 in after or op.kind == "loop"
+                looked = index + 1 in ends or op.kind == "loop"
                 carried = tuple(get or (looked and any(rest)) for get in carried)
                 loss = any(rest)
             outward = (*carried, *(loss for _ in range(len(body.outputs) - len(carried))))
