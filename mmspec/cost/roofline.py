@@ -27,9 +27,10 @@ from mmspec.cost.flops import Sizes
 from mmspec.cost.ledger import Entry
 from mmspec.cost.work import FAMILIES
 from mmspec.errors import UserError
-from mmspec.ir import Graph, Op, Value, product
+from mmspec.ir import PRIMITIVES, Graph, Value, product
 from mmspec.ir.graph import copies, owned
 
+BY_TABLE = ("project", "inference_project")  # products whose weight is a value
 RUNS = tuple(name for name, size in BYTES.items() if size == int(size))  # int4 is a type of weights, not of a whole run
 
 
@@ -131,7 +132,7 @@ def roofline(bill: Entry, graph: Graph, sizes: Sizes, device: Device, precision:
     peaks = peaks_of(device, precision)
     ops = {op.name: op for op in graph.ops if op.kind in ("call", "define")}
     nodes = tuple(
-        _bound(line.path, line, _alone(ops[line.path], sizes), sizes, peaks, device)
+        _bound(line.path, line, compulsory(ops[line.path].bodies[0], sizes), sizes, peaks, device)
         for line in bill.children
         if line.path in ops
     )
@@ -193,10 +194,26 @@ def causal_pairs(queries: int, keys: int, prefix: int = 0) -> int:
 
 
 def compulsory(graph: Graph, sizes: Sizes) -> int:
-    """Bytes that a pass cannot do without: weights that products need, inputs, outputs."""
-    inputs = sum(sizes.bytes(value) for value in graph.inputs if not value.optional and value.function is None)
+    """Bytes that a pass cannot do without: weights that products need, inputs of which not a part alone is taken, outputs."""
+    inputs = sum(sizes.bytes(value) for value in graph.inputs if not value.optional and _is_read(graph, value))
     outputs = sum(sizes.bytes(value) for name, value in graph.outputs.items() if name not in graph.training)
     return sizes.floats * needed_weights(graph) + inputs + outputs
+
+
+def _is_read(graph: Graph, value: Value) -> bool:
+    """Whether an operation reads all of a value: one token, or a row for each number, is a part."""
+    for op in graph.ops:
+        for place, each in enumerate(op.inputs):
+            if each is not value or value.function is not None or (op.kind in BY_TABLE and place == 1):
+                continue  # the table is counted with the weights
+            if op.kind == "call":
+                if _is_read(op.bodies[0], op.bodies[0].inputs[place]):
+                    return True
+            elif op.bodies or not (
+                PRIMITIVES[op.kind].is_view(op) or (PRIMITIVES[op.kind].gathers and each.dtype == "f32")
+            ):
+                return True
+    return False
 
 
 def needed_weights(graph: Graph) -> int:
@@ -206,7 +223,7 @@ def needed_weights(graph: Graph) -> int:
     for op in graph.ops:
         if op.kind == "parameter":
             continue
-        if op.kind in ("project", "inference_project"):
+        if op.kind in BY_TABLE:
             table = op.inputs[1]
             shown[id(table)] = _numbers(table)
         total += sum(parameter.size for parameter in op.parameters if not parameter.buffer)
@@ -221,14 +238,6 @@ def _numbers(table: Value) -> int:
     """Of a table of weights; what grows with the batch is none."""
     size = product(table.shape)
     return size if isinstance(size, int) else 0
-
-
-def _alone(op: Op, sizes: Sizes) -> int:
-    """Bytes that a node cannot do without, run by itself."""
-    body = op.bodies[0]
-    values = [*body.inputs, *body.outputs.values()]
-    moved = sum(sizes.bytes(value) for value in values if value.function is None and not value.optional)
-    return sizes.floats * needed_weights(body) + moved
 
 
 def _bound(
