@@ -12,7 +12,7 @@ from mmspec.cost.quantities import duration, quantity, share
 from mmspec.cost.roofline import Bound, Roofline
 
 if TYPE_CHECKING:
-    from mmspec.cost.on_device import OnDevice
+    from mmspec.cost import Profile
     from mmspec.spec import ModelSpec
 
 COLUMNS = (
@@ -24,16 +24,19 @@ COLUMNS = (
 )
 
 
-def lines(spec: ModelSpec, on: OnDevice, ink: Ink) -> list[str]:
-    """A title, a row for each node in the order of the data flow, and what the figures mean."""
-    roofline = on.roofline
+def lines(spec: ModelSpec, price: Profile, ink: Ink) -> list[str]:
+    """A title, a row for each node in the order of the data flow, and what the figures mean; of a price on a device."""
+    assert price.on is not None
+    roofline = price.on.roofline
     order = {node.name: i for i, node in enumerate(spec.nodes)}
     nodes = sorted(roofline.nodes, key=lambda node: order[node.name])
     rows = [_row(node.name, node, roofline.whole) for node in nodes]
     total = _row("all", roofline.whole, roofline.whole)
     what = f"{roofline.precision}, batch {roofline.batch:,}"
     title = f"{ink.bold(roofline.device.name)}   {ink.dim(what)}"
-    return [title, "", *rows_as_lines(COLUMNS, rows, ink, total), "", *_remarks(roofline, ink), *fit_lines(on.fit, ink)]
+    exits = " with every exit" if any(node.exits for node in price.nodes) else ""
+    remarks = [*_remarks(roofline, exits, ink), *fit_lines(price.on.fit, ink)]
+    return [title, "", *rows_as_lines(COLUMNS, rows, ink, total), "", *remarks]
 
 
 def _row(name: str, bound: Bound, whole: Bound) -> tuple[str, ...]:
@@ -43,7 +46,7 @@ def _row(name: str, bound: Bound, whole: Bound) -> tuple[str, ...]:
     return name, duration(bound.least), duration(bound.op_by_op), part, share(bound.memory_bound, bound.op_by_op)
 
 
-def _remarks(roofline: Roofline, ink: Ink) -> list[str]:
+def _remarks(roofline: Roofline, exits: str, ink: Ink) -> list[str]:
     device, whole = roofline.device, roofline.whole
     rate = roofline.samples_per_second
     most = f"no more than {quantity(rate)} samples/s" if rate != float("inf") else "no bound on samples/s"
@@ -57,6 +60,12 @@ def _remarks(roofline: Roofline, ink: Ink) -> list[str]:
         f"products {duration(whole.compute or 0.0)}; weights, inputs and outputs{cache} {duration(whole.memory)}; "
         f"the roof's ridge is at {device.ridge(roofline.precision):,.0f} FLOPs per byte"
     )
+    if (step := roofline.step) is not None:
+        rate = roofline.batch / step.least if step.least else 0.0
+        text += ink.wrapped(
+            f"writing, a token for each sample at this length: {duration(step.least)} or more, no more than {quantity(rate)} "
+            "tokens/s (weights and what is kept of the tokens before are read for it)"
+        )
     return text + ink.wrapped(
         "op by op: every operation reads its inputs from memory and writes its outputs there; fusion and caches save some"
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mmspec.cost.decoding import decoding
 from mmspec.cost.devices import Device, device
 from mmspec.cost.fit import Fit, fit
 from mmspec.cost.flops import Sizes
 from mmspec.cost.ledger import ledger
-from mmspec.cost.roofline import Roofline, number_bytes, roofline
+from mmspec.cost.roofline import Roofline, number_bytes, roofline, step_bound
 
 if TYPE_CHECKING:
     from mmspec.cost.profile import Profile
@@ -34,6 +35,7 @@ def on_device(price: Profile, name: str | Device, precision: str = "fp32") -> On
     sizes = Sizes(price.sizes, floats)
     same = floats == Sizes(price.sizes).floats
     bill = price.ledger if same else ledger(price.spec, price.graph, sizes)
-    return OnDevice(
-        roofline(bill, price.graph, sizes, found, precision), fit(price.graph, price.sizes, found, precision, floats)
-    )
+    roof = roofline(bill, price.graph, sizes, found, precision)
+    if writing := price.decoding if same else decoding(price.spec, price.graph, sizes):
+        roof = replace(roof, step=step_bound(writing, price.graph, sizes, found, precision))
+    return OnDevice(roof, fit(price.graph, price.sizes, found, precision, floats))

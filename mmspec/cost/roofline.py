@@ -18,10 +18,11 @@ up is not in Q. Experts: a token's k, the smallest ones' weights.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mmspec.cost.decoding import Decoding
 from mmspec.cost.devices import BYTES, Device
 from mmspec.cost.flops import Sizes
 from mmspec.cost.ledger import Entry
@@ -99,6 +100,7 @@ class Roofline:
     batch: int
     whole: Bound
     nodes: tuple[Bound, ...]
+    step: Bound | None = None  # of writing a text: one token for each sample, at the length that was priced
 
     @property
     def samples_per_second(self) -> float:
@@ -120,6 +122,7 @@ class Roofline:
             "ridge_flops_per_byte": self.device.ridge(self.precision),
             "cache_bytes": self.device.cache,
             "nodes": [{"name": node.name, **node.to_dict()} for node in self.nodes],
+            "decoding": None if self.step is None else self.step.to_dict(),
             "unknown": self.unknown,
         }  # fmt: skip
 
@@ -139,6 +142,16 @@ def roofline(bill: Entry, graph: Graph, sizes: Sizes, device: Device, precision:
     return Roofline(
         device, precision, sizes.sizes["B"], _bound("", bill, compulsory(graph, sizes), sizes, peaks, device), nodes
     )
+
+
+def step_bound(found: Decoding, graph: Graph, sizes: Sizes, device: Device, precision: str) -> Bound:
+    """Of one step of writing: the weights of what depends on the text, and what is kept of the tokens before, must be read.
+
+    Raises   UserError: a precision that the device does not compute in
+    """
+    among = frozenset(id(entry.op) for entry, _ in found.step.operations())
+    moved = sizes.floats * needed_weights(graph, among) + found.cache + found.context
+    return _bound("step", found.step, moved, sizes, peaks_of(device, precision), device, step=True)
 
 
 def number_bytes(precision: str) -> int:
@@ -161,11 +174,11 @@ def peaks_of(device: Device, precision: str) -> Mapping[str, float | None]:
 
 
 def operation_times(
-    line: Entry, sizes: Sizes, peaks: Mapping[str, float | None], device: Device
+    line: Entry, sizes: Sizes, peaks: Mapping[str, float | None], device: Device, step: bool = False
 ) -> Iterator[OperationTime]:
-    """Every operation below a line of the ledger, in the order of the schedule."""
+    """Every operation below a line of the ledger, in the order of the schedule. `step`: of writing, whose token sees all others."""
     for entry, runs in line.operations():
-        work = needed(entry, sizes)
+        work = _products(entry) if step else needed(entry, sizes)
         compute = sum(flops / peak for family, flops in work.items() if (peak := peaks[family]))
         moved = entry.forward.bytes
         yield OperationTime(
@@ -175,14 +188,17 @@ def operation_times(
 
 def needed(entry: Entry, sizes: Sizes) -> Mapping[str, int]:
     """FLOPs by class of one run of an operation: as priced, but of causal attention what a kernel cannot leave out."""
-    work = {family: flops for family in FAMILIES if (flops := getattr(entry.forward, family))}
-    op = entry.op
+    work, op = _products(entry), entry.op
     if op is not None and op.kind == "attention" and op.attributes["causal"]:
         queries, keys = sizes(op.inputs[0])[2], sizes(op.inputs[1])[2]
         assert isinstance(queries, int) and isinstance(keys, int)
         seen = causal_pairs(queries, keys, op.attributes.get("prefix") or 0)
         work = {family: flops * seen // (queries * keys) for family, flops in work.items()}
     return work
+
+
+def _products(entry: Entry) -> Mapping[str, int]:
+    return {family: flops for family in FAMILIES if (flops := getattr(entry.forward, family))}
 
 
 def causal_pairs(queries: int, keys: int, prefix: int = 0) -> int:
@@ -216,22 +232,21 @@ def _is_read(graph: Graph, value: Value) -> bool:
     return False
 
 
-def needed_weights(graph: Graph) -> int:
-    """Numbers of all weights but tables, of which rows are looked up; of experts as many as a token meets, the smallest."""
+def needed_weights(graph: Graph, among: Container[int] | None = None) -> int:
+    """Numbers of all weights but tables, of which rows are looked up; of experts as many as a token meets, the smallest.
+    `among`: of these operations, by id, where not all of them run."""
     total = 0
-    shown: Counter[int] = Counter()
+    tables: Counter[int] = Counter()
     for op in graph.ops:
-        if op.kind == "parameter":
-            continue
-        if op.kind in BY_TABLE:
-            table = op.inputs[1]
-            shown[id(table)] = _numbers(table)
-        total += sum(parameter.size for parameter in op.parameters if not parameter.buffer)
+        if op.kind != "parameter" and (among is None or id(op) in among):
+            total += sum(parameter.size for parameter in op.parameters if not parameter.buffer)
+            if op.kind in BY_TABLE:
+                tables[id(op.inputs[1])] = _numbers(op.inputs[1])
         if op.kind == "experts":
-            total += sum(sorted(map(needed_weights, copies(op)))[: op.attributes["met"]])
+            total += sum(sorted(needed_weights(body, among) for body in copies(op))[: op.attributes["met"]])
         else:
-            total += sum(count * needed_weights(body) for body, count in owned(op))
-    return total + sum(shown.values())
+            total += sum(count * needed_weights(body, among) for body, count in owned(op))
+    return total + sum(tables.values())
 
 
 def _numbers(table: Value) -> int:
@@ -241,9 +256,15 @@ def _numbers(table: Value) -> int:
 
 
 def _bound(
-    name: str, line: Entry, moved: int, sizes: Sizes, peaks: Mapping[str, float | None], device: Device
+    name: str,
+    line: Entry,
+    moved: int,
+    sizes: Sizes,
+    peaks: Mapping[str, float | None],
+    device: Device,
+    step: bool = False,
 ) -> Bound:
-    times = list(operation_times(line, sizes, peaks, device))
+    times = list(operation_times(line, sizes, peaks, device, step))
     known = None not in peaks.values()
     held_up = sum(time.seconds for time in times if time.memory_bound)
     return Bound(

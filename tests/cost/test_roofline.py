@@ -142,6 +142,24 @@ def test_inputs_and_outputs_are_compulsory():
     assert two - one == 4 * (3 * 224 * 224 + 1000)
 
 
+def test_a_step_of_writing_reads_its_weights_and_what_is_kept():
+    price = mmspec.profile(mmspec.load("gpt2_small"), 3, device=made(bandwidth_gb_s=2.0), text=100)
+    step, writing = price.on.roofline.step, price.decoding
+    assert step.memory * 2e9 == pytest.approx(4 * (price["parameters.total"] - 1024 * 768) + writing.cache)
+    assert step.compute * 1e12 == pytest.approx(writing.work.flops)
+    assert bound("vit_b16", made()).step is None
+
+
+def test_a_step_of_a_decoder_reads_neither_the_encoder_nor_what_made_the_context():
+    price = mmspec.profile(mmspec.load("t5_base"), device=made())
+    step, writing = price.on.roofline.step, price.decoding
+    decoder = next(node.parameters for node in price.nodes if node.role == "decoders")
+    made_once = 12 * 2 * 768 * 768  # keys and values of the encoder's output
+    assert step.memory * 1e9 == pytest.approx(
+        4 * (decoder - made_once + 32128 * 768) + writing.cache + writing.context, rel=1e-3
+    )
+
+
 # what fits ------------------------------------------------------------------------------------------------------------
 
 

@@ -73,7 +73,7 @@ def command(
     if price.on:
         from mmspec.cli.on_device import lines
 
-        click.echo("\n".join(["", *lines(read, price.on, ink)]), color=ink.coloured)
+        click.echo("\n".join(["", *lines(read, price, ink)]), color=ink.coloured)
 
 
 def _shares(text: str, option: str, wanted: str) -> tuple[str, list[float]]:
