@@ -34,7 +34,7 @@ def on_device(function: Function) -> Function:
     """`--device` and `--precision`."""
     for option in (
         click.option(
-            "--precision", default="fp32", show_default=True, metavar="P", help="of all numbers on that device"
+            "--precision", metavar="P", help="of all numbers there: fp32 (the default), bf16, fp16, int8, ..."
         ),
         click.option(
             "--device", metavar="D", help="what it takes there at the least: a name of `mmspec devices`, or a file"

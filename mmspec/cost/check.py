@@ -64,10 +64,12 @@ def _fits(price: Profile, fit: Fit) -> Verdict:
 
 
 def _figure(price: Profile, figure: str, precision: str) -> tuple[float, tuple[tuple[str, float], ...]]:
+    group = figure.partition(".")[0]
+    if group in ("roofline", "fit") and price.on is None:
+        raise LimitError(f"{figure} is not known: no device was named")
     if figure == LATENCY:
         assert price.on is not None
         return 1e3 * price.on.roofline.whole.least, _times(price.on)
-    group = figure.partition(".")[0]
     floats = number_bytes(precision)
     if group == "memory" and precision != "fp32":
         return _memory_at(price, figure, floats), _memory(price, floats)

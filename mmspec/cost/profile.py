@@ -214,8 +214,6 @@ def profile(
     means = {name: _means(part, rates.get(name), routes.get(name), batch) for name, (_, part) in priced.items()}
     nodes = tuple(_node(name, roles[name], priced, means, sizes, rates, sources) for name in roles)
     unknown = {"memory.peak_training": "activations of a training step are not computed yet"}
-    if device is None:
-        unknown["roofline"] = unknown["fit"] = "no device was named"
     if silent := [name for name in halting if name not in rates]:
         why = f"how many samples leave {', '.join(silent)} at each exit is not known; give exit rates, or train"
         unknown |= {"flops.expected": why, "flops.expected_uncompacted": why}
