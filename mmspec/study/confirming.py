@@ -12,9 +12,10 @@ from those means' normal distributions in which no other member dominates; what 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmspec.study.front import dominates, non_dominated
 from mmspec.study.jobs import Job
@@ -46,7 +47,7 @@ def contenders(front: Front) -> list[Trained]:
 
 def again(front: Front, planned: Plan, seeds: int) -> list[Again]:
     """The trainings to be done, each in a folder of its own with a seed that no training of the search had."""
-    jobs = []
+    jobs: list[Again] = []
     for trained in contenders(front):
         for number in range(seeds):
             seed = derived_seed("confirm", planned.study.seed, trained.trial * 1000 + number)
@@ -65,26 +66,24 @@ def with_means(
     split; `priced`: objectives that are exact."""
     names = [o.name for o in front.objectives]
     learned = [name for name in names if name not in priced]
-    means = {trial: {name: _mean([v[name] for v in runs]) for name in names} for trial, runs in values.items()}
-    spread = {name: _pooled([[v[name] for v in runs] for runs in values.values()]) for name in learned}
-    kept = [t for t in front.trained if t.trial in means]
-    chances = _chances(front, kept, means, {name: _error(spread[name], values) for name in learned})
+    means = {trial: {name: _mean([run[name] for run in runs]) for name in names} for trial, runs in values.items()}
+    spread = {name: _pooled([[run[name] for run in runs] for runs in values.values()]) for name in learned}
+    errors = {
+        trial: {name: spread[name] / math.sqrt(len(runs)) for name in learned if spread[name]}
+        for trial, runs in values.items()
+    }
+    wide = _quantile(sum(len(runs) - 1 for runs in values.values()))
+    chances = _chances(front, means, errors)
     found = []
     for t in front.trained:
-        runs = values.get(t.trial)
-        if runs is None:
+        if t.trial not in means:
             found.append(t)
             continue
-        halves = {
-            name: _quantile(len(values) * (len(runs) - 1)) * spread[name] / math.sqrt(len(runs))
-            for name in learned
-            if len(runs) > 1
-        }
-        confirmed = Confirmed(
-            len(runs), dict(t.values), tuple(dict(run) for run in runs), means[t.trial], halves,
-            chances[t.trial], tuple(tests.get(t.trial, ())),
-        )  # fmt: skip
-        found.append(replace(t, values=means[t.trial], confirmed=confirmed))
+        runs, mean = values[t.trial], means[t.trial]
+        halves = {name: wide * error for name, error in errors[t.trial].items()}
+        test = tuple(tests.get(t.trial, ()))
+        confirmed = Confirmed(len(runs), dict(t.values), tuple(map(dict, runs)), mean, halves, chances[t.trial], test)
+        found.append(replace(t, values=mean, confirmed=confirmed))
     return replace(front, trained=tuple(found))
 
 
@@ -99,36 +98,26 @@ def _pooled(groups: Sequence[Sequence[float]]) -> float:
     return math.sqrt(squares / freedom) if freedom else 0.0
 
 
-def _error(spread: float, values: Mapping[int, Sequence[Any]]) -> Callable[[int], float]:
-    return lambda trial: spread / math.sqrt(len(values[trial]))
-
-
 def _quantile(freedom: int) -> float:
-    """Of Student's t at 0.975."""
+    """Of Student's t at 0.975; of single trainings nothing is known."""
+    if not freedom:
+        return 0.0
     from scipy.stats import t
 
     return float(t.ppf(0.975, freedom))
 
 
 def _chances(
-    front: Front,
-    kept: Sequence[Trained],
-    means: Mapping[int, Mapping[str, float]],
-    errors: Mapping[str, Callable[[int], float]],
+    front: Front, means: Mapping[int, Mapping[str, float]], errors: Mapping[int, Mapping[str, float]]
 ) -> dict[int, float]:
-    import random
-
-    generator = random.Random(derived_seed("chances", 0, len(kept)))
-    counts = dict.fromkeys((t.trial for t in kept), 0)
+    """How often each is not dominated. `errors`: standard errors of the means that are learned, by trial."""
+    generator = random.Random(0)
+    counts = dict.fromkeys(means, 0)
     for _ in range(DRAWS):
         drawn = {}
-        for t in kept:
-            values = means[t.trial]
-            moved = {
-                name: generator.gauss(values[name], errors[name](t.trial)) if name in errors else values[name]
-                for name in values
-            }
-            drawn[t.trial] = tuple(o.cost(moved[o.name]) for o in front.objectives)
+        for trial, values in means.items():
+            moved = {**values, **{name: generator.gauss(values[name], error) for name, error in errors[trial].items()}}
+            drawn[trial] = tuple(o.cost(moved[o.name]) for o in front.objectives)
         for trial, point in drawn.items():
             counts[trial] += not any(dominates(other, point) for other in drawn.values())
     return {trial: count / DRAWS for trial, count in counts.items()}

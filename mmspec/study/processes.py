@@ -96,7 +96,15 @@ class Processes:
         methods = multiprocessing.get_all_start_methods()
         context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
-            context.set_forkserver_preload(["mmspec.training", "mmspec.study.processes"])
+            context.set_forkserver_preload(
+                [
+                    "mmspec.training",
+                    "mmspec.weights",
+                    "mmspec.components",
+                    "mmspec.study.base",
+                    "mmspec.study.processes",
+                ]
+            )
         ours, theirs = context.Pipe()
         threads = max(1, (os.cpu_count() or 1) // self.slots)
         arguments = (theirs, self.study.text, str(self.study.path), self.evaluate, threads)

@@ -49,14 +49,14 @@ def test_a_worker_that_dies_is_replaced_and_a_spec_that_kills_two_is_not_tried_a
 @pytest.mark.slow
 def test_four_workers_do_almost_four_times_the_work_of_one(tmp_path):
     """Trainings that sleep: what is lost is the search's own."""
-    text = STUDY.replace("trials: 8", "trials: 40")
+    text = STUDY.replace("trials: 8", "trials: 16")
     began = []
     search(
         study(tmp_path, text), tmp_path / "out", evaluate=sleeping, workers=4,
         events=lambda event: began.append(time.perf_counter()) if isinstance(event, say.Progress | say.Finished) else None,
     )  # fmt: skip
-    ideal = 40 * 1.0 / 4
-    assert ideal / (began[-1] - began[0] + 1.0) >= 0.8  # the benchmark measures it on a quiet machine
+    ideal = 16 * 2.0 / 4
+    assert ideal / (began[-1] - began[0] + 2.0) >= 0.6  # the benchmark measures it on a quiet machine
 
 
 @pytest.mark.slow

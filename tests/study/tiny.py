@@ -32,7 +32,8 @@ budget: {trials: 8}
 
 
 def study(folder, text=STUDY, base=BASE):
-    """The study, read from files in a folder."""
+    """The study, read from files in a folder. Its front is not trained again unless the text says so."""
+    text = text if "confirm" in text else f"{text}confirm: 0\n"
     folder = Path(folder)
     (folder / "tiny.yaml").write_text(base)
     (folder / "study.yaml").write_text(text)
@@ -51,7 +52,7 @@ def formula(spec, folder, seed, tick):
 
 
 def sleeping(spec, folder, seed, tick):
-    time.sleep(1.0)
+    time.sleep(2.0)
     return formula(spec, folder, seed, tick)
 
 
@@ -63,7 +64,7 @@ def deadly(spec, folder, seed, tick):
 
 
 def slowly(spec, folder, seed, tick):
-    (folder.parents[2] / "begun").open("a").write(f"{folder.name}\n")
+    Path("begun").open("a").write(f"{folder.name}\n")
     time.sleep(0.15)
     return formula(spec, folder, seed, tick)
 
@@ -72,7 +73,7 @@ if __name__ == "__main__":
     os.chdir(sys.argv[1])
     number = int(sys.argv[sys.argv.index("--workers") + 1]) if "--workers" in sys.argv else 1
     try:
-        search(study("."), Path("out").absolute(), resume="--resume" in sys.argv, evaluate=slowly, workers=number)
+        search(study("."), "out", resume="--resume" in sys.argv, evaluate=slowly, workers=number)
     except Exception as error:  # what the command line does
         print(error, file=sys.stderr)
         sys.exit(2)
