@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 SIZES = (Column("size"), Column("here", right=True), Column("is", dim=True), Column("formulas hold for"))
 TERMS = (Column(""), Column("here", right=True), Column("share", right=True), Column("formula"), Column("grows with"))
 MEMORY = ("memory.weights", "memory.activations")
-SAID = {"attention": "attention products", "linear": "linear layers", "convolution": "convolutions", "experts": "experts"}
+SAID = {
+    "attention": "attention products",
+    "linear": "linear layers",
+    "convolution": "convolutions",
+    "experts": "experts",
+}
 
 
 def say(price: SymbolicProfile, as_json: bool) -> None:
@@ -35,7 +41,9 @@ def say(price: SymbolicProfile, as_json: bool) -> None:
 def pages(price: SymbolicProfile, ink: Ink) -> list[str]:
     """Sizes, FLOPs by class and by node, which class is the largest where, parameters and memory."""
     names = Names(price)
-    rows = [(size.name, f"{size.value:,}", size.meaning, _holds(price, "flops.total", size.name)) for size in price.symbols]
+    rows = [
+        (size.name, f"{size.value:,}", size.meaning, _holds(price, "flops.total", size.name)) for size in price.symbols
+    ]
     values = names.values()
     rows += [(name, f"{values[name]:,}", said, "") for name, said in names.definitions().items()]
     text = [f"{ink.bold(price.spec.name)}   {ink.dim('its price in formulas')}", "", *lines(SIZES, rows, ink, None), ""]
@@ -62,7 +70,9 @@ def pages(price: SymbolicProfile, ink: Ink) -> list[str]:
         _without_share(row(figure.removeprefix("memory."), figure)) for figure in MEMORY
     ], ink, _without_share(row("memory", "memory.peak_inference")))  # fmt: skip
     text += ["", *_peaks(price, names, ink)]
-    text += ink.wrapped("divisions are of integers: floor rounds down, ceil up; FLOPs are 2 per multiply-add, memory in bytes")
+    text += ink.wrapped(
+        "divisions are of integers: floor rounds down, ceil up; FLOPs are 2 per multiply-add, memory in bytes"
+    )
     for note in price.notes:
         text += ink.wrapped(note, "note:")
     return text
@@ -73,7 +83,7 @@ def dominance(price: SymbolicProfile, ink: Ink) -> list[str]:
     found = []
     for size in price.symbols:
         stretches = largest(price, size.name)
-        for (_, before), (start, after) in zip(stretches, stretches[1:], strict=False):
+        for (_, before), (start, after) in pairwise(stretches):
             found += ink.wrapped(f"{SAID[after]} overtake {SAID[before]} from {size.name} = {start:,} on")
     if not found and (terms := families(price)):
         first = max(terms, key=lambda family: price.value(f"flops.{family}"))

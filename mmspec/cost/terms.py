@@ -1,8 +1,8 @@
 """What formulas say: how a cost grows with each size, which term is the largest where, and short names to read them by.
 
-    growth(formula, "S")                              # 4: B*floor(S/16)^4
-    largest(price, "S")                               # ((16, "linear"), (1936, "attention"))
-    Names(price).text(formula)                        # "36,864*B*T^2", with T = floor(S/16)^2 + 1
+growth(formula, "S")                              # 4: B*floor(S/16)^4
+largest(price, "S")                               # ((16, "linear"), (1936, "attention"))
+Names(price).text(formula)                        # "36,864*B*T^2", with T = floor(S/16)^2 + 1
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
-from mmspec.cost.symbolic import MOST, Formulas, SymbolicProfile, spacing
+from mmspec.cost.formulas import MOST, Formulas
+from mmspec.cost.symbolic import SymbolicProfile, spacing
 from mmspec.cost.work import FAMILIES
-from mmspec.ir import Dim, bind
-from mmspec.ir.dims import Atom, Monomial, Polynomial, Quotient, put, quotient, symbol, symbols
+from mmspec.ir import Dim
+from mmspec.ir.dims import Atom, Monomial, Polynomial, put, symbol, symbols, value_of
+from mmspec.ir.quotients import Quotient, quotient
 from mmspec.spec import SpecError
 
 
@@ -51,13 +54,13 @@ def largest(price: SymbolicProfile, name: str) -> tuple[tuple[int, str], ...]:
 
     def winner(size: int) -> str:
         at = {**price.sizes, name: first(size)}
-        return max(terms, key=lambda family: bind(terms[family], at))  # type: ignore[arg-type,return-value]
+        return max(terms, key=lambda family: value_of(terms[family], at))
 
     if not terms:
         return ()
     grid = sorted({least, most or MOST, price[name].value, *_grid(least, most or MOST)})
     found = [(first(least), winner(least))]
-    for before, after in zip(grid, grid[1:], strict=False):
+    for before, after in pairwise(grid):
         while winner(after) != found[-1][1]:
             low, high = before, after
             while high - low > 1:
@@ -155,9 +158,8 @@ class Names:
 
     def values(self) -> dict[str, int]:
         """Of each short name at the spec's sizes."""
-        found = {short: bind(symbol(atom), self.price.sizes) for atom, short in self.atoms.items()}
-        sizes = {**self.price.sizes, **found}  # type: ignore[dict-item]
-        return {**found, **{name: bind(dim, sizes) for name, dim in self.tokens.items()}}  # type: ignore[dict-item]
+        sizes = {short: value_of(symbol(atom), self.price.sizes) for atom, short in self.atoms.items()}
+        return sizes | {name: value_of(dim, {**self.price.sizes, **sizes}) for name, dim in self.tokens.items()}
 
     def text(self, dim: Dim) -> str:
         """A formula in short names, common factors first."""
@@ -171,7 +173,7 @@ def factored(dim: Dim) -> str:
     """6*B*N^2 + 12*B*N -> "6*B*N*(N + 2)"; thousands have a comma."""
     if isinstance(dim, int):
         return f"{dim:,}"
-    common = dict(min(dim.terms, key=len))
+    common = dict(next(iter(dim.terms)))
     for monomial in dim.terms:
         powers = dict(monomial)
         common = {name: min(power, powers.get(name, 0)) for name, power in common.items() if name in powers}
@@ -206,9 +208,7 @@ def _in_terms_of(dim: Dim, name: str, tokens: Polynomial, lead: Monomial) -> Dim
         powers = dict(monomial)
         times = min(powers.get(factor, 0) // power for factor, power in lead)
         rest = tuple(
-            (factor, left)
-            for factor, power in monomial
-            if (left := power - times * dict(lead).get(factor, 0))
+            (factor, left) for factor, power in monomial if (left := power - times * dict(lead).get(factor, 0))
         )
         term: Dim = Polynomial({rest: coefficient}) if rest else coefficient
         for _ in range(times):
@@ -235,7 +235,11 @@ def _atoms(dim: Dim) -> list[Atom]:
 
 def _short(atom: Atom) -> str:
     """S16 for floor(S/16) and for ceil(S/16), S_P for floor(S/P); "" for what is no size over another."""
-    if isinstance(atom, Quotient) and len(names := symbols(atom.dim)) == 1 and growth(atom.dim, name := next(iter(names))) == 1:
+    if (
+        isinstance(atom, Quotient)
+        and len(names := symbols(atom.dim)) == 1
+        and growth(atom.dim, name := next(iter(names))) == 1
+    ):
         if isinstance(atom.by, int):
             return f"{name}{atom.by}" if len(atom.dim.terms) <= 2 else ""
         return f"{name}_{atom.by}" if str(atom.by).isidentifier() and str(atom.dim) == name else ""

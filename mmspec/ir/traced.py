@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mmspec.ir.dims import Atom, Dim, Polynomial, Quotient, bind, put, quotient, symbol, symbols
+from mmspec.ir.dims import Atom, Dim, Polynomial, bind, put, symbol, symbols, value_of
+from mmspec.ir.quotients import Quotient, quotient
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,7 @@ class Condition:
     relation: Literal["==", "!=", ">="]
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
-        value = bind(self.dim, sizes)
-        assert isinstance(value, int), f"{value} is not bound"
+        value = value_of(self.dim, sizes)
         return value >= 0 if self.relation == ">=" else (value == 0) == (self.relation == "==")
 
     @property
@@ -109,12 +109,14 @@ class Trace:
             return
         condition = Condition(dim, relation)
         self.conditions[self.part].setdefault(condition)
-        if relation == "==" and not self.part and (division := condition.division) is not None:
-            if isinstance(division[1], int):
-                self._learn(division[0], division[1])
+        if relation == "==" and not self.part:
+            self._learn(condition.division)
 
-    def _learn(self, inner: Dim, by: int) -> None:
-        """That inner mod by = 0."""
+    def _learn(self, division: tuple[Dim, Dim] | None) -> None:
+        """That something mod a number is zero."""
+        if division is None or not isinstance(by := division[1], int):
+            return
+        inner = division[0]
         whole, up = quotient(inner, by), quotient(inner + (by - 1), by)
         if isinstance(inner, Polynomial) and len(inner.terms) == 1:
             (monomial, coefficient), *_ = inner.terms.items()
@@ -282,4 +284,3 @@ def _plain(value: int) -> int:
 def formula(value: int) -> Dim:
     """What a number is of: itself where it was not traced."""
     return value.dim if isinstance(value, Traced) else int(value)
-

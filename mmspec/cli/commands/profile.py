@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from mmspec.cli.options import json_option, opened, takes_spec
+from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes_spec
 
 
 @click.command
@@ -26,7 +26,9 @@ from mmspec.cli.options import json_option, opened, takes_spec
 @click.option(
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
-@click.option("--symbolic", is_flag=True, help="formulas in batch, image side, text and audio length, instead of numbers")
+@click.option(
+    "--symbolic", is_flag=True, help="formulas in batch, image side, text and audio length, instead of numbers"
+)
 @click.option(
     "--symbol",
     "further",
@@ -34,6 +36,7 @@ from mmspec.cli.options import json_option, opened, takes_spec
     metavar="PATH=NAME",
     help="a further size of these formulas: encoders.image.patch_size=P",
 )
+@on_device
 def command(
     spec: str,
     as_json: bool,
@@ -43,6 +46,8 @@ def command(
     exit_rates: tuple[str, ...],
     symbolic: bool,
     further: tuple[str, ...],
+    device: str | None,
+    precision: str | None,
     changes: tuple[str, ...],
     variant: str | None,
 ) -> None:
@@ -52,13 +57,18 @@ def command(
     from mmspec.cost.profile import symbols_of
     from mmspec.passes import lower
 
+    if precision is not None and device is None:
+        raise click.UsageError("--precision needs a --device, whose peak in it is asked for")
     read = opened(spec, changes, variant).require_closed()
     graph = lower(read)
     if symbolic or further:
+        others = {"--exit-rates": exit_rates, "--expert-load": expert_loads, "--device": device}
+        if given := [option for option, value in others.items() if value]:
+            raise click.UsageError(f"formulas are of what every pass computes: they take no {given[0]}")
         from mmspec.cli import symbolic as formulas
         from mmspec.cost.symbolic import symbolic as priced
 
-        sizes = symbols_of(graph, dict(map(_length, lengths)))
+        sizes = symbols_of(graph, lengths_of(lengths))
         formulas.say(priced(read, batch, dict(map(_symbol, further)), **sizes), as_json)
         return
     price = profile(
@@ -68,7 +78,9 @@ def command(
         graph,
         expert_loads=dict(_shares(text, "--expert-load", "MODULE=L,L,...") for text in expert_loads),
         measured=None if changes or variant else measured(spec),
-        **symbols_of(graph, dict(map(_length, lengths))),
+        device=device,
+        precision=precision or "fp32",
+        **symbols_of(graph, lengths_of(lengths)),
     )
     if as_json:
         from mmspec.cli.entry import json_text
@@ -80,13 +92,10 @@ def command(
 
     ink = Ink(sys.stdout)
     click.echo("\n".join(table(read, graph, price, ink)), color=ink.coloured)
+    if price.on:
+        from mmspec.cli.on_device import lines
 
-
-def _length(text: str) -> tuple[str, int]:
-    name, _, tokens = text.partition("=")
-    if not tokens.strip().isdecimal():
-        raise click.BadParameter(f"expected INPUT=N, found {text!r}", param_hint="--length")
-    return name.strip(), int(tokens)
+        click.echo("\n".join(["", *lines(read, price, ink)]), color=ink.coloured)
 
 
 def _symbol(text: str) -> tuple[str, str]:
