@@ -97,8 +97,9 @@ class SymbolicProfile:
         others = {other: value for other, value in self.sizes.items() if other != name}
         others |= {other: piece.at[other] for other in piece.besides if other != name}
         given = [condition.given(others) for condition in piece.of(figure) if name in condition.symbols]
-        asked = [condition for condition in given if condition is not None and condition.division is None]
-        return interval(asked, self.sizes, name, start or piece.at[name], self[name].most)
+        start = start or piece.at[name]
+        asked = [c.on_this_side({name: start}) for c in given if c is not None and c.division is None]
+        return interval(asked, self.sizes, name, start, self[name].most)
 
 
 def symbolic(spec: ModelSpec, batch: int = 1, further: Mapping[str, str] = {}, **lengths: int) -> SymbolicProfile:
@@ -128,7 +129,9 @@ def symbolic(spec: ModelSpec, batch: int = 1, further: Mapping[str, str] = {}, *
             result.pieces.insert(0, wider)
         else:
             symbols.remove(symbol)
-            notes.append(f"{symbol.path} stays {symbol.value}: no formula was found that holds at other sizes too")
+            equal = [str(c) for c in result.base.conditions[""] if c.relation == "==" and not c.division]
+            why = f"the spec asks for {' and '.join(equal)}" if equal else "no formula was found that holds at other sizes"
+            notes.append(f"{symbol.path} stays {symbol.value}: {why}")
             result = _at_own_sizes(spec, symbols, notes)
     if (problem := _misfit(spec, symbols, symbols)) is not None:
         raise Failure(f"the formulas of {spec.name} do not agree with its price: {problem}")

@@ -11,6 +11,7 @@ torch does it for the sizes of `torch.export`. Nothing that is not traced pays f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,13 @@ class Condition:
                 if name not in str(inner) and atom in (quotient(inner, by), quotient(inner + by - 1, by)):
                     return inner, by
         return None
+
+    def on_this_side(self, sizes: Mapping[str, int]) -> Condition:
+        """The stricter condition that what is not zero here keeps its sign."""
+        if self.relation != "!=" or self.division is not None:
+            return self
+        stricter = self.dim - 1 if value_of(self.dim, sizes) > 0 else self.dim * -1 - 1
+        return Condition(stricter, ">=") if isinstance(stricter, Polynomial) else self
 
     def given(self, sizes: Mapping[str, int]) -> Condition | None:
         """With some sizes as numbers; None where it depends on no other and holds."""
@@ -107,7 +115,7 @@ class Trace:
         dim = self.simplest(dim)
         if isinstance(dim, int) or _always(dim, relation):
             return
-        condition = Condition(dim, relation)
+        condition = Condition(_shortest(dim, relation), relation)
         self.conditions[self.part].setdefault(condition)
         if relation == "==" and not self.part:
             self._learn(condition.division)
@@ -126,6 +134,24 @@ class Trace:
             (monomial, coefficient), *_ = up.terms.items()
             if coefficient == 1 and len(monomial) == 1 and monomial[0][1] == 1:
                 self.known[monomial[0][0]] = whole
+
+
+def _shortest(dim: Polynomial, relation: str) -> Polynomial:
+    """Without factors that change nothing: sizes are no less than one."""
+    first, *others = dim.terms
+    common = {name: power for name, power in first if not isinstance(name, Atom)}
+    for monomial in others:
+        powers = dict(monomial)
+        common = {name: min(power, powers[name]) for name, power in common.items() if name in powers}
+    number = math.gcd(*(c for m, c in dim.terms.items() if m or relation != ">="))
+    rest = dim.terms.get((), 0)
+    if relation == ">=" and common:
+        number = math.gcd(number, rest)
+    terms = {
+        tuple((name, left) for name, power in m if (left := power - common.get(name, 0))): c // number
+        for m, c in dim.terms.items()
+    }
+    return Polynomial(terms)  # a constant above which something is no less than zero is rounded down
 
 
 def _always(dim: Polynomial, relation: str) -> bool:
