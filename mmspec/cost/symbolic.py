@@ -130,7 +130,11 @@ def symbolic(spec: ModelSpec, batch: int = 1, further: Mapping[str, str] = {}, *
         else:
             symbols.remove(symbol)
             equal = [str(c) for c in result.base.conditions[""] if c.relation == "==" and not c.division]
-            why = f"the spec asks for {' and '.join(equal)}" if equal else "no formula was found that holds at other sizes"
+            why = (
+                f"the spec asks for {' and '.join(equal)}"
+                if equal
+                else "no formula was found that holds at other sizes"
+            )
             notes.append(f"{symbol.path} stays {symbol.value}: {why}")
             result = _at_own_sizes(spec, symbols, notes)
     if (problem := _misfit(spec, symbols, symbols)) is not None:

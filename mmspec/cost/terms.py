@@ -16,7 +16,7 @@ from mmspec.cost.formulas import MOST, Formulas
 from mmspec.cost.symbolic import SymbolicProfile, spacing
 from mmspec.cost.work import FAMILIES
 from mmspec.ir import Dim
-from mmspec.ir.dims import Atom, Monomial, Polynomial, put, symbol, symbols, value_of
+from mmspec.ir.dims import Atom, Monomial, Polynomial, put, simplest, symbol, symbols, value_of
 from mmspec.ir.quotients import Quotient, quotient
 from mmspec.spec import SpecError
 
@@ -153,6 +153,17 @@ class Names:
                     return str(atom)[len("floor(") : -1]
         return str(atom)
 
+    def whole(self, dim: Dim) -> Dim:
+        """With D for 12*floor(D/12), where D mod 12 = 0 and nothing else is left of the quotient."""
+        for atom in self.atoms:
+            if not isinstance(atom, Quotient) or not isinstance(atom.by, int) or self.definition(atom) == str(atom):
+                continue
+            powers = {m: dict(m).get(atom, 0) for m in dim.terms} if isinstance(dim, Polynomial) else {}
+            if isinstance(dim, int) or any(dim.terms[m] % atom.by**power for m, power in powers.items()):
+                continue
+            dim = sum((_replaced(m, dim.terms[m], atom, powers[m]) for m in powers), start=0)
+        return dim
+
     def short(self, dim: Dim) -> Dim:
         return put(dim, {atom: symbol(name) for atom, name in self.atoms.items()})
 
@@ -163,10 +174,13 @@ class Names:
 
     def text(self, dim: Dim) -> str:
         """A formula in short names, common factors first."""
+        return factored(min(map(self.in_tokens, (self.whole(dim), dim)), key=_length))
+
+    def in_tokens(self, dim: Dim) -> Dim:
         found = self.short(dim)
         for name, tokens in sorted(self.tokens.items(), key=lambda item: -len(item[1].terms)):
             found = min([found, *(_in_terms_of(found, name, tokens, lead) for lead in tokens.terms)], key=_length)
-        return factored(found)
+        return found
 
 
 def factored(dim: Dim) -> str:
@@ -198,6 +212,15 @@ def _with_commas(dim: Polynomial) -> str:
     return " ".join(words)
 
 
+def _replaced(monomial: Monomial, coefficient: int, atom: Quotient, power: int) -> Dim:
+    """A term, with what an atom is the quotient of, over its divisor, in the place of the atom."""
+    assert isinstance(atom.by, int)
+    term: Dim = simplest({tuple((name, p) for name, p in monomial if name != atom): coefficient // atom.by**power})
+    for _ in range(power):
+        term = term * atom.dim
+    return term
+
+
 def _in_terms_of(dim: Dim, name: str, tokens: Polynomial, lead: Monomial) -> Dim:
     """With the monomial `lead` of `tokens` replaced by what it is of them."""
     if not isinstance(dim, Polynomial) or not lead or tokens.terms[lead] != 1:
@@ -210,7 +233,7 @@ def _in_terms_of(dim: Dim, name: str, tokens: Polynomial, lead: Monomial) -> Dim
         rest = tuple(
             (factor, left) for factor, power in monomial if (left := power - times * dict(lead).get(factor, 0))
         )
-        term: Dim = Polynomial({rest: coefficient}) if rest else coefficient
+        term: Dim = simplest({rest: coefficient})
         for _ in range(times):
             term = term * instead
         total = total + term

@@ -163,6 +163,23 @@ def bind(dim: Dim, sizes: Mapping[str, int]) -> Dim:
     return dim if isinstance(dim, int) else dim.bind(sizes)
 
 
+def scaled(size: int, factor: float) -> int:
+    """round(factor * size) in whole numbers, of what was written: as exact for a width of 10^18 as for one of 10."""
+    parts, whole = _fraction(factor)
+    if whole == 1:
+        return parts * size
+    nearest, rest = divmod(2 * parts * size + whole, 2 * whole)
+    return nearest - nearest % 2 if rest == 0 else nearest
+
+
+@cache
+def _fraction(factor: float) -> tuple[int, int]:
+    from fractions import Fraction
+
+    exact = Fraction(str(factor))
+    return exact.numerator, exact.denominator
+
+
 def value_of(dim: Dim, sizes: Mapping[str, int]) -> int:
     """The number at these sizes, which are all that it depends on."""
     value = bind(dim, sizes)
