@@ -11,10 +11,11 @@ import click
 from mmspec.cli.ink import Ink
 from mmspec.cli.table import Column, lines
 from mmspec.cost.quantities import quantity, share
-from mmspec.cost.symbolic import spacing
+from mmspec.cost.symbolic import spacing, written
 from mmspec.cost.terms import Names, along, families, growth, largest
 
 if TYPE_CHECKING:
+    from mmspec.cost.formulas import Symbol
     from mmspec.cost.symbolic import SymbolicProfile
 
 SIZES = (Column("size"), Column("here", right=True), Column("is", dim=True), Column("formulas hold for"))
@@ -105,16 +106,27 @@ def as_data(price: SymbolicProfile) -> dict[str, Any]:
             size.name: [{"from": start, "term": f"flops.{family}"} for start, family in largest(price, size.name)]
             for size in price.symbols
         },
+        "peaks": {size.name: _stretches(price, size.name) for size in price.symbols if _followed(size)},
         "notes": list(price.notes),
     }
+
+
+def _stretches(price: SymbolicProfile, name: str) -> list[dict[str, Any]]:
+    found = along(price, "memory.activations", name)
+    return [{"from": part.least, "to": part.most, "formula": written(part.formula)} for part in found]
+
+
+def _followed(size: Symbol) -> bool:
+    """Whether the peak is looked at along it: what comes in, rather than what the model is made of."""
+    return not size.path or size.path.startswith("inputs.")
 
 
 def _figure(price: SymbolicProfile, figure: str) -> dict[str, Any]:
     asked = [condition for condition in price.base.of(figure) if len(condition.symbols) > 1 or condition.division]
     ranges = {size.name: list(price.range(figure, size.name)) for size in price.symbols}
-    said = [str(condition).replace("^", "**").replace("ceil(", "ceiling(") for condition in asked]
+    said = [written(condition) for condition in asked]
     return {
-        "formula": price.text(figure), "value": price.value(figure), "conditions": list(dict.fromkeys(said)),
+        "formula": written(price.base.figures[figure]), "value": price.value(figure), "conditions": list(dict.fromkeys(said)),
         "range": ranges, "growth": {s.name: growth(price.base.figures[figure], s.name) for s in price.symbols},
     }  # fmt: skip
 
@@ -146,9 +158,7 @@ def _peaks(price: SymbolicProfile, names: Names, ink: Ink) -> list[str]:
     """Where other activations are the most that live at once."""
     found: list[str] = []
     for size in price.symbols:
-        if size.path and not size.path.startswith("inputs."):
-            continue
-        stretches = along(price, "memory.activations", size.name)
+        stretches = along(price, "memory.activations", size.name) if _followed(size) else ()
         for stretch in stretches if len(stretches) > 1 else ():
             most = f" to {stretch.most:,}" if stretch.most else " on"
             own = stretch.formula == price.base.figures["memory.activations"]

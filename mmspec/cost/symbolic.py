@@ -20,6 +20,7 @@ from mmspec.cost.formulas import Formulas, Symbol, interval, numbers, traced
 from mmspec.errors import Failure, UserError
 from mmspec.ir import Dim, Graph, ShapeError, bind
 from mmspec.ir.dims import put, value_of
+from mmspec.ir.traced import Condition
 from mmspec.passes import lower
 from mmspec.spec import ModelSpec, SpecError
 
@@ -76,11 +77,6 @@ class SymbolicProfile:
                 raise UserError(f"{name} is from 1 to {known[name].most or 'any size'}, not {size}")
         return {**self.sizes, **sizes}
 
-    def text(self, figure: str) -> str:
-        """A formula as Python and sympy write it: `**`, `floor`, `ceiling`, `Max`."""
-        found = str(self.base.figures[figure]).replace("^", "**")
-        return found.replace("ceil(", "ceiling(").replace("max(", "Max(")
-
     def sympy(self, figure: str) -> Any:
         """A formula as an expression of sympy, its sizes positive integers.   Raises UserError: sympy is not installed"""
         try:
@@ -88,7 +84,7 @@ class SymbolicProfile:
         except ImportError:
             raise UserError("expressions need sympy: pip install 'mmspec[symbolic]'") from None
         names = {name: sympy.Symbol(name, integer=True, positive=True) for name in self.sizes}
-        return sympy.sympify(self.text(figure), locals=names)
+        return sympy.sympify(written(self.base.figures[figure]), locals=names)
 
     def range(self, figure: str, name: str, piece: Formulas | None = None, start: int = 0) -> tuple[int, int | None]:
         """From which to which size of one symbol a formula holds, where it does with the others as in the spec and as far as
@@ -100,6 +96,11 @@ class SymbolicProfile:
         start = start or piece.at[name]
         asked = [c.on_this_side({name: start}) for c in given if c is not None and c.division is None]
         return interval(asked, self.sizes, name, start, self[name].most)
+
+
+def written(formula: Dim | Condition) -> str:
+    """As Python and sympy write it: `**`, `floor`, `ceiling`, `Max`."""
+    return str(formula).replace("^", "**").replace("ceil(", "ceiling(").replace("max(", "Max(")
 
 
 def symbolic(spec: ModelSpec, batch: int = 1, further: Mapping[str, str] = {}, **lengths: int) -> SymbolicProfile:
