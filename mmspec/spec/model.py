@@ -51,6 +51,11 @@ class ModelSpec:
     _all_domains: Mapping[str, Domain] = field(compare=False, repr=False, default_factory=dict)
     _memory: Memory = field(compare=False, repr=False, default_factory=Memory)  # of all that are chosen from one another
 
+    @property
+    def memory(self) -> Memory:
+        """What is known of the specs that were chosen from one another."""
+        return self._memory
+
     def at(self, path: str) -> Position | None:
         """Where the value at a dotted path is written, or the nearest thing around it that is."""
         return find(self._root, path_of(path), self.chosen).position
