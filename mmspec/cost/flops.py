@@ -7,11 +7,14 @@ that depth costs nothing to price.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from itertools import accumulate
+from typing import TypeVar
 
 from mmspec.ir import PRIMITIVES, Dim, Graph, Op, Shape, Value, bind, product
+from mmspec.ir.found import keep
 from mmspec.ir.graph import DTYPE_BYTES, copies, owned
 
 
@@ -23,6 +26,7 @@ class Sizes:
 
     def __init__(self, sizes: Mapping[str, int], floats: int = DTYPE_BYTES["f32"]) -> None:
         self.sizes, self.floats = sizes, floats
+        self.key = (tuple(sorted(sizes.items())), floats)
         self._shapes: dict[Shape, Shape] = {}
         self._elements: dict[Shape, int] = {}
 
@@ -49,6 +53,24 @@ class Sizes:
         return self.floats if value.dtype == "f32" else DTYPE_BYTES[value.dtype]
 
 
+T = TypeVar("T")
+
+
+def at_sizes(function: Callable[[Graph, Sizes], T]) -> Callable[[Graph, Sizes], T]:
+    """A function that depends on nothing but a graph and its sizes, computed once for both; nobody changes what it gives."""
+    name = f"{function.__module__}.{function.__qualname__}"
+
+    @wraps(function)
+    def found(graph: Graph, sizes: Sizes) -> T:
+        if type(sizes) is not Sizes:  # sizes that operations see each their own
+            return function(graph, sizes)
+        key = name, sizes.key
+        known: T | None = graph.found.get(key)
+        return keep(graph, key, function(graph, sizes)) if known is None else known
+
+    return found
+
+
 @dataclass
 class Flops:
     """`own`: what a graph computes itself. `heads`: what it spends on heads that it was handed, by name. `exits`: for a
@@ -69,6 +91,7 @@ class Flops:
 NO_HEADS: Counter[str] = Counter()
 
 
+@at_sizes
 def flops(graph: Graph, sizes: Sizes) -> Flops:
     result = Flops()
     stacks: list[Flops] = []

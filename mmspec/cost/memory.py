@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from mmspec.cost.flops import Sizes
+from mmspec.cost.flops import Sizes, at_sizes
 from mmspec.ir import PRIMITIVES, Graph, Op, Value, bind, product
+from mmspec.ir.found import found_once
 
 WEIGHTS = ("parameter", "constant", "define")  # what they give is there all the time
 
 
+@at_sizes
 def peak_activations(graph: Graph, sizes: Sizes) -> int:
     """The largest sum of bytes that live at once inside `graph`, beside its inputs and weights."""
     owner, last = _storages(graph)
@@ -64,11 +66,16 @@ def _made(op: Op) -> tuple[Value, ...]:
     """The outputs that take memory of their own: a scope may also give out a weight, such as a table that a head reads too."""
     if op.kind != "call":
         return op.outputs
-    body = op.bodies[0]
-    weights = {id(value) for inner in body.ops if inner.kind in WEIGHTS for value in inner.outputs}
-    weights |= {id(v) for inner in body.ops if inner.kind == "call" for v in set(inner.outputs) - set(_made(inner))}
-    pairs = zip(op.outputs, body.outputs.values(), strict=True)
-    return tuple(outer for outer, inner in pairs if id(inner) not in weights)
+    weights = _weights_given(op.bodies[0])
+    return tuple(value for place, value in enumerate(op.outputs) if place not in weights) if weights else op.outputs
+
+
+@found_once
+def _weights_given(graph: Graph) -> frozenset[int]:
+    """Which of its outputs, by number, are weights."""
+    weights = {id(value) for op in graph.ops if op.kind in WEIGHTS for value in op.outputs}
+    weights |= {id(v) for op in graph.ops if op.kind == "call" for v in set(op.outputs) - set(_made(op))}
+    return frozenset(place for place, value in enumerate(graph.outputs.values()) if id(value) in weights)
 
 
 def _during(op: Op, sizes: Sizes, freed: int) -> int:

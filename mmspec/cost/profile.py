@@ -17,6 +17,7 @@ from mmspec.cost.memory import peak_activations
 from mmspec.cost.routing import WEIGHT_BYTES, ExpertsPrice, Known, experts_of
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
+from mmspec.ir.found import found_once
 from mmspec.ir.graph import copies, owned
 from mmspec.ir.primitives import shape_text
 from mmspec.passes import lower
@@ -275,6 +276,7 @@ def _node(
     )
 
 
+@found_once
 def _parameters(graph: Graph) -> tuple[int, int]:
     """All parameters, and those of the experts that a token does not meet."""
     total = idle = 0
@@ -302,6 +304,7 @@ def trained_and_shared(graph: Graph) -> dict[str, int]:
     return {"trainable": _trainable(graph), "shared": shared}
 
 
+@found_once
 def _trainable(graph: Graph) -> int:
     return sum(
         sum(parameter.size for parameter in op.parameters if parameter.trainable)

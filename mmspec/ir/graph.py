@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mmspec.ir.dims import Dim, Shape
+from mmspec.ir.found import found_once
 
 if TYPE_CHECKING:
     from mmspec.ir.scope import Scope
@@ -139,6 +140,11 @@ class Graph:
     limits: Mapping[str, int] = field(default_factory=dict)  # the largest size of each symbol: the length of a text
     training: frozenset[str] = frozenset()  # outputs that exist in training only
     whole: bool = False  # a whole model, whose module answers with a dict by name
+    found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)  # what is known of it (`ir.found`)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is asked anew."""
+        return {**self.__dict__, "found": {}}
 
     def __str__(self) -> str:
         from mmspec.ir.printing import text
@@ -199,6 +205,7 @@ def constants(graph: Graph, path: str = "") -> Iterator[tuple[str, Op]]:
             yield from constants(body, path + place)
 
 
+@found_once
 def parameter_count(graph: Graph) -> int:
     """Parameters of the module built from `graph`; a block of a stack is counted once and multiplied."""
     return sum(

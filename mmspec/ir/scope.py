@@ -202,9 +202,7 @@ class Scope(Layers):
 
     def place(self, name: str, closed: Closed, received: Sequence[Value], shares: str = "") -> Any:
         """Call a finished scope as the module `name`, with what it receives here."""
-        outer = {
-            port: Value(port, v.shape, v.dtype, self, bound=v.bound) for port, v in closed.graph.outputs.items()
-        }
+        outer = {port: Value(port, v.shape, v.dtype, self, bound=v.bound) for port, v in closed.graph.outputs.items()}
         for port, index in closed.masks.items():
             outer[port].mask = outer[f"{port}_mask"] if index is None else received[index]
         handed = tuple(received[index] for index in closed.handed)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mmspec.ir import Graph, Op, Value
+from mmspec.ir.found import keep
 
 Ports = dict[str, set[int]]  # by module, which of its outputs are read
 
@@ -55,16 +56,19 @@ def _narrowed(op: Op, needed: set[int]) -> Op:
     """The operation with only the outputs that are needed, as far as its kind can do without the others."""
     if op.kind == "call":
         body = op.bodies[0]
-        wanted = {
-            port: value
-            for (port, value), outer in zip(body.outputs.items(), op.outputs, strict=True)
-            if id(outer) in needed
-        }
+        wanted = tuple(port for port, outer in zip(body.outputs, op.outputs, strict=True) if id(outer) in needed)
         outputs = tuple(outer for outer in op.outputs if id(outer) in needed)
-        return _with_bodies(op, (_pruned(body, wanted),), 0, outputs, op.attributes)
+        return _with_bodies(op, (_called(body, wanted),), 0, outputs, op.attributes)
     if op.kind in ("repeat", "stages"):
         return _narrowed_stack(op, needed)
     return op
+
+
+def _called(body: Graph, wanted: tuple[str, ...]) -> Graph:
+    """A nested scope with only these outputs; the same graph each time that the same ones are wanted of it."""
+    key = f"{__name__}.called", wanted
+    known: Graph | None = body.found.get(key)
+    return known or keep(body, key, _pruned(body, {port: body.outputs[port] for port in wanted}))
 
 
 def _narrowed_stack(op: Op, needed: set[int]) -> Op:

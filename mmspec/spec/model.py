@@ -49,7 +49,9 @@ class ModelSpec:
     _written: Sections = field(compare=False, repr=False, default_factory=dict)
     _catalogue: Catalogue = field(compare=False, repr=False, default_factory=lambda: Catalogue(()))
     _all_domains: Mapping[str, Domain] = field(compare=False, repr=False, default_factory=dict)
-    _memory: Memory = field(compare=False, repr=False, default_factory=Memory)  # of all that are chosen from one another
+    _memory: Memory = field(
+        compare=False, repr=False, default_factory=Memory
+    )  # of all that are chosen from one another
 
     @property
     def memory(self) -> Memory:
