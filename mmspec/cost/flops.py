@@ -27,25 +27,29 @@ class Sizes:
     def __init__(self, sizes: Mapping[str, int], floats: int = DTYPE_BYTES["f32"]) -> None:
         self.sizes, self.floats = sizes, floats
         self.key = (tuple(sorted(sizes.items())), floats)
-        self._shapes: dict[Shape, Shape] = {}
-        self._elements: dict[Shape, int] = {}
+        self._shapes: dict[Shape, tuple[Shape, Dim]] = {}
+        self._seen: dict[int, tuple[Shape, Shape, Dim]] = {}  # by identity of the shape, which is kept with it
 
     def __call__(self, value: Value) -> Shape:
-        bound = self._shapes.get(value.shape)
-        if bound is None:
-            bound = self._shapes[value.shape] = tuple(bind(dim, self.sizes) for dim in value.shape)
-        return bound
+        known = self._seen.get(id(value.shape)) or self._bound(value.shape)
+        return known[1]
+
+    def _bound(self, shape: Shape) -> tuple[Shape, Shape, Dim]:
+        """The shape, what it is bound to, and the number of its elements."""
+        found = self._shapes.get(shape)
+        if found is None:
+            bound = tuple(bind(dim, self.sizes) for dim in shape)
+            found = self._shapes[shape] = bound, product(bound)
+        known = self._seen[id(shape)] = shape, *found
+        return known
 
     def of(self, op: Op) -> Sizes:
         """The sizes that this operation sees."""
         return self
 
     def bytes(self, value: Value) -> int:
-        elements = self._elements.get(value.shape)
-        if elements is None:
-            number = product(self(value))
-            assert isinstance(number, int), f"{number} is not bound"
-            elements = self._elements[value.shape] = number
+        _, _, elements = self._seen.get(id(value.shape)) or self._bound(value.shape)
+        assert isinstance(elements, int), f"{elements} is not bound"
         return elements * self.width(value)
 
     def width(self, value: Value) -> int:

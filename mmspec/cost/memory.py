@@ -16,6 +16,7 @@ from mmspec.ir import PRIMITIVES, Graph, Op, Value, bind, product
 from mmspec.ir.found import found_once
 
 WEIGHTS = ("parameter", "constant", "define")  # what they give is there all the time
+RUN = ("call", "repeat", "stages", "loop", "experts")  # operations that run graphs of their own
 
 
 @at_sizes
@@ -24,14 +25,19 @@ def peak_activations(graph: Graph, sizes: Sizes) -> int:
     owner, last = _storages(graph)
     size: dict[int, int] = {}
     now = peak = 0
+    dying: dict[float, list[int]] = {}
+    for place, index in last.items():
+        dying.setdefault(index, []).append(place)
     for index, op in enumerate(graph.ops):
-        dying = {place for value in op.inputs if (place := owner.get(id(value))) is not None and last[place] == index}
-        freed = sum(size[place] for place in dying)
+        if op.kind in WEIGHTS:
+            continue
+        freed = sum(size[place] for place in dying[index]) if index in dying else 0
         peak = max(peak, now + _during(op, sizes, freed))
         for value in op.outputs:
-            if owner.get(id(value)) == id(value) and id(value) in last:  # what nobody reads is gone at once
-                size[id(value)] = sizes.bytes(value)
-                now += size[id(value)]
+            place = id(value)
+            if place in last and owner[place] == place:  # what nobody reads is gone at once
+                size[place] = sizes.bytes(value)
+                now += size[place]
         now -= freed
     return peak
 
@@ -81,8 +87,11 @@ def _weights_given(graph: Graph) -> frozenset[int]:
 def _during(op: Op, sizes: Sizes, freed: int) -> int:
     """Bytes beside what is alive already, at the operation's worst moment. `freed`: of inputs that nobody reads after it."""
     made = _bytes(_made(op), sizes)
-    if op.kind in WEIGHTS:
-        return 0
+    if op.kind not in RUN:
+        primitive = PRIMITIVES[op.kind]
+        scratch = primitive.scratch(op, sizes)
+        assert isinstance(scratch, int), f"{scratch} is not bound"
+        return scratch + (0 if primitive.is_view(op) else made)
     if op.kind == "call":
         return max(made, peak_activations(op.bodies[0], sizes))
     if op.kind == "loop":  # the state beside the mean of all states
@@ -103,11 +112,8 @@ def _during(op: Op, sizes: Sizes, freed: int) -> int:
         waiting = [tap for tap in op.attributes.get("taps", ()) if tap < len(op.attributes["order"]) - 1]
         later += len(waiting) * carried
         return max(made, block, later + block)
-    if op.kind == "experts":
-        return _experts(op, sizes)
-    scratch = PRIMITIVES[op.kind].scratch(op, sizes)
-    assert isinstance(scratch, int), f"{scratch} is not bound"
-    return scratch + (0 if PRIMITIVES[op.kind].is_view(op) else made)
+    assert op.kind == "experts", op.kind
+    return _experts(op, sizes)
 
 
 def _experts(op: Op, sizes: Sizes) -> int:

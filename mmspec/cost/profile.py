@@ -83,13 +83,17 @@ class Profile:
     name: str
     sizes: Mapping[str, int]
     nodes: tuple[NodePrice, ...]
-    activations: int
     spec: ModelSpec = field(repr=False, compare=False)
     graph: Graph = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
     experts: tuple[ExpertsPrice, ...] = ()
     communication: int = 0
+
+    @cached_property
+    def activations(self) -> int:
+        """The most bytes of activations that live at once."""
+        return peak_activations(self.graph, Sizes(self.sizes))
 
     @cached_property
     def ledger(self) -> Entry:
@@ -214,8 +218,8 @@ def profile(
         unknown["experts"] = "which experts tokens choose is not known; give expert loads, or train"
     elif silent and any(layer.reached is None for layer in experts):
         unknown["experts"] = unknown["flops.expected"]
-    activations, travelling = peak_activations(graph, sizes), communication(graph, sizes)
-    return Profile(spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling)
+    travelling = communication(graph, sizes)
+    return Profile(spec.name, sizes.sizes, nodes, spec, graph, graph.notes, unknown, experts, travelling)
 
 
 def symbols_of(graph: Graph, lengths: Mapping[str, int]) -> dict[str, int]:

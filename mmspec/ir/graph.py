@@ -162,6 +162,8 @@ class Placed:
 
 def copies(op: Op) -> tuple[Graph, ...]:
     """The graph of each module that belongs to the operation: of each block of a stack, of each expert."""
+    if not op.bodies:
+        return ()
     if op.kind in ("repeat", "stages", "experts"):
         return tuple(op.bodies[index] for index in op.attributes["order"])
     if op.kind == "functions":
@@ -171,6 +173,8 @@ def copies(op: Op) -> tuple[Graph, ...]:
 
 def owned(op: Op) -> tuple[tuple[Graph, int], ...]:
     """The operation's graphs, each once, with how many of its modules they are."""
+    if not op.bodies:
+        return ()
     if op.kind in ("repeat", "stages", "experts"):
         return tuple((body, op.attributes["order"].count(index)) for index, body in enumerate(op.bodies))
     if op.kind == "functions":

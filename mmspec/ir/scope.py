@@ -96,7 +96,8 @@ class Scope(Layers):
 
     def emit(self, kind: str, *inputs: Value, name: str = "", **attributes: Any) -> Value:
         """Append one primitive operation and return its output.   Raises ShapeError."""
-        assert all(value.scope is self for value in inputs), f"{kind} mixes values of several scopes"
+        for value in inputs:
+            assert value.scope is self, f"{kind} mixes values of several scopes"
         primitive = PRIMITIVES[kind]
         shape, dtype = primitive.infer(*inputs, **attributes)
         mask = primitive.mask(*inputs, **attributes)
@@ -341,6 +342,7 @@ class Scope(Layers):
             for each, outer in zip(scope.inputs, wanted, strict=True):
                 each.shape = (rows, *outer.shape[len(lead) :]) if outer.shape[: len(lead)] == lead else outer.shape
             graphs.append(scope.close({"y": result}, "", arguments, keep=scope.inputs))
+            scope.let_go()
         y = Value(name, (*lead, k, *results[0].shape[1:]), results[0].dtype, self)
         attributes: dict[str, Any] = {"count": len(bodies), "met": met or k, "order": tuple(map(kinds.index, bodies))}
         attributes["shared"] = sum(value.shape[: len(lead)] != lead for value in wanted)
@@ -406,8 +408,10 @@ class Scope(Layers):
         return tuple(self._outer[id(value)] for value in self.inputs if id(value) in read)
 
     def let_go(self) -> None:
-        """Of a scope that is finished: forget what is around it, so that its graph can outlive that."""
+        """Of a scope that is finished: forget what is around it, so that its graph can outlive that, and what is in it, so that
+        nothing is left of it when its graph is gone."""
         self.parent = None
+        self.ops, self.inputs, self.balance, self.exits, self.taps = [], [], [], {}, {}
         self._received, self._outer = {}, {}
 
     def __contains__(self, value: Value) -> bool:

@@ -32,13 +32,14 @@ def _pruned(graph: Graph, outputs: Mapping[str, Value], keep: int = 0, shared: P
         needed |= {id(op.outputs[0]) for op in graph.ops if op.kind == "call"}
     ops: list[Op] = []
     for op in reversed(graph.ops):
-        if any(id(value) in needed for value in op.outputs):
-            module = op.attributes.get("shares", op.name)
-            if shared and module in shared:
+        made = op.outputs
+        if id(made[0]) in needed if len(made) == 1 else any(id(value) in needed for value in made):
+            if shared and (module := op.attributes.get("shares", op.name)) in shared:
                 shared[module] |= {i for i, value in enumerate(op.outputs) if id(value) in needed}
                 needed |= {id(op.outputs[i]) for i in shared[module]}
-            op = _narrowed(op, needed)
-            needed |= {id(value) for value in op.inputs}
+            if op.bodies:
+                op = _narrowed(op, needed)
+            needed.update(map(id, op.inputs))
             ops.append(op)
     kept = {id(value) for value in graph.inputs[:keep]}
     whole = graph.whole  # what a user may pass stays part of the signature
