@@ -1,9 +1,9 @@
 """Nodes that were lowered before: what a node means depends on its component and on what it reads, and on little else.
 
-A node's scope is a pure function of its component, of the shapes, masks and names of what it reads, of the largest sizes, and of what
-it asks for on the way: a head that is applied at its exits, the part that the head reads, an input that a router looks at. What it
-asks for is recorded with the answers, so that the scope is placed again only where all answers are the same; what it says is
-recorded too, and said again. The memory belongs to a family of specs (`mmspec.spec.memory`).
+A node's scope is a pure function of its component, of the shapes, masks and names of what it reads, of the largest sizes, and
+of what it asks for on the way: a head that is applied at its exits, the part that the head reads, an input that a router looks at.
+What it asks for is recorded with the answers, so that the scope is placed again only where all answers are the same; what it says
+is recorded too, and said again. The memory belongs to a family of specs (`mmspec.spec.memory`).
 """
 
 from __future__ import annotations
