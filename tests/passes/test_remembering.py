@@ -13,9 +13,10 @@ from small_spec import small_spec
 import mmspec
 from mmspec import shipped
 from mmspec.components import CATALOGUE
-from mmspec.ir import Graph, Value
+from mmspec.ir import Graph, Scope, Value
 from mmspec.ir.found import LIMIT
 from mmspec.passes import lower, lower_objectives, lower_serving
+from mmspec.passes.remembering import signature
 from mmspec.spec import ModelSpec, SpecError, read
 from mmspec.spec.memory import Memory
 
@@ -82,6 +83,10 @@ def change_of(draw: random.Random, data: dict[str, Any]) -> dict[str, Any]:
             ("heads.label.classes", draw.choice([2, 5])),
             ("heads.label.pool", draw.choice(["mean", "max", "attention"])),
             ("inputs.text.length", draw.choice([3, 5])),
+            ("inputs.text.vocab_size", draw.choice([9, 50])),
+            ("inputs.image.channels", draw.choice([1, 3])),
+            ("outputs", draw.choice([[], [name], ["joint"]])),
+            ("heads.label.from", draw.choice([*data["encoders"], "joint"])),
         ]
         if "fusion" in data:
             joint = data["fusion"]["joint"]
@@ -179,6 +184,49 @@ def test_a_value_that_was_valid_makes_no_value_valid_that_merely_equals_it(wrong
     spec = read(small_spec(), CATALOGUE).choose({"encoders.text.depth": 1})
     with pytest.raises(SpecError):
         spec.choose({"encoders.text.depth": wrong})
+
+
+def test_what_a_node_can_see_of_what_it_reads_tells_values_apart() -> None:
+    g = Scope("Seen")
+    mask, other = g.input("mask", (2, 3), "bool"), g.input("other_mask", (2, 3), "bool")
+
+    def value(name: str = "x", width: int = 4, mask: Value | None = None, **known: int) -> Value:
+        made = g.input(name, (2, 3, width), **known)
+        made.mask = mask
+        return made
+
+    x, alike = value(), value()
+    assert signature([x]) == signature([alike]) and signature([x, alike]) == signature([alike, x])
+    unlike = [
+        [value("y")], [value(width=5)], [value(mask=mask)], [value(bound=7)], [value(rate=7)], [x, x], [x, alike],
+        [value(mask=mask), value(mask=mask)], [value(mask=mask), value(mask=other)], [mask, value(mask=mask)],
+        [other, value(mask=mask)],
+    ]  # fmt: skip
+    assert len({signature(values) for values in (*unlike, [x])}) == len(unlike) + 1
+
+
+def test_nodes_that_are_written_alike_read_each_their_own() -> None:
+    text = "{type: text, vocab_size: 9, length: 4}"
+    encoder = "{type: text_transformer, width: 8, depth: 1, heads: 2}"
+    spec = read(
+        f"inputs: {{a: {text}, b: {text}}}\nencoders: {{a: {encoder}, b: {encoder}}}\n"
+        "fusion: {joint: {type: concat}}\nheads: {label: {type: classification, classes: 2}}\n",
+        CATALOGUE,
+    )
+    for chosen in (spec, spec.choose({"heads.label.classes": 3})):
+        assert [chosen.encoders[name].from_ for name in "ab"] == ["inputs.a", "inputs.b"]  # type: ignore[attr-defined]
+
+
+def test_a_router_that_looks_at_an_input_is_lowered_anew_for_another_input() -> None:
+    spec = read(
+        "inputs: {image: {type: image, size: 8, channels: 1}, task: {type: category, classes: 3}}\n"
+        "encoders: {image: {type: vit, patch_size: 4, width: 8, depth: 1, heads: 2,"
+        " router: {type: task, experts: 2, task: task}}}\n"
+        "heads: {label: {type: classification, classes: 2}}\n",
+        CATALOGUE,
+    )
+    counts = [mmspec.profile(spec.choose({"inputs.task.classes": n}))["parameters.total"] for n in (3, 5, 3)]
+    assert counts[1] > counts[0] == counts[2]
 
 
 def test_what_is_said_unasked_is_said_again() -> None:
