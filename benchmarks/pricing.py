@@ -1,4 +1,5 @@
-"""How many specs a search can price in a second: choose values, validate, lower, profile. One core, flagship size.
+"""How many specs a search can price in a second: choose values, validate, lower, profile. One core, flagship size, all
+figures that a study reads.
 
     new specs       each spec of a space, priced for the first time, one after the other as a search does: what a spec shares with
                     those before it (an encoder that is the same, a component that is valid) is not worked out again
@@ -23,8 +24,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmspec
-from mmspec.cost import FIGURES
 from mmspec.spec import ModelSpec, add_domains
+from mmspec.study.candidate import price
 
 LIMIT = 1000
 RUNS = 5
@@ -46,12 +47,7 @@ WIDE = {
 }
 
 Choice = Mapping[str, int | float]
-Figures = tuple[float | None, ...]
-
-
-def price(spec: ModelSpec, choice: Choice) -> Figures:
-    found = mmspec.profile(spec.choose(choice))
-    return tuple(found[figure] for figure in FIGURES)
+Figures = Mapping[str, float]
 
 
 def fastest(
@@ -65,7 +61,7 @@ def fastest(
         for choice in choices:
             each()
             start = time.process_time_ns()
-            prices.append(price(spec, choice))
+            prices.append(price(spec.choose(choice)))
             spent += time.process_time_ns() - start
         seconds.append(spent / 1e9 / len(choices))
     return min(seconds), prices
@@ -84,7 +80,7 @@ def main() -> None:
     draw = random.Random(0)
     drawn = [{path: draw.choice(values) for path, values in WIDE.items()} for _ in range(300)]
 
-    price(spec, choices[0])
+    price(spec.choose(choices[0]))
     gc.collect()
     gc.freeze()  # as a search does
     forget = spec.memory.clear

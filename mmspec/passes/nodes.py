@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Hashable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import PurePath
 from typing import Any
 
@@ -170,7 +170,12 @@ class Nodes:
     def describe(self, node: WiredNode) -> str:
         position = self.spec.at(node.path)  # its file by name only: what is written must not depend on where it was
         said = summary(type(node.component))
-        return said if position is None else f"{said} ({PurePath(position.source.name).name}:{position.line})"
+        return said if position is None else f"{said} ({file_name(position.source.name)}:{position.line})"
+
+
+@lru_cache(256)
+def file_name(path: str) -> str:
+    return PurePath(path).name
 
 
 @cache
