@@ -25,14 +25,22 @@ Results = Value | tuple[Value, ...] | Mapping[str, Value]
 Body = Callable[..., Results]
 
 
+def _no_input(name: str) -> Value:
+    raise AssertionError(f"there is no input {name!r} here")
+
+
+def _unheard(text: str) -> None:
+    """Nobody listens."""
+
+
 @dataclass
 class Program:
     """What the scopes of one lowering share."""
 
     define_head: Callable[[str, Value], Value]  # the head of that name as a function of such a value, in the root scope
-    port_read: Callable[[str], str]  # the part of a node that the head of that name reads, "" for all of it
-    model_input: Callable[[str], Value]  # what the model reads, in the root scope
-    note: Callable[[str], None]  # say what the compiler does unasked
+    port_read: Callable[[str], str] = str  # the part of a node that the head of that name reads, "" for all of it
+    model_input: Callable[[str], Value] = _no_input  # what the model reads, in the root scope
+    note: Callable[[str], None] = _unheard  # say what the compiler does unasked
     limits: dict[str, int] = field(default_factory=dict)  # the largest size of each symbol
 
 
