@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mmspec.cost.flops import Sizes
-from mmspec.cost.memory import WEIGHTS, _bytes, _during, _made, _storages, peak_activations
+from mmspec.cost.memory import WEIGHTS, _bytes, _during, _storages, peak_activations
 from mmspec.ir import PRIMITIVES, Graph, Op
 
 
@@ -105,9 +105,9 @@ class _Walk:
             for number in range(op.attributes["count"]):
                 self._inside(op.bodies[0], f"{path}.{number}.", path, beside)
         needed = _during(op, self.sizes, freed)
-        if needed > max((moment.alive for moment in self.moments[before:]), default=-1) - self.base:
-            if needed or not PRIMITIVES[op.kind].is_view(op):
-                self._moment(path, op.kind, {path: needed})
+        seen = max((moment.alive for moment in self.moments[before:]), default=-1)
+        if self.base + needed > seen and (needed or not PRIMITIVES[op.kind].is_view(op)):
+            self._moment(path, op.kind, {path: needed})
 
     def _stack(self, op: Op, path: str, freed: int) -> None:
         """Block after block. Where blocks differ, the figure takes the most that can be carried for each of them."""
