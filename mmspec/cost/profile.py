@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
+from mmspec.cost.breakdown import groups, nodes
 from mmspec.cost.communication import communication
 from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.halting import last_of
@@ -93,9 +94,11 @@ class Profile:
         """What each operation computes and moves, forward and backward, as a tree."""
         return ledger(self.spec, self.graph, Sizes(self.sizes))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON. What is not known is None, with the reason under `unknown`."""
-        return {group: figures(self) for group, figures in GROUPS.items()}
+    def to_dict(self, depth: int = 1) -> dict[str, Any]:
+        """Plain data for JSON. What is not known is None, with the reason under `unknown`. Beyond a `depth` of 1 nodes have what is
+        inside them as `children`."""
+        figures = {group: figures(self) for group, figures in GROUPS.items()}
+        return figures if depth == 1 else {**figures, "nodes": nodes(self, depth)}
 
     def __getitem__(self, figure: str) -> Any:
         """A figure by its dotted name: `parameters.total`, `flops.expected`, `memory.peak_inference`, `roles.encoders.flops`."""
@@ -145,7 +148,8 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "communication": lambda price: {"bytes": price.communication, "load": "even"},
     "memory": Profile._memory,
     "roles": Profile._roles,
-    "nodes": lambda price: [node.to_dict() for node in price.nodes],
+    "by": lambda price: groups(price),
+    "nodes": lambda price: nodes(price),
     "experts": lambda price: [layer.to_dict() for layer in price.experts],
     "unknown": lambda price: dict(price.unknown),
     "notes": lambda price: list(price.notes),

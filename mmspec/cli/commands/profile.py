@@ -6,12 +6,14 @@ import sys
 
 import click
 
+from mmspec.cli.breakdown import View, takes_view
 from mmspec.cli.options import json_option, opened, takes_spec
 
 
 @click.command
 @takes_spec
 @json_option
+@takes_view
 @click.option("--batch", default=1, show_default=True, metavar="N", help="samples at once")
 @click.option(
     "--length", "lengths", multiple=True, metavar="INPUT=N", help="tokens of a text; as many as it may have by default"
@@ -35,6 +37,7 @@ def command(
     exit_rates: tuple[str, ...],
     changes: tuple[str, ...],
     variant: str | None,
+    view: View,
 ) -> None:
     """Parameters, FLOPs and memory, node by node. The folder of a trained model brings its measured exit rates and
     expert loads; without them or stated ones, expectations are n/a."""
@@ -53,16 +56,22 @@ def command(
         measured=None if changes or variant else measured(spec),
         **symbols_of(graph, dict(map(_length, lengths))),
     )
+    if view.out:
+        from mmspec.cli.files import write
+
+        write(price, view)
     if as_json:
         from mmspec.cli.entry import json_text
 
-        click.echo(json_text(price.to_dict()))
+        click.echo(json_text(price.to_dict(view.depth or 1)))
         return
+    from mmspec.cli.breakdown import table as rows
     from mmspec.cli.ink import Ink
     from mmspec.cli.price import table
 
     ink = Ink(sys.stdout)
-    click.echo("\n".join(table(read, graph, price, ink)), color=ink.coloured)
+    text = rows(price, view, ink) if view.asked else table(read, graph, price, ink)
+    click.echo("\n".join(text), color=ink.coloured)
 
 
 def _length(text: str) -> tuple[str, int]:

@@ -1,0 +1,110 @@
+"""The bill in rows on a terminal, and the options that choose them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mmspec.errors import UserError
+
+if TYPE_CHECKING:
+    from mmspec.cli.ink import Ink
+    from mmspec.cost import Profile
+    from mmspec.cost.breakdown import Row
+    from mmspec.cost.columns import Field
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class View:
+    """Which rows of the bill, which columns, in which order; and the files it is written to."""
+
+    depth: int | None = None
+    by: str = "node"
+    columns: tuple[str, ...] = ()
+    sort: str = ""
+    out: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything but the usual table is asked for."""
+        return self.depth is not None or self.by != "node" or bool(self.columns or self.sort)
+
+    def rows(self, price: Profile) -> list[Row]:
+        """Raises   UserError: a depth below 1, a depth of groups, an unknown grouping or figure"""
+        from mmspec.cost.breakdown import grouped, tree
+
+        if self.by != "node":
+            if self.depth is not None:
+                raise UserError(f"--depth is of the tree of nodes, and --by {self.by} adds rows up: give one of them")
+            return grouped(price, self.by, self.sort)
+        return tree(price, self.depth or 1, self.sort)
+
+    def fields(self) -> dict[str, Field]:
+        from mmspec.cost.columns import OF_GROUPS, USUAL, chosen
+
+        return chosen(self.columns or (USUAL if self.by == "node" else OF_GROUPS))
+
+
+OPTIONS = (
+    click.option(
+        "--depth", type=click.IntRange(1), metavar="N", help="what is inside nodes, too: 2 is their parts, and so on"
+    ),
+    click.option("--by", metavar="GROUP", default="node", help="add up by role, modality, stage, kind or class"),
+    click.option("--columns", metavar="NAME,...", default="", help="of the table: parameters,flops,macs,bytes,..."),
+    click.option("--sort", metavar="COLUMN", default="", help="the largest first; the order of the data flow by default"),
+    click.option(
+        "-o", "--out", multiple=True, metavar="FILE", help="write it to a .json, .csv, .md, .html or .trace.json file"
+    ),
+)
+
+
+def takes_view(function: Function) -> Function:
+    """`--depth`, `--by`, `--columns`, `--sort` and `-o`, as one argument `view`."""
+
+    @wraps(function)
+    def with_view(*, depth: int | None, by: str, columns: str, sort: str, out: tuple[str, ...], **rest: Any) -> Any:
+        names = tuple(name.strip() for name in columns.split(",") if name.strip())
+        return function(view=View(depth, by, names, sort, out), **rest)
+
+    result: Any = with_view
+    for option in reversed(OPTIONS):
+        result = option(result)
+    return result  # type: ignore[no-any-return]
+
+
+def table(price: Profile, view: View, ink: Ink) -> list[str]:
+    """The rows, the total, and what the figures are; on a narrow terminal the last columns give way first."""
+    from mmspec.cli.table import Column, lines
+    from mmspec.cost.breakdown import total
+    from mmspec.cost.columns import UNSUMMED
+
+    rows, fields, whole = view.rows(price), view.fields(), total(price)
+    flops = whole.forward.flops
+    widths = range(len(fields), 0, -1)
+    give = {name: 0 if name in ("parameters", "flops", view.sort) else place for place, name in zip(widths, reversed(fields), strict=True)}
+    columns = [
+        Column(view.by),
+        *(Column(field.title, field.number, give[name], name == "component") for name, field in fields.items()),
+    ]
+    cells = [("  " * (row.level - 1) + row.label, *(field.text(row, flops) for field in fields.values())) for row in rows]
+    last = ("total", *("" if name in UNSUMMED else field.text(whole, flops) for name, field in fields.items()))
+    return [*lines(columns, cells, ink, last), "", *_remarks(fields, view, ink)]
+
+
+def _remarks(fields: dict[str, Field], view: View, ink: Ink) -> list[str]:
+    said = ["FLOPs are 2 per multiply-add of linear, convolution and attention, of one pass with all exits"]
+    if "backward" in fields:
+        said.append("backward: FLOPs of the gradients, attention's scores computed once more")
+    if "pointwise" in fields:
+        said.append("pointwise: operations on single elements (activations, norms, sums), no FLOPs")
+    if {"bytes", "read", "written", "intensity"} & set(fields):
+        said.append("bytes: what each operation reads and writes, once, in float32")
+    if view.by == "stage":
+        said.append("a stage: what stands directly in a node; of a stack that may halt, each block")
+    return [line for text in said for line in ink.wrapped(text)]
