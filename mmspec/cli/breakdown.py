@@ -57,7 +57,9 @@ OPTIONS = (
     ),
     click.option("--by", metavar="GROUP", default="node", help="add up by role, modality, stage, kind or class"),
     click.option("--columns", metavar="NAME,...", default="", help="of the table: parameters,flops,macs,bytes,..."),
-    click.option("--sort", metavar="COLUMN", default="", help="the largest first; the order of the data flow by default"),
+    click.option(
+        "--sort", metavar="COLUMN", default="", help="the largest first; the order of the data flow by default"
+    ),
     click.option(
         "-o", "--out", multiple=True, metavar="FILE", help="write it to a .json, .csv, .md, .html or .trace.json file"
     ),
@@ -86,13 +88,13 @@ def table(price: Profile, view: View, ink: Ink) -> list[str]:
 
     rows, fields, whole = view.rows(price), view.fields(), total(price)
     flops = whole.forward.flops
-    widths = range(len(fields), 0, -1)
-    give = {name: 0 if name in ("parameters", "flops", view.sort) else place for place, name in zip(widths, reversed(fields), strict=True)}
-    columns = [
-        Column(view.by),
-        *(Column(field.title, field.number, give[name], name == "component") for name, field in fields.items()),
+    kept = ("parameters", "flops", view.sort)
+    columns = [Column(view.by)]
+    for place, (name, field) in enumerate(fields.items(), 1):
+        columns.append(Column(field.title, field.number, 0 if name in kept else place, name == "component"))
+    cells = [
+        ("  " * (row.level - 1) + row.label, *(field.text(row, flops) for field in fields.values())) for row in rows
     ]
-    cells = [("  " * (row.level - 1) + row.label, *(field.text(row, flops) for field in fields.values())) for row in rows]
     last = ("total", *("" if name in UNSUMMED else field.text(whole, flops) for name, field in fields.items()))
     return [*lines(columns, cells, ink, last), "", *_remarks(fields, view, ink)]
 

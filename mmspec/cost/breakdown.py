@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmspec.cost.flops import Sizes
@@ -13,6 +12,7 @@ from mmspec.cost.routing import WEIGHT_BYTES
 from mmspec.cost.timeline import timeline
 from mmspec.cost.work import FAMILIES, NOTHING, Work
 from mmspec.errors import UserError
+from mmspec.spec.diagnostics import did_you_mean, listing
 
 if TYPE_CHECKING:
     from mmspec.cost.profile import Profile
@@ -90,7 +90,11 @@ def nodes(price: Profile, depth: int = 1) -> list[dict[str, Any]]:
     for node in price.nodes:
         line = lines[node.name]
         memory = {"weights": WEIGHT_BYTES * node.parameters, "activations": peaks.get(node.name, 0)}
-        work = {"modality": line.modality, **_work(line.forward * line.times, line.backward * line.times), "memory": memory}
+        work = {
+            "modality": line.modality,
+            **_work(line.forward * line.times, line.backward * line.times),
+            "memory": memory,
+        }
         found.append({**node.to_dict(), **work, **_children(line, depth - 1, line.times, line.copies)})
     return found
 
@@ -104,9 +108,7 @@ def named(known: Mapping[str, Kind], name: str, what: str) -> Kind:
     """What goes by a name.   Raises UserError, with the nearest names."""
     if name in known:
         return known[name]
-    near = get_close_matches(name, known, 1)
-    hint = f", did you mean {near[0]!r}?" if near else "."
-    raise UserError(f"{name!r} is not {what}{hint} There are: {', '.join(known)}")
+    raise UserError(f"{name!r} is not {what}{did_you_mean(name, known) or ';'} there are: {listing(known)}")
 
 
 Grouping = Callable[[Entry, str], str]
@@ -119,11 +121,19 @@ GROUPINGS: Mapping[str, Grouping] = {  # of an operation and the stage it is in
     "class": lambda line, stage: family(line),
 }
 
+
+def _of_forward(name: str) -> Callable[[Row], int]:
+    return lambda row: int(getattr(row.forward, name))
+
+
 FIGURES: Mapping[str, Callable[[Row], float]] = {
     "parameters": lambda row: row.parameters,
     "flops": lambda row: row.forward.flops,
     "macs": lambda row: row.forward.macs,
-    **{name: (lambda row, name=name: getattr(row.forward, name)) for name in (*FAMILIES, "pointwise", "read", "written")},
+    **{
+        name: (lambda row, name=name: getattr(row.forward, name))
+        for name in (*FAMILIES, "pointwise", "read", "written")
+    },
     "bytes": lambda row: row.forward.bytes,
     "intensity": lambda row: row.forward.intensity or 0.0,
     "backward": lambda row: row.backward.flops,
@@ -145,7 +155,9 @@ def _operations(node: Entry) -> Iterator[tuple[Entry, int, int, str]]:
             yield line, runs, copies, stage
 
 
-def _walk(line: Entry, runs: int, copies: int, place: tuple[Entry, ...]) -> Iterator[tuple[Entry, int, int, tuple[Entry, ...]]]:
+def _walk(
+    line: Entry, runs: int, copies: int, place: tuple[Entry, ...]
+) -> Iterator[tuple[Entry, int, int, tuple[Entry, ...]]]:
     runs, copies, place = runs * line.times, copies * line.copies, (*place, line)
     yield line, runs, copies, place
     for child in line.children:
@@ -166,7 +178,9 @@ def _rows(
 def _row(line: Entry, level: int, runs: int, copies: int) -> Row:
     each = runs * line.times
     parameters = copies * line.copies * line.parameters
-    return Row(line.path.rpartition(".")[2], level, line.times, parameters, line.forward * each, line.backward * each, line)
+    return Row(
+        line.path.rpartition(".")[2], level, line.times, parameters, line.forward * each, line.backward * each, line
+    )
 
 
 def _children(line: Entry, depth: int, runs: int, copies: int) -> dict[str, list[dict[str, Any]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mmspec.cost.breakdown import Row, named
+from mmspec.cost.breakdown import FIGURES, Row, named
 from mmspec.cost.quantities import quantity, share
 from mmspec.cost.work import FAMILIES
 from mmspec.ir.primitives import shape_text
@@ -23,7 +23,7 @@ class Field:
     number: bool = True
 
 
-def _count(title: str, of: Callable[[Row], int], unit: str = "") -> Field:
+def _count(title: str, of: Callable[[Row], float], unit: str = "") -> Field:
     return Field(title, lambda row, whole: of(row), lambda row, whole: quantity(of(row), unit))
 
 
@@ -53,7 +53,7 @@ FIELDS: Mapping[str, Field] = {
     "parameters": Field("parameters", lambda row, whole: row.parameters, lambda row, whole: f"{row.parameters:,}"),
     "flops": _count("FLOPs", lambda row: row.forward.flops),
     "macs": _count("MACs", lambda row: row.forward.macs),
-    **{name: _count(name, lambda row, name=name: getattr(row.forward, name)) for name in (*FAMILIES, "pointwise")},
+    **{name: _count(name, FIGURES[name]) for name in (*FAMILIES, "pointwise")},
     "read": _count("read", lambda row: row.forward.read, "B"),
     "written": _count("written", lambda row: row.forward.written, "B"),
     "bytes": _count("bytes", lambda row: row.forward.bytes, "B"),

@@ -13,7 +13,6 @@ from mmspec.cost.flops import Sizes
 from mmspec.cost.memory import WEIGHTS, _bytes, _during, _storages, peak_activations
 from mmspec.ir import PRIMITIVES, Graph, Op
 
-
 @dataclass(frozen=True)
 class Moment:
     """One operation at work: `alive` bytes beside weights and inputs, what it makes and needs for itself included. `path` is its
@@ -115,15 +114,17 @@ class _Walk:
         carried = max(_bytes(op.outputs[:number], self.sizes), _bytes(op.bodies[0].inputs[:number], self.sizes))
         between = carried - (min(freed, carried) if op.kind == "repeat" else 0)
         taps = [tap for tap in op.attributes.get("taps", ()) if tap < len(order) - 1]
-        heads = [value.function for value in op.inputs if value.function is not None] if op.kind == "stages" else []
-        asked = carried + sum(peak_activations(graph, self.sizes) for graph in heads)
+        given = zip(op.attributes.get("given", ()), op.inputs, strict=False)
+        asked = [(name, value) for name, value in given if value.function is not None]
+        answers = carried + sum(peak_activations(value.function, self.sizes) for _, value in asked if value.function)
         for index, which in enumerate(order):
             beside = between * (index > 0) + carried * sum(tap <= index for tap in taps)
             if len(op.bodies) > 1:
                 beside = between + carried * len(taps)
             self._inside(op.bodies[which], f"{path}.{index}.", path, beside)
-            if heads:
-                self._moment(f"{path}.{index}", "exit", {path: beside + asked})
+            for name, value in asked:  # a head is a node of its own, what else is asked belongs to the stack
+                whose = value.name if name == "head" else f"{path}.{index}.{name}"
+                self._moment(whose, "exit", {path: beside + answers})
 
     def _inside(self, graph: Graph, path: str, owner: str, beside: int) -> None:
         """A body, with so many bytes of what holds it beside."""
