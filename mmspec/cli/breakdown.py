@@ -71,6 +71,10 @@ def takes_view(function: Function) -> Function:
 
     @wraps(function)
     def with_view(*, depth: int | None, by: str, columns: str, sort: str, out: tuple[str, ...], **rest: Any) -> Any:
+        from mmspec.cli.files import ending_of
+
+        for path in out:
+            ending_of(path)  # a mistake is said before anything is priced
         names = tuple(name.strip() for name in columns.split(",") if name.strip())
         return function(view=View(depth, by, names, sort, out), **rest)
 

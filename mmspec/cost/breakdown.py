@@ -67,6 +67,14 @@ def grouped(price: Profile, by: str, sort: str = "") -> list[Row]:
     if by in ("node", "role"):  # a head that others ask is defined before them
         names = [node.name if by == "node" else node.path.partition(".")[0] for node in price.spec.nodes]
         rows.sort(key=lambda row: names.index(row.label) if row.label in names else -1)
+    if by == "modality":
+        inputs = list(price.spec.inputs)
+        rows.sort(
+            key=lambda row: (
+                row.label.count("+"),
+                [inputs.index(name) for name in row.label.split("+") if name in inputs],
+            )
+        )
     if by == "class":
         rows.sort(key=lambda row: (*FAMILIES, OTHER).index(row.label))
     return _sorted([row for row in rows if row.parameters or row.forward != NOTHING], _key(sort))
@@ -130,10 +138,7 @@ FIGURES: Mapping[str, Callable[[Row], float]] = {
     "parameters": lambda row: row.parameters,
     "flops": lambda row: row.forward.flops,
     "macs": lambda row: row.forward.macs,
-    **{
-        name: (lambda row, name=name: getattr(row.forward, name))
-        for name in (*FAMILIES, "pointwise", "read", "written")
-    },
+    **{name: _of_forward(name) for name in (*FAMILIES, "pointwise", "read", "written")},
     "bytes": lambda row: row.forward.bytes,
     "intensity": lambda row: row.forward.intensity or 0.0,
     "backward": lambda row: row.backward.flops,

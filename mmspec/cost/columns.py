@@ -45,7 +45,12 @@ def _intensity(row: Row) -> str:
 
 
 FIELDS: Mapping[str, Field] = {
-    "component": _word("component", _component),
+    "component": Field(
+        "component",
+        lambda row, whole: "" if row.line is None else row.line.kind,
+        lambda row, whole: _component(row),
+        False,
+    ),
     "output": _word("output", lambda row: "" if row.line is None else shape_text(row.line.shape)),
     "role": _word("role", lambda row: "" if row.line is None else row.line.role),
     "modality": _word("modality", lambda row: "" if row.line is None else row.line.modality),

@@ -13,6 +13,7 @@ from mmspec.cost.flops import Sizes
 from mmspec.cost.memory import WEIGHTS, _bytes, _during, _storages, peak_activations
 from mmspec.ir import PRIMITIVES, Graph, Op
 
+
 @dataclass(frozen=True)
 class Moment:
     """One operation at work: `alive` bytes beside weights and inputs, what it makes and needs for itself included. `path` is its

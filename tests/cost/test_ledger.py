@@ -1,7 +1,6 @@
 """The ledger adds up to the price, line by line, and its backward is what torch computes."""
 
 import pytest
-import torch
 from random_specs import random_spec
 from torch.utils.flop_counter import FlopCounterMode
 

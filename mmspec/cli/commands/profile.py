@@ -64,6 +64,7 @@ def command(
         from mmspec.cli.entry import json_text
 
         click.echo(json_text(price.to_dict(view.depth or 1)))
+    if as_json or view.out:
         return
     from mmspec.cli.breakdown import table as rows
     from mmspec.cli.ink import Ink
