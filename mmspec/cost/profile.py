@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mmspec.cost.breakdown import groups, nodes
 from mmspec.cost.communication import communication
+from mmspec.cost.decoding import Decoding, decoding
 from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.halting import last_of
 from mmspec.cost.ledger import Entry, ledger
@@ -72,6 +73,7 @@ class Profile:
                   expected_uncompacted: of a batch that runs to its last sample; minimum: all leave at the first exit;
                   maximum: none leaves early
     forward       products by class, pointwise operations, bytes, of one pass with all exits; backward: of its gradients
+    decoding      a step of writing a text, and the keys and values that are kept for it
     experts       of each layer of experts: FLOPs of each for one token, load, imbalance, how many are touched, bytes they move
     communication bytes between devices per forward, where experts are placed on several, if all get the same load
     memory        bytes; weights (float32), activations (the most that live at once), peak_inference (both);
@@ -93,6 +95,11 @@ class Profile:
     def ledger(self) -> Entry:
         """What each operation computes and moves, forward and backward, as a tree."""
         return ledger(self.spec, self.graph, Sizes(self.sizes))
+
+    @cached_property
+    def decoding(self) -> Decoding | None:
+        """One more token of the text that the model writes; None where it writes none."""
+        return decoding(self.spec, self.graph, Sizes(self.sizes))
 
     def to_dict(self, depth: int = 1) -> dict[str, Any]:
         """Plain data for JSON. What is not known is None, with the reason under `unknown`. Beyond a `depth` of 1 nodes have what is
@@ -145,6 +152,7 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "flops": Profile._flops,
     "forward": lambda price: price.ledger.forward.to_dict(),
     "backward": lambda price: price.ledger.backward.to_dict(),
+    "decoding": lambda price: price.decoding and price.decoding.to_dict(),
     "communication": lambda price: {"bytes": price.communication, "load": "even"},
     "memory": Profile._memory,
     "roles": Profile._roles,
