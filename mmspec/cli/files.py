@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmspec.cli.options import say
@@ -17,25 +18,40 @@ if TYPE_CHECKING:
     from mmspec.drawing.price import Roof
 
 
-def write(
-    price: Profile, view: View, roof: Roof | None = None, timing: Timing | None = None, bill: Entry | None = None
-) -> None:
-    """Every file that is asked for, whole or not at all.
-
-    roof, timing   of the device in question, or of a measurement; a trace needs a timing
-    bill           the ledger that they are of, the price's own where it is not given
+def write(price: Profile, view: View, timing: Timing | None = None) -> None:
+    """Every file that is asked for, whole or not at all.   `timing`: measured; the lower bounds of the price's device without it.
 
     Raises   UserError: a trace without times; a folder that is not there
     """
-    beside = Beside(roof, timing, bill)
+    beside = _beside(price, timing)
     texts = [(path, ENDINGS[ending_of(path)](price, view, beside)) for path in view.out]
     for path, text in texts:
         say(f"wrote {write_atomically(path, text)}")
 
 
+@dataclass(frozen=True)
 class Beside:
-    def __init__(self, roof: Roof | None, timing: Timing | None, bill: Entry | None) -> None:
-        self.roof, self.timing, self.bill = roof, timing, bill
+    """What a device adds: its roof, how long operations take, and the bill with the bytes of its precision."""
+
+    roof: Roof | None = None
+    timing: Timing | None = None
+    bill: Entry | None = None
+
+
+def _beside(price: Profile, timing: Timing | None) -> Beside:
+    if price.on is None:
+        return Beside(timing=timing)
+    from mmspec.cost.flops import Sizes
+    from mmspec.cost.ledger import ledger
+    from mmspec.cost.roofline import number_bytes
+    from mmspec.cost.trace import lower_bounds
+    from mmspec.drawing.price import Roof
+
+    device, precision = price.on.roofline.device, price.on.roofline.precision
+    sizes = Sizes(price.sizes, number_bytes(precision))
+    peak = device.peak(precision)
+    roof = Roof(device.name, precision, peak, device.bandwidth) if peak is not None else None
+    return Beside(roof, timing or lower_bounds(device, precision, sizes), ledger(price.spec, price.graph, sizes))
 
 
 def ending_of(path: str) -> str:

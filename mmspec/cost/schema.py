@@ -36,6 +36,20 @@ def profile_schema() -> Schema:
             ),
             forward=_work("of one pass with every exit"),
             backward=_work("of its gradients: two products for each of the forward's, fewer where nothing needs a gradient"),
+            decoding=_or_null(
+                _record(
+                    "one more token of the text that the model writes; null where it writes none",
+                    text=_text("the input that is written"),
+                    tokens=_count("in it, the new one included"),
+                    step=_work("of the step, kept keys and values read"),
+                    cache=_record(
+                        "keys and values that are kept",
+                        bytes=_count("of the text itself, all layers and samples"),
+                        per_token=_count("by which that grows"),
+                        context=_count("bytes of those made of other inputs, once"),
+                    ),
+                )
+            ),
             communication=_record(
                 "between devices where experts are placed on several",
                 bytes=_count("per pass"),
@@ -61,6 +75,8 @@ def profile_schema() -> Schema:
             ),
             nodes={"type": "array", "description": "in the order of the data flow", "items": _node()},
             experts={"type": "array", "description": "each layer of experts", "items": _experts()},
+            roofline=_or_null(_roofline()),
+            fit=_or_null(_fit()),
             unknown=_map("by figure, why it is null", _text("")),
             notes={"type": "array", "description": "what the compiler did unasked", "items": _text("")},
         ),
@@ -147,6 +163,50 @@ def _experts() -> Schema:
     )
 
 
+def _roofline() -> Schema:
+    bound = {
+        "lower_bound_ms": _real("no run of these operations takes less"),
+        "compute_ms": _real("of the products at the device's peak; null where that is not known", unknown=True),
+        "memory_ms": _real("of the bytes that must move"),
+        "op_by_op_ms": _real("if every operation reads its inputs and writes its outputs: no bound", unknown=True),
+        "memory_bound_share": _real("of that, the time of operations that memory holds up", unknown=True),
+        "compute_bound_share": _real("the rest of it", unknown=True),
+    }
+    return _record(
+        "on a device, with --device; null without",
+        device=_text("its key in `mmspec devices`, or a file"),
+        name=_text("of the device"),
+        precision=_text("of all numbers there"),
+        batch=_count("samples at once"),
+        **bound,
+        samples_per_second=_real("no more than these; null where nothing bounds them", unknown=True),
+        ridge_flops_per_byte=_real("above it arithmetic holds products up, below it memory", unknown=True),
+        cache_bytes=_count("that the whole chip shares; null where it is not known", unknown=True),
+        nodes={
+            "type": "array", "description": "each as if it ran alone", "items": _record("", name=_text("of the node"), **bound),
+        },
+        decoding=_or_null(_record("a step of writing; null where the model writes none", **bound)),
+        unknown={"type": ["string", "null"], "description": "why a figure is null"},
+    )  # fmt: skip
+
+
+def _fit() -> Schema:
+    return _record(
+        "whether inference fits on the device; bytes",
+        device=_text("its key"),
+        precision=_text("of all numbers there"),
+        batch=_count("samples at once"),
+        fits={"type": "boolean", "description": "needed <= allowed"},
+        needed=_count("weights, inputs and the activations that live at once"),
+        weights=_count("at that precision"),
+        allowed=_real("what is left of the memory"),
+        memory=_count("of the device"),
+        held_back=_real("for a context, libraries, a system"),
+        allocator_slack=_real("share that an allocator reserves over what lives"),
+        largest_batch=_count("that fits at the same lengths; 0: none does"),
+    )
+
+
 def _groups(description: str) -> Schema:
     figures = _record(
         "",
@@ -183,6 +243,11 @@ def _record(description: str, optional: Schema | None = None, **fields: Schema) 
         **_said(description), "type": "object", "additionalProperties": False, "required": list(fields),
         "properties": {**fields, **(optional or {})},
     }  # fmt: skip
+
+
+def _or_null(schema: Schema) -> Schema:
+    """Where the figure does not exist for every model."""
+    return {**_said(schema["description"]), "anyOf": [schema, {"type": "null"}]}
 
 
 def _map(description: str, values: Schema) -> Schema:

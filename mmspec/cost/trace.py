@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mmspec.cost.breakdown import family
+from mmspec.cost.flops import Sizes
 from mmspec.cost.ledger import Entry
+from mmspec.cost.roofline import operation_times, peaks_of
 from mmspec.cost.timeline import Timeline
 
 if TYPE_CHECKING:
+    from mmspec.cost.devices import Device
     from mmspec.cost.profile import Profile
 
 Seconds = Callable[[Entry], float]  # of one run of an operation
@@ -31,6 +34,17 @@ class Timing:
 
     seconds: Seconds
     said: str
+
+
+def lower_bounds(device: Device, precision: str, sizes: Sizes) -> Timing:
+    """Of each operation at its roof. `sizes`: with the bytes of the precision."""
+    peaks = peaks_of(device, precision)
+    known = "" if None not in peaks.values() else ", of memory alone: its peak is not known"
+
+    def seconds(entry: Entry) -> float:
+        return sum(time.seconds for time in operation_times(entry, sizes, peaks, device))
+
+    return Timing(seconds, f"each operation at its roof on {device.name} in {precision}, no measurement{known}")
 
 
 def trace(price: Profile, timing: Timing, over_time: Timeline, bill: Entry | None = None) -> str:

@@ -91,8 +91,8 @@ def _price(spec: ModelSpec, batch: int | None, sizes: Mapping[str, int]) -> Prof
     from mmspec.passes import lower
 
     graph = lower(spec)
-    lengths = {name: min(sizes.get(name, most), most) for name, most in graph.limits.items()}
-    return profile(spec, batch or sizes.get("B", 1), None, graph, expert_loads=None, measured=None, **lengths)
+    lengths: dict[str, Any] = {name: min(sizes.get(name, most), most) for name, most in graph.limits.items()}
+    return profile(spec, batch or sizes.get("B", 1), graph=graph, **lengths)
 
 
 def leaves(data: Any, prefix: str = "") -> dict[str, Any]:

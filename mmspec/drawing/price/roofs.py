@@ -14,7 +14,7 @@ from html import escape
 
 from mmspec.cost.breakdown import family
 from mmspec.cost.ledger import Entry
-from mmspec.cost.quantities import quantity
+from mmspec.cost.quantities import duration, quantity
 from mmspec.drawing.scale import Scale
 
 WIDTH, HEIGHT = 992, 400
@@ -131,14 +131,6 @@ def _point(point: Point, roof: Roof | None, across: Scale, up: Scale) -> str:
         said += f"\n{duration(roof.seconds(point.flops, point.intensity))}, held up by {side}"
     x, y = across(point.intensity), up(point.flops)
     return f'<circle class="dot {point.family}" cx="{x:.1f}" cy="{y:.1f}" r="5.5" data-tip="{escape(said)}"/>'
-
-
-def duration(seconds: float) -> str:
-    """12.3 ms"""
-    for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= size * 0.9995:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
 
 
 def _short(value: float) -> str:
