@@ -112,5 +112,5 @@ def _remarks(fields: dict[str, Field], view: View, ink: Ink) -> list[str]:
     if {"bytes", "read", "written", "intensity"} & set(fields):
         said.append("bytes: what each operation reads and writes, once, in float32")
     if view.by == "stage":
-        said.append("a stage: what stands directly in a node; of a stack that may halt, each block")
+        said.append("a stage: what stands directly in a node; alike blocks of a stack together")
     return [line for text in said for line in ink.wrapped(text)]

@@ -152,7 +152,7 @@ def family(line: Entry) -> str:
 
 def _operations(node: Entry) -> Iterator[tuple[Entry, int, int, str]]:
     """Each operation of a node, with how often it runs, how many copies there are of it, and its stage: a scope directly in the
-    node, a block of a stack that may halt, or the node for all else."""
+    node, blocks of a stack whose exits have heads of their own, or the node for all else."""
     for line, runs, copies, place in _walk(node, 1, 1, ()):
         if line.op is not None:
             inner = [each for each in place[1:] if each.op is None]

@@ -69,7 +69,7 @@ def profile_schema() -> Schema:
                 "the bill added up",
                 role=_groups("encoders, fusion, heads; inputs: what is done to an input"),
                 modality=_groups("inputs that flow into a node: image, text, image+text"),
-                stage=_groups("what stands directly in a node; of a stack that may halt, each block"),
+                stage=_groups("what stands directly in a node; alike blocks of a stack together"),
                 kind=_groups("kinds of operations"),
                 **{"class": _groups("linear, convolution, attention, experts; other: without products")},
             ),

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 from random_specs import random_spec
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -106,8 +106,9 @@ def _trees(price: Profile) -> str:
         f'<div class="tree tree-{key}">{treemap.draw(treemap.tile(price.ledger, figure), unit, title)}</div>'
         for key, (title, figure, unit) in TREES.items()
     )
+    legend = _classes({family(line) for line, _ in price.ledger.operations()})
     return (
-        f'<h2>Where it goes</h2>{picks}<div class="switch">{labels}</div><figure>{drawn}{_classes(price.ledger)}</figure>'
+        f'<h2>Where it goes</h2>{picks}<div class="switch">{labels}</div><figure>{drawn}{legend}</figure>'
         "<p class=note>Areas are shares of the whole; blocks of a stack stand together (×12). Shared weights are counted once.</p>"
     )
 
@@ -123,8 +124,7 @@ def _switching() -> str:
     )
 
 
-def _classes(bill: Entry) -> str:
-    there = {family(line) for line, _ in bill.operations()}
+def _classes(there: Collection[str]) -> str:
     items = "".join(f'<span><i class="{name}"></i>{name}</span>' for name in (*FAMILIES, OTHER) if name in there)
     return f'<div class="legend">{items}</div>'
 
@@ -143,7 +143,7 @@ def _memory(price: Profile, over_time: Timeline) -> str:
         rows.append((f"{len(held) - HELD} more", quantity(rest, "B"), share(rest, peak.alive)))
     return (
         "<h2>Memory over time</h2>"
-        f"<p class=note>Bytes of activations that are alive while each operation runs at inference, beside "
+        f"<p class=note>Bytes of activations that are alive while each operation runs at inference in float32, beside "
         f"{quantity(price['memory.weights'], 'B')} of weights. Below: what is alive at the peak, in "
         f"<code>{escape(peak.path)}</code>.</p>"
         f"<figure>{memory.draw(over_time.moments)}</figure>" + _table(("made by", "bytes", "share"), rows)
@@ -166,7 +166,7 @@ def _roofline(bill: Entry, roof: Roof | None) -> str:
             f" Dashed: what takes equally long on {roof.device} in {roof.precision} ({quantity(roof.peak)}FLOP/s, "
             f"{quantity(roof.bandwidth)}B/s, a ridge at {ridge}), if each operation reads its inputs and writes its outputs."
         )
-    drawn = f"<figure>{roofs.draw(found, roof)}{_classes(bill)}</figure>"
+    drawn = f"<figure>{roofs.draw(found, roof)}{_classes({point.family for point in found})}</figure>"
     return f"<h2>Arithmetic and memory</h2><p class=note>{escape(said)}</p>{drawn}"
 
 
