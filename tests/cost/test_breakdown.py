@@ -1,6 +1,7 @@
 """Rows of the bill add up to it, whatever they are cut by; the JSON is what its schema says."""
 
 import json
+from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -133,3 +134,21 @@ def test_the_most_alive_in_any_node_is_the_figure_of_the_whole():
     for name in ("fusion_gated", "clip_vit_b32", "bert_base"):
         price = mmspec.profile(mmspec.load(name), 2)
         assert max(node["memory"]["activations"] for node in price.to_dict()["nodes"]) == price["memory.activations"]
+
+
+def test_the_page_of_the_docs_names_every_field():
+    page = (Path(__file__).parents[2] / "docs" / "profile.md").read_text(encoding="utf-8")
+    schema = profile_schema()
+
+    def names(part):
+        for name, inner in part.get("properties", {}).items():
+            yield name
+            yield from names(inner)
+        for nested in (part.get("items"), part.get("additionalProperties"), *part.get("anyOf", ())):
+            yield from names(nested) if isinstance(nested, dict) else ()
+
+    ours = {
+        name: part for name, part in schema["properties"].items() if name not in ("roofline", "fit")
+    }  # docs/devices.md
+    listed = {*ours, *(name for part in (*ours.values(), *schema["$defs"].values()) for name in names(part))}
+    assert {name for name in listed if f"`{name}`" not in page} == set()
