@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmspec.cost.flops import Sizes
 from mmspec.cost.ledger import Entry
 from mmspec.cost.routing import WEIGHT_BYTES
 from mmspec.cost.timeline import timeline
-from mmspec.cost.work import FAMILIES, NOTHING, Work
+from mmspec.cost.work import FAMILIES, NOTHING, NUMBERS, Work
 from mmspec.errors import UserError
 from mmspec.spec.diagnostics import did_you_mean, listing
 
@@ -54,16 +55,39 @@ def grouped(price: Profile, by: str, sort: str = "") -> list[Row]:
 
     Raises   UserError: there is no such grouping, or no such figure
     """
-    key_of = named(GROUPINGS, by, "a grouping")
-    sums: dict[str, tuple[int, Work, Work]] = {}
+    named(GROUPINGS, by, "a grouping")
+    return _sorted(_grouped(price, [by])[by], _key(sort))
+
+
+def groups(price: Profile) -> dict[str, dict[str, Any]]:
+    """Every grouping but that by node, as plain data."""
+    found = _grouped(price, [by for by in GROUPINGS if by != "node"])
+    return {by: {row.label: figures(row) for row in rows} for by, rows in found.items()}
+
+
+def _grouped(price: Profile, wanted: Sequence[str]) -> dict[str, list[Row]]:
+    """Several groupings in one walk."""
+    sums: dict[str, dict[str, list[int]]] = {by: {} for by in wanted}
     for node in price.ledger.children:
         for line, runs, copies, stage in _operations(node):
-            label = key_of(line, stage)
-            parameters, forward, backward = sums.get(label, (0, NOTHING, NOTHING))
-            sums[label] = (
-                parameters + copies * line.parameters, forward + line.forward * runs, backward + line.backward * runs,
-            )  # fmt: skip
-    rows = [Row(label, 1, 1, *figures) for label, figures in sums.items()]
+            numbers = [runs * number for number in (*NUMBERS(line.forward), *NUMBERS(line.backward))]
+            numbers.append(copies * line.parameters)
+            for by in wanted:
+                label = GROUPINGS[by](line, stage)
+                before = sums[by].get(label)
+                sums[by][label] = numbers if before is None else list(map(add, before, numbers))
+    half = len(NUMBERS(NOTHING))
+    return {
+        by: _in_order(price, by, [
+            Row(label, 1, 1, numbers[-1], Work(*numbers[:half]), Work(*numbers[half:-1]))
+            for label, numbers in found.items() if any(numbers)
+        ])
+        for by, found in sums.items()
+    }  # fmt: skip
+
+
+def _in_order(price: Profile, by: str, rows: list[Row]) -> list[Row]:
+    """Of the data flow, where a grouping has none of its own."""
     if by in ("node", "role"):  # a head that others ask is defined before them
         names = [node.name if by == "node" else node.path.partition(".")[0] for node in price.spec.nodes]
         rows.sort(key=lambda row: names.index(row.label) if row.label in names else -1)
@@ -77,17 +101,12 @@ def grouped(price: Profile, by: str, sort: str = "") -> list[Row]:
         )
     if by == "class":
         rows.sort(key=lambda row: (*FAMILIES, OTHER).index(row.label))
-    return _sorted([row for row in rows if row.parameters or row.forward != NOTHING], _key(sort))
+    return rows
 
 
 def total(price: Profile) -> Row:
     line = price.ledger
     return Row("total", 0, 1, line.parameters, line.forward, line.backward)
-
-
-def groups(price: Profile) -> dict[str, dict[str, Any]]:
-    """Every grouping but that by node, as plain data."""
-    return {by: {row.label: figures(row) for row in grouped(price, by)} for by in GROUPINGS if by != "node"}
 
 
 def nodes(price: Profile, depth: int = 1) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ at one, are gone through one by one. Stacks are computed to their end, experts w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mmspec.cost.flops import Sizes
 from mmspec.cost.memory import WEIGHTS, _bytes, _during, _storages, peak_activations
@@ -118,11 +118,19 @@ class _Walk:
         given = zip(op.attributes.get("given", ()), op.inputs, strict=False)
         asked = [(name, value) for name, value in given if value.function is not None]
         answers = carried + sum(peak_activations(value.function, self.sizes) for _, value in asked if value.function)
+        seen: dict[tuple[int, int], tuple[str, slice]] = {}  # blocks like others before: no moment of theirs is higher
         for index, which in enumerate(order):
             beside = between * (index > 0) + carried * sum(tap <= index for tap in taps)
             if len(op.bodies) > 1:
                 beside = between + carried * len(taps)
-            self._inside(op.bodies[which], f"{path}.{index}.", path, beside)
+            inside, start = f"{path}.{index}.", len(self.moments)
+            if (which, beside) in seen:
+                other, where = seen[which, beside]
+                self.moments += [replace(each, path=inside + each.path[len(other) :]) for each in self.moments[where]]
+            else:
+                self._inside(op.bodies[which], inside, path, beside)
+                if all(each.path.startswith(inside) for each in self.moments[start:]):
+                    seen[which, beside] = inside, slice(start, len(self.moments))
             for name, value in asked:  # a head is a node of its own, what else is asked belongs to the stack
                 whose = value.name if name == "head" else f"{path}.{index}.{name}"
                 self._moment(whose, "exit", {path: beside + answers})
