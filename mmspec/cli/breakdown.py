@@ -45,10 +45,14 @@ class View:
             return grouped(price, self.by, self.sort)
         return tree(price, self.depth or 1, self.sort)
 
-    def fields(self) -> dict[str, Field]:
+    def fields(self, price: Profile) -> dict[str, Field]:
+        """Raises   UserError: an unknown column; times without a device"""
         from mmspec.cost.columns import OF_GROUPS, USUAL, chosen
 
-        return chosen(self.columns or (USUAL if self.by == "node" else OF_GROUPS))
+        if price.on is None and "time" in (*self.columns, self.sort):
+            raise UserError("times are those of a device: give --device")
+        usual = USUAL if self.by == "node" else OF_GROUPS
+        return chosen(self.columns or (*usual, *(["time"] if price.on else [])))
 
 
 OPTIONS = (
@@ -90,7 +94,7 @@ def table(price: Profile, view: View, ink: Ink) -> list[str]:
     from mmspec.cost.breakdown import total
     from mmspec.cost.columns import UNSUMMED
 
-    rows, fields, whole = view.rows(price), view.fields(), total(price)
+    rows, fields, whole = view.rows(price), view.fields(price), total(price)
     flops = whole.forward.flops
     kept = ("parameters", "flops", view.sort)
     columns = [Column(view.by)]
@@ -100,17 +104,21 @@ def table(price: Profile, view: View, ink: Ink) -> list[str]:
         ("  " * (row.level - 1) + row.label, *(field.text(row, flops) for field in fields.values())) for row in rows
     ]
     last = ("total", *("" if name in UNSUMMED else field.text(whole, flops) for name, field in fields.items()))
-    return [*lines(columns, cells, ink, last), "", *_remarks(fields, view, ink)]
+    return [*lines(columns, cells, ink, last), "", *_remarks(fields, view, price, ink)]
 
 
-def _remarks(fields: dict[str, Field], view: View, ink: Ink) -> list[str]:
+def _remarks(fields: dict[str, Field], view: View, price: Profile, ink: Ink) -> list[str]:
     said = ["FLOPs are 2 per multiply-add of linear, convolution and attention, of one pass with all exits"]
     if "backward" in fields:
         said.append("backward: FLOPs of the gradients, attention's scores computed once more")
     if "pointwise" in fields:
         said.append("pointwise: operations on single elements (activations, norms, sums), no FLOPs")
     if {"bytes", "read", "written", "intensity"} & set(fields):
-        said.append("bytes: what each operation reads and writes, once, in float32")
+        precision = price.on.roofline.precision if price.on else "float32"
+        said.append(f"bytes: what each operation reads and writes, once, in {precision}")
+    if "time" in fields and price.on:
+        device = price.on.roofline.device.name
+        said.append(f"op by op: the least on {device}, if each operation reads its inputs and writes its outputs")
     if view.by == "stage":
         said.append("a stage: what stands directly in a node; alike blocks of a stack together")
     return [line for text in said for line in ink.wrapped(text)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmspec.cli.options import say
@@ -13,9 +12,7 @@ from mmspec.files import write_atomically
 if TYPE_CHECKING:
     from mmspec.cli.breakdown import View
     from mmspec.cost import Profile
-    from mmspec.cost.ledger import Entry
-    from mmspec.cost.trace import Timing
-    from mmspec.drawing.price import Roof
+    from mmspec.cost.timing import Timing
 
 
 def write(price: Profile, view: View, timing: Timing | None = None) -> None:
@@ -23,35 +20,9 @@ def write(price: Profile, view: View, timing: Timing | None = None) -> None:
 
     Raises   UserError: a trace without times; a folder that is not there
     """
-    beside = _beside(price, timing)
-    texts = [(path, ENDINGS[ending_of(path)](price, view, beside)) for path in view.out]
+    texts = [(path, ENDINGS[ending_of(path)](price, view, timing)) for path in view.out]
     for path, text in texts:
         say(f"wrote {write_atomically(path, text)}")
-
-
-@dataclass(frozen=True)
-class Beside:
-    """What a device adds: its roof, how long operations take, and the bill with the bytes of its precision."""
-
-    roof: Roof | None = None
-    timing: Timing | None = None
-    bill: Entry | None = None
-
-
-def _beside(price: Profile, timing: Timing | None) -> Beside:
-    if price.on is None:
-        return Beside(timing=timing)
-    from mmspec.cost.flops import Sizes
-    from mmspec.cost.ledger import ledger
-    from mmspec.cost.roofline import number_bytes
-    from mmspec.cost.trace import lower_bounds
-    from mmspec.drawing.price import Roof
-
-    device, precision = price.on.roofline.device, price.on.roofline.precision
-    sizes = Sizes(price.sizes, number_bytes(precision))
-    peak = device.peak(precision)
-    roof = Roof(device.name, precision, peak, device.bandwidth) if peak is not None else None
-    return Beside(roof, timing or lower_bounds(device, precision, sizes), ledger(price.spec, price.graph, sizes))
 
 
 def ending_of(path: str) -> str:
@@ -62,45 +33,48 @@ def ending_of(path: str) -> str:
     return found
 
 
-def _trace(price: Profile, view: View, beside: Beside) -> str:
+def _trace(price: Profile, view: View, timing: Timing | None) -> str:
     from mmspec.cost.flops import Sizes
     from mmspec.cost.timeline import timeline
+    from mmspec.cost.timing import lower_bounds
     from mmspec.cost.trace import trace
 
-    if beside.timing is None:
-        raise UserError("a trace shows times, and a price alone has none: give --device for lower bounds")
-    return trace(price, beside.timing, timeline(price.graph, Sizes(price.sizes)), beside.bill)
+    if timing is None:
+        if price.on is None:
+            raise UserError("a trace shows times, and a price alone has none: give --device for lower bounds")
+        timing = lower_bounds(price.on)
+    return trace(price, timing, timeline(price.graph, Sizes(price.sizes)))
 
 
-def _json(price: Profile, view: View, beside: Beside) -> str:
+def _json(price: Profile, view: View, timing: Timing | None) -> str:
     from mmspec.cli.entry import json_text
 
     return json_text(price.to_dict(view.depth or 1)) + "\n"
 
 
-def _sheet(price: Profile, view: View, beside: Beside) -> str:
+def _sheet(price: Profile, view: View, timing: Timing | None) -> str:
     from mmspec.cost.columns import sheet
 
     return sheet(view.rows(price), price.ledger.forward.flops)
 
 
-def _markdown(price: Profile, view: View, beside: Beside) -> str:
+def _markdown(price: Profile, view: View, timing: Timing | None) -> str:
     from mmspec.cost.breakdown import total
     from mmspec.cost.columns import markdown
 
     sizes = ", ".join(f"{name} = {size:,}" for name, size in price.sizes.items())
-    table = markdown(view.rows(price), total(price), view.fields(), view.by)
+    table = markdown(view.rows(price), total(price), view.fields(price), view.by)
     return f"### {price.name}\n\n{sizes}\n\n{table}\nFLOPs are 2 per multiply-add; of one pass with all exits.\n"
 
 
-def _page(price: Profile, view: View, beside: Beside) -> str:
+def _page(price: Profile, view: View, timing: Timing | None) -> str:
     from mmspec.cli.environment import lines
     from mmspec.drawing.price import render
 
-    return render(price, beside.roof, beside.bill, [next(iter(lines()))])
+    return render(price, [next(iter(lines()))])
 
 
-ENDINGS: Mapping[str, Callable[[Profile, View, Beside], str]] = {  # the longest first
+ENDINGS: Mapping[str, Callable[[Profile, View, Timing | None], str]] = {  # the longest first
     ".trace.json": _trace,
     ".json": _json,
     ".html": _page,

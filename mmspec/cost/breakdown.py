@@ -31,6 +31,7 @@ class Row:
     times       how often it runs in one run of the row around it
     parameters  of all copies; forward, backward: of all runs
     line        the entry of a tree's row
+    seconds     of all runs, each operation at its roof on the price's device, one after another; None without one
     """
 
     label: str
@@ -40,14 +41,15 @@ class Row:
     forward: Work
     backward: Work
     line: Entry | None = None
+    seconds: float | None = None
 
 
 def tree(price: Profile, depth: int, sort: str = "") -> list[Row]:
     """Nodes in the order of the data flow, and inside them scopes and operations, down to `depth`; with `sort`, the largest of that
     figure first. What neither computes nor moves nor holds anything (views) has no row."""
     order = {node.name: index for index, node in enumerate(price.spec.nodes)}
-    top = sorted(price.ledger.children, key=lambda line: order.get(line.path, -1))
-    return list(_rows(top, depth, _key(sort), 1, 1, 1))
+    top = sorted(bill_of(price).children, key=lambda line: order.get(line.path, -1))
+    return list(_rows(top, depth, _key(sort), _clock(price), 1, 1, 1))
 
 
 def grouped(price: Profile, by: str, sort: str = "") -> list[Row]:
@@ -56,19 +58,26 @@ def grouped(price: Profile, by: str, sort: str = "") -> list[Row]:
     Raises   UserError: there is no such grouping, or no such figure
     """
     named(GROUPINGS, by, "a grouping")
-    return _sorted(_grouped(price, [by])[by], _key(sort))
+    key = _key(sort)
+    return _sorted(_grouped(price, bill_of(price), [by], _clock(price))[by], key)
+
+
+def bill_of(price: Profile) -> Entry:
+    """The ledger whose bytes a table shows: those of the device's precision where one was named, of float32 else."""
+    return price.on.bill if price.on else price.ledger
 
 
 def groups(price: Profile) -> dict[str, dict[str, Any]]:
     """Every grouping but that by node, as plain data."""
-    found = _grouped(price, [by for by in GROUPINGS if by != "node"])
+    found = _grouped(price, price.ledger, [by for by in GROUPINGS if by != "node"])
     return {by: {row.label: figures(row) for row in rows} for by, rows in found.items()}
 
 
-def _grouped(price: Profile, wanted: Sequence[str]) -> dict[str, list[Row]]:
+def _grouped(price: Profile, bill: Entry, wanted: Sequence[str], clock: Clock | None = None) -> dict[str, list[Row]]:
     """Several groupings in one walk."""
     sums: dict[str, dict[str, list[int]]] = {by: {} for by in wanted}
-    for node in price.ledger.children:
+    seconds: dict[tuple[str, str], float] = {}
+    for node in bill.children:
         for line, runs, copies, stage in _operations(node):
             numbers = [runs * number for number in (*NUMBERS(line.forward), *NUMBERS(line.backward))]
             numbers.append(copies * line.parameters)
@@ -76,10 +85,14 @@ def _grouped(price: Profile, wanted: Sequence[str]) -> dict[str, list[Row]]:
                 label = GROUPINGS[by](line, stage)
                 before = sums[by].get(label)
                 sums[by][label] = numbers if before is None else list(map(add, before, numbers))
+                if clock:
+                    seconds[by, label] = seconds.get((by, label), 0.0) + runs * clock(line)
     half = len(NUMBERS(NOTHING))
     return {
         by: _in_order(price, by, [
-            Row(label, 1, 1, numbers[-1], Work(*numbers[:half]), Work(*numbers[half:-1]))
+            Row(
+                label, 1, 1, numbers[-1], Work(*numbers[:half]), Work(*numbers[half:-1]), seconds=seconds.get((by, label))
+            )
             for label, numbers in found.items() if any(numbers)
         ])
         for by, found in sums.items()
@@ -105,8 +118,8 @@ def _in_order(price: Profile, by: str, rows: list[Row]) -> list[Row]:
 
 
 def total(price: Profile) -> Row:
-    line = price.ledger
-    return Row("total", 0, 1, line.parameters, line.forward, line.backward)
+    line, clock = bill_of(price), _clock(price)
+    return Row("total", 0, 1, line.parameters, line.forward, line.backward, seconds=clock(line) if clock else None)
 
 
 def nodes(price: Profile, depth: int = 1) -> list[dict[str, Any]]:
@@ -153,6 +166,8 @@ def _of_forward(name: str) -> Callable[[Row], int]:
     return lambda row: int(getattr(row.forward, name))
 
 
+Clock = Callable[[Entry], float]  # seconds of a line, all its runs in one of its parent
+
 FIGURES: Mapping[str, Callable[[Row], float]] = {
     "parameters": lambda row: row.parameters,
     "flops": lambda row: row.forward.flops,
@@ -161,6 +176,7 @@ FIGURES: Mapping[str, Callable[[Row], float]] = {
     "bytes": lambda row: row.forward.bytes,
     "intensity": lambda row: row.forward.intensity or 0.0,
     "backward": lambda row: row.backward.flops,
+    "time": lambda row: row.seconds or 0.0,
 }
 
 
@@ -189,22 +205,29 @@ def _walk(
 
 
 def _rows(
-    lines: Sequence[Entry], depth: int, key: Callable[[Row], float] | None, level: int, runs: int, copies: int
+    lines: Sequence[Entry],
+    depth: int,
+    key: Callable[[Row], float] | None,
+    clock: Clock | None,
+    level: int,
+    runs: int,
+    copies: int,
 ) -> Iterator[Row]:
-    rows = [_row(line, level, runs, copies) for line in lines]
+    rows = [_row(line, level, runs, copies, clock) for line in lines]
     for row in _sorted([row for row in rows if row.parameters or row.forward != NOTHING], key):
         yield row
         if level < depth and row.line is not None:
             inside = row.line.children
-            yield from _rows(inside, depth, key, level + 1, runs * row.line.times, copies * row.line.copies)
+            yield from _rows(inside, depth, key, clock, level + 1, runs * row.line.times, copies * row.line.copies)
 
 
-def _row(line: Entry, level: int, runs: int, copies: int) -> Row:
+def _row(line: Entry, level: int, runs: int, copies: int, clock: Clock | None = None) -> Row:
     each = runs * line.times
     parameters = copies * line.copies * line.parameters
+    seconds = runs * clock(line) if clock else None
     return Row(
-        line.path.rpartition(".")[2], level, line.times, parameters, line.forward * each, line.backward * each, line
-    )
+        line.path.rpartition(".")[2], level, line.times, parameters, line.forward * each, line.backward * each, line, seconds
+    )  # fmt: skip
 
 
 def _children(line: Entry, depth: int, runs: int, copies: int) -> dict[str, list[dict[str, Any]]]:
@@ -226,6 +249,14 @@ def _children(line: Entry, depth: int, runs: int, copies: int) -> dict[str, list
 
 def _work(forward: Work, backward: Work) -> dict[str, Any]:
     return {"forward": forward.to_dict(), "backward": backward.to_dict()}
+
+
+def _clock(price: Profile) -> Clock | None:
+    if price.on is None:
+        return None
+    from mmspec.cost.timing import lower_bounds
+
+    return lower_bounds(price.on).seconds
 
 
 def _key(sort: str) -> Callable[[Row], float] | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmspec.cost.breakdown import FIGURES, Row, named
-from mmspec.cost.quantities import quantity, share
+from mmspec.cost.quantities import duration, quantity, share
 from mmspec.cost.work import FAMILIES
 from mmspec.ir.primitives import shape_text
 
@@ -64,6 +64,11 @@ FIELDS: Mapping[str, Field] = {
     "bytes": _count("bytes", lambda row: row.forward.bytes, "B"),
     "intensity": Field("FLOPs/byte", lambda row, whole: row.forward.intensity, lambda row, whole: _intensity(row)),
     "backward": _count("backward", lambda row: row.backward.flops),
+    "time": Field(
+        "op by op",
+        lambda row, whole: row.seconds,
+        lambda row, whole: "n/a" if row.seconds is None else duration(row.seconds),
+    ),
     "share": Field(
         "share",
         lambda row, whole: row.forward.flops / whole if whole else 0.0,

@@ -10,49 +10,26 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mmspec.cost.breakdown import family
-from mmspec.cost.flops import Sizes
+from mmspec.cost.breakdown import bill_of, family
 from mmspec.cost.ledger import Entry
-from mmspec.cost.roofline import operation_times, peaks_of
 from mmspec.cost.timeline import Timeline
+from mmspec.cost.timing import Seconds, Timing
 
 if TYPE_CHECKING:
-    from mmspec.cost.devices import Device
     from mmspec.cost.profile import Profile
 
-Seconds = Callable[[Entry], float]  # of one run of an operation
 NUMBER = re.compile(r"\.\d+(?=\.|$)")
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Where durations come from. `said`: in words, "lower bounds of an H100 in bf16"."""
-
-    seconds: Seconds
-    said: str
-
-
-def lower_bounds(device: Device, precision: str, sizes: Sizes) -> Timing:
-    """Of each operation at its roof. `sizes`: with the bytes of the precision."""
-    peaks = peaks_of(device, precision)
-    known = "" if None not in peaks.values() else ", of memory alone: its peak is not known"
-
-    def seconds(entry: Entry) -> float:
-        return sum(time.seconds for time in operation_times(entry, sizes, peaks, device))
-
-    return Timing(seconds, f"each operation at its roof on {device.name} in {precision}, no measurement{known}")
-
-
-def trace(price: Profile, timing: Timing, over_time: Timeline, bill: Entry | None = None) -> str:
-    """The trace as JSON text. `bill`: the ledger that the timing is of, the profile's own where it is not given."""
+def trace(price: Profile, timing: Timing, over_time: Timeline) -> str:
+    """The trace as JSON text."""
     walk = _Walk(timing.seconds)
-    root = bill or price.ledger
     order = {node.name: index for index, node in enumerate(price.spec.nodes)}
-    walk.events(sorted(root.children, key=lambda line: order.get(line.path, -1)))
+    walk.events(sorted(bill_of(price).children, key=lambda line: order.get(line.path, -1)))
     names = [
         {"ph": "M", "pid": 1, "tid": 1, "name": "process_name", "args": {"name": price.name}},
         {"ph": "M", "pid": 1, "tid": 1, "name": "thread_name", "args": {"name": timing.said}},

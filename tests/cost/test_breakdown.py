@@ -87,6 +87,20 @@ def test_what_is_not_there_is_named_with_what_is():
         tree(price, 1, "size")
 
 
+@pytest.mark.parametrize("device", ["h200", "orin-nano"])
+@pytest.mark.parametrize("name", ["fusion_gated", "swin_t", "mixtral_8x7b"])
+def test_times_of_rows_add_up_to_those_of_the_device(name, device):
+    price = mmspec.profile(mmspec.load(name), 2, device=device, precision="fp16")
+    whole = price.on.roofline.whole.op_by_op
+    nodes = {node.name: node.op_by_op for node in price.on.roofline.nodes}
+    assert total(price).seconds == pytest.approx(whole)
+    for by in GROUPINGS:
+        assert sum(row.seconds for row in grouped(price, by)) == pytest.approx(whole)
+    for depth in (1, 3, DEEP):
+        rows = tree(price, depth, "time")
+        assert {row.label: row.seconds for row in rows if row.label in nodes and row.level == 1} == pytest.approx(nodes)
+
+
 # the JSON ------------------------------------------------------------------------------------------------------------
 
 

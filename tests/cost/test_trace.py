@@ -7,7 +7,8 @@ import pytest
 import mmspec
 from mmspec.cost import Sizes
 from mmspec.cost.timeline import timeline
-from mmspec.cost.trace import Timing, trace
+from mmspec.cost.timing import Timing, lower_bounds
+from mmspec.cost.trace import trace
 
 
 def traced(name, seconds):
@@ -58,3 +59,11 @@ def test_every_block_of_a_stack_is_there_and_what_is_alive_is_counted_at_its_ope
     alive = [e["args"]["bytes"] for e in data["traceEvents"] if e["ph"] == "C"]
     assert max(alive) == price["memory.activations"]
     assert len(alive) > 0.9 * len(timeline(price.graph, Sizes(price.sizes)).moments)
+
+
+def test_the_lower_bounds_of_a_device_add_up_to_its_time_op_by_op():
+    price = mmspec.profile(mmspec.load("vit_b16"), 8, device="h200", precision="bf16")
+    data = json.loads(trace(price, lower_bounds(price.on), timeline(price.graph, Sizes(price.sizes))))
+    ends = [event["ts"] + event["dur"] for event in data["traceEvents"] if event["ph"] == "X"]
+    assert max(ends) == pytest.approx(1e6 * price.on.roofline.whole.op_by_op)
+    assert "no measurement" in data["otherData"]["durations"]

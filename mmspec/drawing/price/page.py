@@ -7,10 +7,9 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from mmspec.cost.breakdown import OTHER, Row, family, grouped, total, tree
+from mmspec.cost.breakdown import OTHER, Row, bill_of, family, grouped, total, tree
 from mmspec.cost.columns import FIELDS, UNSUMMED
 from mmspec.cost.flops import Sizes
-from mmspec.cost.ledger import Entry
 from mmspec.cost.quantities import quantity, share
 from mmspec.cost.timeline import Timeline, timeline
 from mmspec.cost.work import FAMILIES
@@ -32,13 +31,8 @@ HELD = 10  # rows of what is alive at the peak
 MODALITY_COLOURS = 8
 
 
-def render(price: Profile, roof: Roof | None = None, bill: Entry | None = None, facts: Sequence[str] = ()) -> str:
-    """The page as text. All of the user's words are escaped.
-
-    roof    of the device in question
-    bill    the ledger with the bytes of the roof's precision; float32 where it is not given
-    facts   sentences for the foot: versions, the command
-    """
+def render(price: Profile, facts: Sequence[str] = ()) -> str:
+    """The page as text. All of the user's words are escaped.   `facts`: sentences for the foot, versions for one"""
     home = files("mmspec.drawing.price")
     over_time = timeline(price.graph, Sizes(price.sizes))
     sections = (
@@ -46,7 +40,7 @@ def render(price: Profile, roof: Roof | None = None, bill: Entry | None = None, 
         _cards(price),
         _trees(price),
         _memory(price, over_time),
-        _roofline(bill or price.ledger, roof),
+        _roofline(price),
         _bars(price),
         _nodes(price),
         _unknown(price),
@@ -74,7 +68,7 @@ def _head(price: Profile) -> str:
 
 
 def _cards(price: Profile) -> str:
-    bill = price.ledger.forward
+    bill = bill_of(price).forward
     trained, active = price["parameters.total"], price["parameters.active"]
     peak, training = price["memory.peak_inference"], price["memory.peak_training"]
     expected = price["flops.expected"]
@@ -103,7 +97,7 @@ def _trees(price: Profile) -> str:
     )
     labels = "".join(f'<label for="pick-{key}">{title}</label>' for key, (title, _, _) in TREES.items())
     drawn = "".join(
-        f'<div class="tree tree-{key}">{treemap.draw(treemap.tile(price.ledger, figure), unit, title)}</div>'
+        f'<div class="tree tree-{key}">{treemap.draw(treemap.tile(bill_of(price), figure), unit, title)}</div>'
         for key, (title, figure, unit) in TREES.items()
     )
     legend = _classes({family(line) for line, _ in price.ledger.operations()})
@@ -150,7 +144,8 @@ def _memory(price: Profile, over_time: Timeline) -> str:
     )
 
 
-def _roofline(bill: Entry, roof: Roof | None) -> str:
+def _roofline(price: Profile) -> str:
+    bill, roof = bill_of(price), _roof(price)
     found = roofs.points(bill)
     if not found:
         return ""
@@ -168,6 +163,15 @@ def _roofline(bill: Entry, roof: Roof | None) -> str:
         )
     drawn = f"<figure>{roofs.draw(found, roof)}{_classes({point.family for point in found})}</figure>"
     return f"<h2>Arithmetic and memory</h2><p class=note>{escape(said)}</p>{drawn}"
+
+
+def _roof(price: Profile) -> Roof | None:
+    """Of the device in question; None without one, or where its peak is not known."""
+    if price.on is None:
+        return None
+    device, precision = price.on.roofline.device, price.on.roofline.precision
+    peak = device.peak(precision)
+    return None if peak is None else Roof(device.name, precision, peak, device.bandwidth)
 
 
 def _bars(price: Profile) -> str:
@@ -190,7 +194,7 @@ def _nodes(price: Profile) -> str:
 def _rows(price: Profile, rows: Sequence[Row]) -> str:
     last = total(price)
     whole = last.forward.flops
-    fields = {name: FIELDS[name] for name in COLUMNS}
+    fields = {name: FIELDS[name] for name in (*COLUMNS, *(["time"] if price.on else []))}
     head = "".join(f"<th{' class=n' if field.number else ''}>{field.title}</th>" for field in fields.values())
     body = []
     for row in rows:
