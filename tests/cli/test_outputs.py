@@ -81,6 +81,17 @@ def test_files_have_the_figures_of_the_library(mmspec):
     assert Path("a.html").read_text().startswith("<!doctype html>")
 
 
+def test_a_device_adds_times_to_rows_and_its_roof_to_the_page(mmspec):
+    on = ("--device", "h200", "--precision", "bf16")
+    out = mmspec("profile", "small.yaml", "--depth", 2, "--sort", "time", *on).out
+    assert re.search(r"^  node .* op by op$", out, re.M) and re.search(r"^  total .* [µn]s$", out, re.M)
+    assert mmspec("profile", "small.yaml", *on, "-o", "a.html", "-o", "a.trace.json", "-o", "a.csv").code == 0
+    assert "NVIDIA H200" in Path("a.html").read_text() and "FLOP/s" in Path("a.html").read_text()
+    assert json.loads(Path("a.trace.json").read_text())["otherData"]["model"] == "small"
+    assert all(float(row["time"]) >= 0 for row in csv.DictReader(Path("a.csv").read_text().splitlines()))
+    assert "give --device" in mmspec("profile", "small.yaml", "--columns", "flops,time").err
+
+
 def test_json_and_files_go_together(mmspec):
     result = mmspec("profile", "small.yaml", "--json", "-o", "a.md")
     assert json.loads(result.out)["schema"] == 1
