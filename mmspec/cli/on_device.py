@@ -66,6 +66,8 @@ def _remarks(roofline: Roofline, exits: str, ink: Ink) -> list[str]:
             f"writing, a token for each sample at this length: {duration(step.least)} or more, no more than {quantity(rate)} "
             "tokens/s (weights and what is kept of the tokens before are read for it)"
         )
+    if (step := roofline.training) is not None:
+        text += ink.wrapped(f"a training step, without what its optimizer keeps: {duration(step.least)} or more")
     return text + ink.wrapped(
         "op by op: every operation reads its inputs from memory and writes its outputs there; fusion and caches save some"
     )

@@ -22,6 +22,10 @@ from mmspec.spec.diagnostics import did_you_mean, listing
 
 LATENCY = "roofline.lower_bound_ms"
 FITS = "fit.needed"
+OF_NODES = {  # what of a node is its part of a figure
+    "parameters.total": "parameters", "parameters.active": "active", "flops.total": "flops", "flops.maximum": "flops",
+    "flops.minimum": "minimum", "flops.expected": "expected", "flops.expected_uncompacted": "uncompacted",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,16 +87,16 @@ def _figure(price: Profile, figure: str, precision: str) -> tuple[float, tuple[t
     if value is None:
         why = price.unknown.get(figure, price.unknown.get(group, "it is not computed"))
         raise LimitError(f"{figure} is not known: {why}")
-    if not isinstance(value, (int, float)):
-        raise LimitError(f"{figure} is no number; of it there are {listing(f'{figure}.{key}' for key in value)}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        inner = f"; of it there are {listing(f'{figure}.{key}' for key in value)}" if isinstance(value, Mapping) else ""
+        raise LimitError(f"{figure} is no number{inner}")
     return float(value), _parts(price, figure, floats)
 
 
 def _parts(price: Profile, figure: str, floats: int) -> tuple[tuple[str, float], ...]:
     if figure.startswith("memory."):
         return _memory(price, floats)
-    field = {"parameters.active": "active", "flops.expected": "expected", "flops.minimum": "minimum"}.get(figure)
-    field = field or {"parameters": "parameters", "flops": "flops"}.get(figure.partition(".")[0])
+    field = OF_NODES.get(figure)
     return _most((node.name, getattr(node, field)) for node in price.nodes) if field else ()
 
 

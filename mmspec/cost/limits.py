@@ -23,6 +23,8 @@ _ALONE = re.compile(rf"\s* {_AMOUNT} \s*", re.VERBOSE)
 _LIMIT = re.compile(rf"\s* (?P<figure>[A-Za-z_][\w.]*) \s* (?P<relation><=|>=|<|>|==|=) \s* {_AMOUNT} \s*", re.VERBOSE)
 _POWERS = {"k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 _UNITS = {"FLOP": "flops", "FLOPs": "flops", "B": "memory"}
+_WORK = ("forward", "backward", "decoding")  # groups of figures that have both
+_GROUPS = {"flops": ("flops", *_WORK), "memory": ("memory", "fit", "communication", *_WORK)}  # that have a unit
 _MISTAKEN = (  # what people write, and what it would have meant
     (re.compile(r"FLOPS$|/s$"), "that is a rate, operations per second; a price is in FLOPs, such as 20G or 20 GFLOP"),
     (re.compile(r"MACs?$", re.IGNORECASE), "multiply-adds are not FLOPs; a multiply-add is 2"),
@@ -96,7 +98,7 @@ def amount(text: str, figure: str) -> float:
 
 def _value(match: re.Match[str], figure: str, called: str) -> float:
     kind = _UNITS.get(match["unit"] or "")
-    if kind and figure.split(".")[0] != kind:
+    if kind and figure.split(".")[0] not in _GROUPS[kind]:
         raise LimitError(f"{match['unit']} is a unit of {kind}, not of {figure}")
     value = float(match["number"].replace("_", ""))
     if prefix := match["prefix"]:

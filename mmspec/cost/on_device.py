@@ -10,7 +10,7 @@ from mmspec.cost.devices import Device, device
 from mmspec.cost.fit import Fit, fit
 from mmspec.cost.flops import Sizes
 from mmspec.cost.ledger import Entry, ledger
-from mmspec.cost.roofline import Roofline, number_bytes, roofline, step_bound
+from mmspec.cost.roofline import Roofline, number_bytes, roofline, step_bound, training_bound
 
 if TYPE_CHECKING:
     from mmspec.cost.profile import Profile
@@ -40,4 +40,7 @@ def on_device(price: Profile, name: str | Device, precision: str = "fp32") -> On
     roof = roofline(bill, price.graph, sizes, found, precision)
     if writing := price.decoding if same else decoding(price.spec, price.graph, sizes):
         roof = replace(roof, step=step_bound(writing, price.graph, sizes, found, precision))
+    kept = ledger(price.spec, price.graph, sizes, fused=False)
+    trainable = price["parameters.trainable"]
+    roof = replace(roof, training=training_bound(kept, price.graph, trainable, sizes, found, precision))
     return OnDevice(roof, fit(price.graph, price.sizes, found, precision, floats), bill, sizes)

@@ -185,6 +185,7 @@ def _roofline() -> Schema:
         nodes={
             "type": "array", "description": "each as if it ran alone", "items": _record("", name=_text("of the node"), **bound),
         },
+        training=_or_null(_record("a training step: forward and backward, without the optimizer's arithmetic", **bound)),
         decoding=_or_null(_record("a step of writing; null where the model writes none", **bound)),
         unknown={"type": ["string", "null"], "description": "why a figure is null"},
     )  # fmt: skip

@@ -106,6 +106,8 @@ def test_a_change_is_checked_as_it_would_be_written(mmspec):
         (("--limit", "flops.totl <= 3"), "did you mean 'flops.total'"),
         (("--limit", "flops < 3"), "did you mean '<='"),
         (("--limit", "roles <= 3"), "is no number"),
+        (("--limit", "name <= 3"), "name is no number\n"),
+        (("--limit", "fit.fits <= 3", "--device", "h100"), "fit.fits is no number"),
         (("--limit", "roofline.lower_bound_ms <= 3"), "no device was named"),
     ],
 )
@@ -113,6 +115,15 @@ def test_what_cannot_be_checked_is_said(mmspec, arguments, said):
     result = mmspec("check", "small.yaml", *arguments)
     assert (result.code, result.out) == (2, "")
     assert said in result.err
+
+
+def test_any_figure_may_be_limited_and_where_it_is_no_node_s_the_spec_is_named(mmspec):
+    kept = mmspec(
+        "check", "small.yaml", "--limit", "forward.read <= 1 GiB", "--limit", "fit.largest_batch >= 8", "--device", "l4"
+    )
+    assert kept.code == 0
+    result = mmspec("check", "small.yaml", "--limit", "forward.read <= 1 B")
+    assert result.code == 2 and "forward.read: " in result.err and "small.yaml" in result.err
 
 
 # devices and profiles on them -----------------------------------------------------------------------------------------

@@ -123,6 +123,12 @@ def test_with_rates_and_loads_too():
     Draft202012Validator(profile_schema()).validate(plain(price))
 
 
+@pytest.mark.parametrize("device", ["h200", "orin-nano", "m1"])
+@pytest.mark.parametrize("name", ["fusion_gated", "gpt2_small"])
+def test_on_a_device_too(name, device):
+    Draft202012Validator(profile_schema()).validate(plain(mmspec.profile(mmspec.load(name), 2, device=device)))
+
+
 def test_the_schema_says_what_every_field_means():
     def silent(schema, path="profile"):
         if schema.get("type") == "object" and "properties" in schema:

@@ -1,6 +1,8 @@
 """Published figures agree with each other, with the arithmetic of the chips, and where torch's table differs it is known why."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 
@@ -229,3 +231,11 @@ def test_what_is_printed_for_machines_is_complete(key):
     assert data["device"] == key
     assert set(data["peak_tflops"]) | set(data["absent"]) | set(data["unknown"]) <= set(PRECISIONS)
     assert all(peak["dense"] > 0 and peak["source"]["document"] for peak in data["peak_tflops"].values())
+
+
+def test_the_device_of_the_page_is_read_as_it_says(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "devices.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yml\n(.*?)^```", page, re.M | re.S)
+    found = written(tmp_path, text)
+    assert found.peak("fp32") == pytest.approx(4 * 2.4e9 * 32)
+    assert found.figures["held_back_gb"].value == 3

@@ -4,10 +4,12 @@ import pytest
 
 import mmspec
 from mmspec import shipped
+from mmspec.cost.compulsory import causal_pairs, compulsory, needed_weights
 from mmspec.cost.devices import Device, Figure, Source, device
 from mmspec.cost.fit import MOST, largest_batch, needed, room
 from mmspec.cost.flops import Sizes
-from mmspec.cost.roofline import causal_pairs, compulsory, needed_weights, operation_times, peaks_of
+from mmspec.cost.ledger import ledger
+from mmspec.cost.roofline import operation_times, peaks_of
 from mmspec.errors import UserError
 
 
@@ -158,6 +160,33 @@ def test_a_step_of_a_decoder_reads_neither_the_encoder_nor_what_made_the_context
     assert step.memory * 1e9 == pytest.approx(
         4 * (decoder - made_once + 32128 * 768) + writing.cache + writing.context, rel=1e-3
     )
+
+
+def test_a_training_step_computes_what_backward_must_and_writes_what_is_trained():
+    price = mmspec.profile(mmspec.load("vit_b16"), 2, device=made())
+    kept = ledger(price.spec, price.graph, Sizes(price.sizes), fused=False)
+    step, whole = price.on.roofline.training, price.on.roofline.whole
+    assert step.compute * 1e12 == pytest.approx(price["flops.total"] + kept.backward.flops)
+    assert kept.backward.flops < price.ledger.backward.flops  # which computes scores once more
+    tables = 197 * 768 + 768
+    assert (step.memory - whole.memory) * 1e9 == pytest.approx(4 * (price["parameters.total"] - tables))
+    assert step.least <= step.op_by_op
+
+
+def test_gradients_of_causal_attention_are_held_to_its_pairs_too():
+    price = mmspec.profile(mmspec.load("gpt2_small"), device=made())
+    kept = ledger(price.spec, price.graph, Sizes(price.sizes), fused=False)
+    work, n = [kept.forward, kept.backward], price.sizes["N"]
+    least = sum(each.flops - each.attention + each.attention * (n + 1) / (2 * n) for each in work)
+    assert price.on.roofline.training.compute * 1e12 == pytest.approx(least, rel=1e-9)
+
+
+def test_what_is_frozen_is_read_and_not_written():
+    changes = [f"encoders.{name}.frozen=true" for name in ("image", "text")]
+    free, frozen = (mmspec.profile(mmspec.load("fusion_concat", each), device=made()) for each in ((), changes))
+    a, b = free.on.roofline.training, frozen.on.roofline.training
+    assert b.compute < a.compute and b.memory < a.memory
+    assert free.on.roofline.whole == frozen.on.roofline.whole
 
 
 # what fits ------------------------------------------------------------------------------------------------------------
