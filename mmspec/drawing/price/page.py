@@ -70,12 +70,16 @@ def _head(price: Profile) -> str:
 def _cards(price: Profile) -> str:
     bill = bill_of(price).forward
     trained, active = price["parameters.total"], price["parameters.active"]
-    peak, training = price["memory.peak_inference"], price["memory.peak_training"]
+    memory, unknown = price["memory"], "not known"
+    peak, training = memory["peak_inference"], memory["peak_training"]
     expected = price["flops.expected"]
     cards = [
         (quantity(trained), "parameters" + (f", {quantity(active)} active" if active != trained else "")),
         (quantity(bill.flops), f"FLOPs, {quantity(bill.macs)} multiply-adds"),
-        (quantity(peak, "B"), f"at most at inference, {quantity(price['memory.weights'], 'B')} of it weights"),
+        (
+            unknown if peak is None else quantity(peak, "B"),
+            f"at most at inference, {quantity(memory['weights'], 'B')} of it weights",
+        ),
         (quantity(bill.bytes, "B"), f"moved, {bill.intensity or 0:.1f} FLOPs per byte"),
         (quantity(price.ledger.backward.flops), "FLOPs of the gradients"),
     ]
@@ -215,11 +219,11 @@ def _rows(price: Profile, rows: Sequence[Row]) -> str:
 
 def _unknown(price: Profile) -> str:
     reasons: dict[str, list[str]] = {}
-    for figure, why in price.unknown.items():
+    for figure, why in price["unknown"].items():
         reasons.setdefault(why, []).append(figure)
     items = [f"<code>{escape(', '.join(names))}</code>: {escape(why)}" for why, names in reasons.items()]
     text = "<h2>Not known</h2><ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>" if items else ""
-    notes = "".join(f"<li>{escape(note)}</li>" for note in price.notes)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in price["notes"])
     return text + (f"<h2>Done unasked</h2><ul>{notes}</ul>" if notes else "")
 
 
