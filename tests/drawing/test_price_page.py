@@ -64,7 +64,7 @@ def test_the_page_says_the_figures_of_the_profile():
     for figure in ("parameters.total", "flops.total", "flops.expected"):
         assert f"<b>{quantity(price[figure])}</b>" in page
     assert f"<b>{quantity(price['memory.peak_inference'], 'B')}</b>" in page
-    assert "Not known" in page and "activations of a training step" in page
+    assert "Not known" in page and "memory.peak_training" in page
 
 
 def test_a_user_s_words_are_text():

@@ -214,7 +214,7 @@ def _rows(price: Profile, rows: Sequence[Row]) -> str:
         for name, field in fields.items()
     )
     body.append(f'<tr class="total"><td>total</td>{summed}</tr>')
-    return f'<div class="scroll"><table><tr><th>node</th>{head}</tr>{"".join(body)}</table></div>'
+    return f'<div class="scroll"><table class="wide"><tr><th>node</th>{head}</tr>{"".join(body)}</table></div>'
 
 
 def _unknown(price: Profile) -> str:
