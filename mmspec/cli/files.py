@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from mmspec.cli.options import say
 from mmspec.errors import UserError
@@ -15,14 +16,23 @@ if TYPE_CHECKING:
     from mmspec.cost.timing import Timing
 
 
-def write(price: Profile, view: View, timing: Timing | None = None) -> None:
-    """Every file that is asked for, whole or not at all.   `timing`: measured; the lower bounds of the price's device without it.
+def write(price: Profile, view: View, timing: Timing | None = None, more: Mapping[str, Any] | None = None) -> None:
+    """Every file that is asked for, whole or not at all.
+
+    timing   measured; the lower bounds of the price's device without it
+    more     what else the JSON says: what was measured
 
     Raises   UserError: a trace without times; a folder that is not there
     """
-    texts = [(path, ENDINGS[ending_of(path)](price, view, timing)) for path in view.out]
+    texts = [(path, ENDINGS[ending_of(path)](price, view, Beside(timing, more or {}))) for path in view.out]
     for path, text in texts:
         say(f"wrote {write_atomically(path, text)}")
+
+
+@dataclass(frozen=True)
+class Beside:
+    timing: Timing | None
+    more: Mapping[str, Any]
 
 
 def ending_of(path: str) -> str:
@@ -33,12 +43,13 @@ def ending_of(path: str) -> str:
     return found
 
 
-def _trace(price: Profile, view: View, timing: Timing | None) -> str:
+def _trace(price: Profile, view: View, beside: Beside) -> str:
     from mmspec.cost.flops import Sizes
     from mmspec.cost.timeline import timeline
     from mmspec.cost.timing import lower_bounds
     from mmspec.cost.trace import trace
 
+    timing = beside.timing
     if timing is None:
         if price.on is None:
             raise UserError("a trace shows times, and a price alone has none: give --device for lower bounds")
@@ -46,19 +57,19 @@ def _trace(price: Profile, view: View, timing: Timing | None) -> str:
     return trace(price, timing, timeline(price.graph, Sizes(price.sizes)))
 
 
-def _json(price: Profile, view: View, timing: Timing | None) -> str:
+def _json(price: Profile, view: View, beside: Beside) -> str:
     from mmspec.cli.entry import json_text
 
-    return json_text(price.to_dict(view.depth or 1)) + "\n"
+    return json_text({**price.to_dict(view.depth or 1), **beside.more}) + "\n"
 
 
-def _sheet(price: Profile, view: View, timing: Timing | None) -> str:
+def _sheet(price: Profile, view: View, beside: Beside) -> str:
     from mmspec.cost.columns import sheet
 
     return sheet(view.rows(price), price.ledger.forward.flops)
 
 
-def _markdown(price: Profile, view: View, timing: Timing | None) -> str:
+def _markdown(price: Profile, view: View, beside: Beside) -> str:
     from mmspec.cost.breakdown import total
     from mmspec.cost.columns import markdown
 
@@ -67,14 +78,14 @@ def _markdown(price: Profile, view: View, timing: Timing | None) -> str:
     return f"### {price.name}\n\n{sizes}\n\n{table}\nFLOPs are 2 per multiply-add; of one pass with all exits.\n"
 
 
-def _page(price: Profile, view: View, timing: Timing | None) -> str:
+def _page(price: Profile, view: View, beside: Beside) -> str:
     from mmspec.cli.environment import lines
     from mmspec.drawing.price import render
 
     return render(price, [next(iter(lines()))])
 
 
-ENDINGS: Mapping[str, Callable[[Profile, View, Timing | None], str]] = {  # the longest first
+ENDINGS: Mapping[str, Callable[[Profile, View, Beside], str]] = {  # the longest first
     ".trace.json": _trace,
     ".json": _json,
     ".html": _page,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mmspec.cost.breakdown import bill_of, family
 from mmspec.cost.ledger import Entry
 from mmspec.cost.timeline import Timeline
-from mmspec.cost.timing import Seconds, Timing
+from mmspec.cost.timing import Timing
 
 if TYPE_CHECKING:
     from mmspec.cost.profile import Profile
@@ -27,7 +27,7 @@ NUMBER = re.compile(r"\.\d+(?=\.|$)")
 
 def trace(price: Profile, timing: Timing, over_time: Timeline) -> str:
     """The trace as JSON text."""
-    walk = _Walk(timing.seconds)
+    walk = _Walk(timing)
     order = {node.name: index for index, node in enumerate(price.spec.nodes)}
     walk.events(sorted(bill_of(price).children, key=lambda line: order.get(line.path, -1)))
     names = [
@@ -43,29 +43,33 @@ def trace(price: Profile, timing: Timing, over_time: Timeline) -> str:
 class _Walk:
     """Events in the order of the schedule."""
 
-    seconds: Seconds
+    timing: Timing
     found: list[dict[str, Any]] = field(default_factory=list)
     now: float = 0.0  # microseconds
 
-    def events(self, lines: Iterable[Entry]) -> None:
-        for child in lines:
-            for index in range(child.times):
-                self.event(child, index)
+    def events(self, lines: Iterable[Entry], depth: int = 1) -> None:
+        for line in lines:
+            if line.op is None and depth == self.timing.depth:  # all its runs at once
+                self.event(line, 0, depth)
+            else:
+                for index in range(line.times):
+                    self.event(line, index, depth)
 
-    def event(self, line: Entry, index: int) -> None:
+    def event(self, line: Entry, index: int, depth: int) -> None:
         start, event = self.now, dict[str, Any]()
         self.found.append(event)  # before what is inside it
-        if line.op is None:
-            self.events(line.children)
+        if line.op is None and depth < self.timing.depth:
+            self.events(line.children, depth + 1)
         else:
-            self.now += 1e6 * self.seconds(line)
+            self.now += 1e6 * self.timing.seconds(line)
         duration = self.now - start
         if duration <= 0:  # a view
             self.found.pop()
             return
         name = line.path.rpartition(".")[2] or line.kind
+        numbered = line.times > 1 and depth < self.timing.depth
         event |= {
-            "ph": "X", "pid": 1, "tid": 1, "ts": start, "dur": duration, "name": f"{name} {index}" if line.times > 1 else name,
+            "ph": "X", "pid": 1, "tid": 1, "ts": start, "dur": duration, "name": f"{name} {index}" if numbered else name,
             "cat": family(line) if line.op is not None else line.role or "model", "args": _said(line),
         }  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 import mmspec
 from mmspec.cost import Sizes
 from mmspec.cost.timeline import timeline
-from mmspec.cost.timing import Timing, lower_bounds
+from mmspec.cost.timing import Timing, lower_bounds, of_nodes
 from mmspec.cost.trace import trace
 
 
@@ -67,3 +67,11 @@ def test_the_lower_bounds_of_a_device_add_up_to_its_time_op_by_op():
     ends = [event["ts"] + event["dur"] for event in data["traceEvents"] if event["ph"] == "X"]
     assert max(ends) == pytest.approx(1e6 * price.on.roofline.whole.op_by_op)
     assert "no measurement" in data["otherData"]["durations"]
+
+
+def test_measured_times_of_nodes_are_shown_as_such_with_nothing_inside():
+    price = mmspec.profile(mmspec.load("fusion_gated"))
+    measured = {"image": 2e-3, "text": 3e-3, "joint": 1e-3, "label": 1e-4}
+    data = json.loads(trace(price, of_nodes(measured, "measured"), timeline(price.graph, Sizes(price.sizes))))
+    shown = {event["name"]: event["dur"] for event in data["traceEvents"] if event["ph"] == "X"}
+    assert shown == pytest.approx({name: 1e6 * seconds for name, seconds in measured.items()})
