@@ -36,7 +36,7 @@ def trace(price: Profile, timing: Timing, over_time: Timeline) -> str:
     ]
     events = [*names, *walk.found, *_alive(walk.found, over_time)]
     about = {"model": price.name, "durations": timing.said, "sizes": dict(price.sizes)}
-    return json.dumps({"traceEvents": events, "displayTimeUnit": "ms", "otherData": about}, ensure_ascii=False) + "\n"
+    return json.dumps({"traceEvents": events, "displayTimeUnit": "ms", "otherData": about}, allow_nan=False) + "\n"
 
 
 @dataclass

@@ -13,6 +13,7 @@ from mmspec.cost import Sizes
 from mmspec.cost.quantities import quantity
 from mmspec.cost.timeline import timeline
 from mmspec.drawing.price import Roof, memory, render, roofs, treemap
+from mmspec.drawing.price.page import _held
 from mmspec.spec import read
 
 SOME = (
@@ -117,6 +118,13 @@ def test_the_tiles_of_a_model_are_its_price(name):
     parameters = treemap.tile(price.ledger, lambda line, runs, copies: copies * line.parameters)
     assert flops.value == sum(each.value for each in flops.inside) == price["flops.total"]
     assert parameters.value == sum(each.value for each in parameters.inside) == price["parameters.total"]
+
+
+@pytest.mark.parametrize("name", ["fusion_gated", "bert_base"])
+def test_memory_at_the_peak_is_weights_and_what_is_alive(name):
+    price = mmspec.profile(mmspec.load(name), 4)
+    tile = _held(price, timeline(price.graph, Sizes(price.sizes)))
+    assert tile.value == sum(each.value for each in tile.inside) == price["memory.peak_inference"]
 
 
 # memory and roofline -------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from mmspec.cost.breakdown import OTHER, Row, bill_of, family, grouped, total, tree
 from mmspec.cost.columns import FIELDS, UNSUMMED
 from mmspec.cost.flops import Sizes
-from mmspec.cost.quantities import quantity, share
+from mmspec.cost.quantities import duration, quantity, share
+from mmspec.cost.routing import WEIGHT_BYTES
 from mmspec.cost.timeline import Timeline, timeline
 from mmspec.cost.work import FAMILIES
 from mmspec.drawing.price import bars, memory, roofs, treemap
@@ -26,6 +27,7 @@ TREES: Mapping[str, tuple[str, treemap.Figure, str]] = {
     "bytes": ("bytes moved", lambda line, runs, copies: runs * line.forward.bytes, "B"),
     "backward": ("backward FLOPs", lambda line, runs, copies: runs * line.backward.flops, "FLOPs"),
 }
+MEMORY = "memory"
 WHOLE = 99  # deeper than any tree
 HELD = 10  # rows of what is alive at the peak
 MODALITY_COLOURS = 8
@@ -38,7 +40,7 @@ def render(price: Profile, facts: Sequence[str] = ()) -> str:
     sections = (
         _head(price),
         _cards(price),
-        _trees(price),
+        _trees(price, over_time),
         _memory(price, over_time),
         _roofline(price),
         _bars(price),
@@ -87,6 +89,16 @@ def _cards(price: Profile) -> str:
         cards.insert(3, (quantity(training, "B"), "at most in training"))
     if expected is not None and round(expected) != bill.flops:
         cards.insert(2, (quantity(expected), "expected FLOPs, as samples leave and tokens choose"))
+    if price.decoding is not None:
+        kept = quantity(price.decoding.per_token, "B")
+        cards.append((quantity(price.decoding.work.flops), f"FLOPs for one more token of text, {kept} kept of each"))
+    if price.on is not None:
+        roof, fit = price.on.roofline, price.on.fit
+        where = f"on {roof.device.key} in {roof.precision}"
+        cards.append(
+            (duration(roof.whole.least), f"a pass {where} at the least, {_or_unknown(roof.whole.op_by_op)} op by op")
+        )
+        cards.append((f"{fit.largest:,}", f"samples at most at once {where}"))
     return (
         '<div class="cards">'
         + "".join(f'<div class="card"><b>{escape(a)}</b><span>{escape(b)}</span></div>' for a, b in cards)
@@ -94,28 +106,49 @@ def _cards(price: Profile) -> str:
     )
 
 
-def _trees(price: Profile) -> str:
-    picks = "".join(
-        f'<input class="pick" type="radio" name="tree" id="pick-{key}"{" checked" if not i else ""}>'
-        for i, key in enumerate(TREES)
-    )
-    labels = "".join(f'<label for="pick-{key}">{title}</label>' for key, (title, _, _) in TREES.items())
-    drawn = "".join(
-        f'<div class="tree tree-{key}">{treemap.draw(treemap.tile(bill_of(price), figure), unit, title)}</div>'
+def _or_unknown(seconds: float | None) -> str:
+    return "unknown" if seconds is None else duration(seconds)
+
+
+def _trees(price: Profile, over_time: Timeline) -> str:
+    bill = bill_of(price)
+    drawn = {
+        key: (title, treemap.draw(treemap.tile(bill, figure), unit, title))
         for key, (title, figure, unit) in TREES.items()
+    }
+    drawn[MEMORY] = ("memory at the peak", treemap.draw(_held(price, over_time), "B", "memory"))
+    picks = "".join(
+        f'<input class="pick" type="radio" name="tree" id="pick-{key}"{"" if i else " checked"}>'
+        for i, key in enumerate(drawn)
     )
-    legend = _classes({family(line) for line, _ in price.ledger.operations()})
+    labels = "".join(f'<label for="pick-{key}">{title}</label>' for key, (title, _) in drawn.items())
+    trees = "".join(f'<div class="tree tree-{key}">{tree}</div>' for key, (_, tree) in drawn.items())
+    legend = _classes({family(line) for line, _ in bill.operations()})
     return (
-        f'<h2>Where it goes</h2>{picks}<div class="switch">{labels}</div><figure>{drawn}{legend}</figure>'
+        f'<h2>Where it goes</h2>{picks}<div class="switch">{labels}</div><figure>{trees}{legend}</figure>'
         "<p class=note>Areas are shares of the whole; blocks of a stack stand together (×12). Shared weights are counted once.</p>"
     )
 
 
+def _held(price: Profile, over_time: Timeline) -> treemap.Tile:
+    """Weights by whose they are, and what is alive at the worst moment of inference, by who made it; float32."""
+    weights = treemap.tile(price.ledger, lambda line, runs, copies: WEIGHT_BYTES * copies * line.parameters)
+    alive = tuple(
+        treemap.Tile(".".join(held.path.split(".")[-2:]), held.path, "activations", OTHER, held.bytes)
+        for held in over_time.held
+    )
+    size = sum(tile.value for tile in alive)
+    at = over_time.peak.path if over_time.peak else ""
+    parts = [*weights.inside, treemap.Tile("activations", at, "alive at the peak", OTHER, size, alive)]
+    inside = tuple(sorted((part for part in parts if part.value), key=lambda part: -part.value))
+    return treemap.Tile("", "", "", OTHER, weights.value + size, inside)
+
+
 def _switching() -> str:
     """Which treemap is seen, and which button is pressed."""
-    shown = ",".join(f"#pick-{key}:checked ~ figure .tree-{key}" for key in TREES)
-    pressed = ",".join(f'#pick-{key}:checked ~ .switch label[for="pick-{key}"]' for key in TREES)
-    focused = ",".join(f'#pick-{key}:focus-visible ~ .switch label[for="pick-{key}"]' for key in TREES)
+    shown = ",".join(f"#pick-{key}:checked ~ figure .tree-{key}" for key in (*TREES, MEMORY))
+    pressed = ",".join(f'#pick-{key}:checked ~ .switch label[for="pick-{key}"]' for key in (*TREES, MEMORY))
+    focused = ",".join(f'#pick-{key}:focus-visible ~ .switch label[for="pick-{key}"]' for key in (*TREES, MEMORY))
     return (
         f"{shown} {{ display:block; }}\n{pressed} {{ background:var(--accent); border-color:var(--accent); color:var(--paper); }}\n"
         f"{focused} {{ outline:2px solid var(--ink); }}\n"
