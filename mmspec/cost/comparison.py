@@ -104,8 +104,8 @@ def _lines(nodes: Sequence[Plain], depth: int) -> Iterator[tuple[str, Plain]]:
 
 
 def _figure(data: Plain, name: str) -> Any:
-    """By its dotted name; None where it is not there."""
+    """By its dotted name; None where it is not there, or no number."""
     found: Any = data
     for key in name.split("."):
         found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+    return found if isinstance(found, (int, float)) and not isinstance(found, bool) else None

@@ -85,5 +85,11 @@ def test_what_is_no_profile_is_said_to_be_none(tmp_path):
     assert "it has no nodes" in refusal(
         tmp_path / "a.json", '{"schema": 1, "name": "x", "sizes": {}, "parameters": {}, "flops": {}, "memory": {}}'
     )
+    wrong = {"schema": 1, "name": "x", "sizes": {}, "parameters": {}, "flops": {}, "memory": {}, "nodes": []}
+    for sizes in (4, {"B": "many"}, {"B": 0}):
+        assert "sizes is something else" in refusal(tmp_path / "a.json", json.dumps({**wrong, "sizes": sizes}))
+    for nodes in ([1], [{"type": "vit"}], [{"name": "a", "children": [{"name": "b"}]}]):
+        assert "nodes is something else" in refusal(tmp_path / "a.json", json.dumps({**wrong, "nodes": nodes}))
+    assert "nested too deeply" in refusal(tmp_path / "a.json", "[" * 100_000)
     with pytest.raises(SpecError, match="No such file"):
         stored(str(tmp_path / "b.json"))
