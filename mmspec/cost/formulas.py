@@ -16,7 +16,13 @@ from mmspec.ir import Dim
 from mmspec.ir.traced import Condition, Trace, formula
 from mmspec.passes import lower
 from mmspec.spec import Component, ModelSpec
+from mmspec.spec.memory import Memory
 
+PARTS = (
+    "parameters",
+    "flops",
+    "memory",
+)  # in the order in which they are priced: what is known by then is not asked again
 MOST = 2**24  # sizes beyond are not looked at when it is said where a formula holds
 
 
@@ -50,7 +56,8 @@ class Formulas:
     def of(self, figure: str) -> tuple[Condition, ...]:
         """The conditions under which a figure's formula holds."""
         part = "parameters" if figure == "memory.weights" else figure.partition(".")[0]
-        return (*self.conditions[""], *self.conditions[part])
+        asked = (self.conditions[each] for each in ("", *PARTS[: PARTS.index(part) + 1]))
+        return tuple(dict.fromkeys(condition for each in asked for condition in each))
 
     def covers(self, figure: str, sizes: Mapping[str, int]) -> bool:
         if self.besides and self.besides == {name: sizes[name] for name in self.besides}:
@@ -104,9 +111,8 @@ def _figures(spec: ModelSpec, incoming: Mapping[str, int], trace: Trace) -> tupl
 
 
 def placed(spec: ModelSpec, fields: Mapping[str, int]) -> ModelSpec:
-    """The spec with other numbers in some of its fields, which are not checked again."""
-    if not fields:
-        return spec
+    """The spec with other numbers in some of its fields, which are not checked again, and nothing remembered: what is asked of
+    sizes must be asked each time."""
 
     def changed(path: str, component: Component) -> Component:
         for where, value in fields.items():
@@ -119,7 +125,7 @@ def placed(spec: ModelSpec, fields: Mapping[str, int]) -> ModelSpec:
     for node in nodes:
         role = node.path.partition(".")[0]
         sections.setdefault(role, dict(getattr(spec, role)))[node.name] = node.component
-    return replace(spec, nodes=nodes, **sections)
+    return replace(spec, nodes=nodes, _memory=Memory(), **sections)
 
 
 def _put(place: Any, path: Sequence[str], value: int) -> Any:

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import sympy
+from random_specs import random_spec
 
 import mmspec
 from mmspec import shipped
@@ -105,6 +106,26 @@ def test_every_shipped_spec_has_formulas(name):
         expected = priced(name, price, point)
         for figure in FIGURES:
             assert price.value(figure, **point) == expected[figure], (figure, point)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_formulas_of_random_specs_are_their_price(seed):
+    spec = random_spec(seed)
+    price = symbolic(spec)
+    for point in ({}, {"B": 3}, {size.name: max(1, size.value // 2) for size in price.symbols if not size.path}):
+        lengths = {name: value for name, value in point.items() if name != "B"}
+        expected = mmspec.profile(spec, point.get("B", 1), **lengths)
+        for figure in FIGURES:
+            assert price.value(figure, **point) == expected[figure], (figure, point)
+
+
+def test_a_spec_that_was_traced_is_priced_in_plain_integers_as_before():
+    spec = mmspec.load("fusion_gated")
+    before = mmspec.profile(spec).to_dict()
+    symbolic(spec)
+    after = mmspec.profile(spec)
+    assert after.to_dict() == before
+    assert type(after["flops.total"]) is type(after["memory.activations"]) is int
 
 
 def test_a_size_that_is_no_spec_is_an_error_as_it_is_anyhow():
