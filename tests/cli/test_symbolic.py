@@ -67,6 +67,7 @@ def test_sizes_beyond_64_bits_are_exact_integers_in_text_and_json(tmp_path, caps
         (("--symbol", "encoders.image.patch_size=S"), "'S' is no name for encoders.image.patch_size"),
         (("--symbolic", "--batch", "0"), "a batch has at least one sample, not 0"),
         (("--symbolic", "--device", "h200"), "they take no --device"),
+        (("--symbolic", "--depth", "2"), "they have no other view"),
         (("--symbolic", "--exit-rates", "image=1"), "they take no --exit-rates"),
     ],
 )

@@ -68,6 +68,8 @@ def command(
         others = {"--exit-rates": exit_rates, "--expert-load": expert_loads, "--device": device}
         if given := [option for option, value in others.items() if value]:
             raise click.UsageError(f"formulas are of what every pass computes: they take no {given[0]}")
+        if view.out or view.asked:
+            raise click.UsageError("formulas are printed, or given out as --json: they have no other view")
         from mmspec.cli import symbolic as formulas
         from mmspec.cost.symbolic import symbolic as priced
 
