@@ -1,0 +1,222 @@
+"""Bytes of one training step: forward, losses, backward, optimizer, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from mmspec.cost.flops import Sizes
+from mmspec.cost.optimizers import OPTIMIZERS
+from mmspec.cost.rehearsal import BF16, F32, Meter, Model, NoRule, Place, Tensor, backward, examples, outputs_of, rehearsing
+from mmspec.cost.rehearsal.state import STATE, enter, set_for_a_while
+from mmspec.errors import UserError
+from mmspec.ir import Graph
+
+PRECISIONS = ("f32", "bf16-autocast", "bf16")
+ATTENTIONS = ("fused", "materialised")
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a training step is done.
+
+    optimizer    adamw (weight by weight, torch's default on a processor), adamw-foreach (all weights at once, its default on CUDA),
+                 adamw-fused, adamw-8bit, sgd, sgd-momentum
+    precision    f32; bf16-autocast (weights f32, products in bf16); bf16 (weights and everything else)
+    master       a copy of weights in f32, with states in f32, where weights are bf16
+    checkpoint   blocks of stacks keep their input only, and are run again for their gradients
+    attention    fused, or materialised: matrix products and a softmax
+
+    Raises   UserError: a word that is none of these.
+    """
+
+    optimizer: str = "adamw"
+    precision: str = "f32"
+    master: bool = False
+    checkpoint: bool = False
+    attention: str = "fused"
+
+    def __post_init__(self) -> None:
+        _one_of("optimizer", self.optimizer, tuple(OPTIMIZERS))
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("attention", self.attention, ATTENTIONS)
+        if self.master and self.precision != "bf16":
+            raise UserError(f"master weights are copies of weights in bf16, and with precision {self.precision} there are none")
+
+    @property
+    def modes(self) -> dict[str, Any]:
+        """Of a rehearsal."""
+        return {
+            "weights": BF16 if self.precision == "bf16" else F32,
+            "materialised": self.attention == "materialised",
+            "autocast": None,
+            "casts": None,
+            "gradients": True,
+        }
+
+
+@dataclass(frozen=True)
+class Held:
+    """Bytes that are held at the peak for one operation of the model, and what for."""
+
+    path: str
+    kind: str
+    what: str  # "weights", "buffers", "states", "master", "inputs", "gradients", "forward" (saved), "backward", ...
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a training step. `peak` is the most that is held at once, `at` where that is; `alive` what is held there, the
+    largest first. Weights, buffers, states, master copies and inputs are there throughout; gradients from when they are computed
+    to the end; `saved` is what operations have kept when the forward ends.
+
+    unknown  operations of which no rule says what they hold; then `peak` and `saved` are None
+    """
+
+    weights: int
+    buffers: int
+    states: int
+    master: int
+    inputs: int
+    gradients: int
+    saved: int | None
+    peak: int | None
+    at: Place | None
+    alive: tuple[Held, ...] = ()
+    unknown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def always(self) -> int:
+        """What is there before the step, and after it."""
+        return self.weights + self.buffers + self.states + self.master + self.inputs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "weights": self.weights, "buffers": self.buffers, "states": self.states, "master": self.master,
+            "inputs": self.inputs, "gradients": self.gradients, "saved": self.saved, "peak": self.peak,
+            "at": None if self.at is None else self.at._asdict(),
+            "alive": [vars(held) for held in self.alive],
+            "unknown": list(self.unknown), "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def _one_of(what: str, said: str, known: tuple[str, ...]) -> None:
+    if said not in known:
+        near = get_close_matches(said, known, 1)
+        hint = f", did you mean '{near[0]}'?" if near else ""
+        raise UserError(f"unknown {what} '{said}'{hint}; there are: {', '.join(known)}")
+
+
+@dataclass
+class _Rehearsal:
+    """What is measured on the way."""
+
+    meter: Meter = field(default_factory=Meter)
+    totals: dict[str, int] = field(default_factory=dict)
+
+    def since(self, name: str, before: int) -> int:
+        self.totals[name] = self.meter.now - before
+        return self.meter.now
+
+
+def step_memory(graph: Graph, losses: Graph | None, sizes: Mapping[str, int], step: Step, watched: bool = False) -> Memory:
+    """What a training step holds.
+
+    graph    the model, in training
+    losses   from its outputs and the targets to `total`; without, the sum of its outputs stands for a loss
+    sizes    of the symbols: the batch and lengths
+    watched  as torch does it under a dispatch mode or with fake tensors, where sums of gradients are not made in place
+    """
+    run = _Rehearsal()
+    with rehearsing(run.meter, watched=watched, training=True, **step.modes):
+        model = Model(graph, step.checkpoint)
+        always = _always(model, run, step)
+        inputs = examples(graph.inputs, Sizes(sizes), "inputs")
+        targets = _targets(graph, losses, sizes)
+        before = run.since("inputs", always)
+        try:
+            with set_for_a_while(phase="forward"):
+                loss = _loss(model, losses, inputs, targets, step)
+            run.since("saved", before)
+            if loss.node is not None:
+                backward(loss)
+        except NoRule as missing:
+            said = f"{missing.kind} ({missing.what})" if missing.kind else missing.what
+            return Memory(**_throughout(run, model), saved=None, peak=None, at=None, unknown=(said,), notes=_notes(losses))
+        trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
+        enter("", step.optimizer, "optimizer")
+        width = 4 if step.master else STATE.weights.bytes
+        run.meter.touch(OPTIMIZERS[step.optimizer].temporaries([p.numel() for p in trained], width), STATE.place)
+        meter = run.meter
+        held = _grouped(meter.alive_at_peak())
+        memory = Memory(
+            **_throughout(run, model), saved=run.totals["saved"], peak=meter.peak, at=meter.at, alive=held, notes=_notes(losses)
+        )
+    return memory
+
+
+def _always(model: Model, run: _Rehearsal, step: Step) -> int:
+    """Optimizer states and master copies, beside the weights; what is held then."""
+    weights = sum(parameter.bytes for parameter in model.parameters())
+    run.totals["weights"], run.totals["buffers"] = weights, run.meter.now - weights
+    optimizer = OPTIMIZERS[step.optimizer]
+    before = run.meter.now
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.home is not None:
+            if step.master:
+                run.meter.take(4 * parameter.numel(), parameter.home._replace(phase="master"))
+    between = run.since("master", before)
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.home is not None:
+            width = 4 if step.master else parameter.dtype.bytes
+            run.meter.take(optimizer.state(parameter.numel(), width), parameter.home._replace(phase="states"))
+    return run.since("states", between)
+
+
+def _targets(graph: Graph, losses: Graph | None, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+    """What the losses read that the model does not answer."""
+    if losses is None:
+        return {}
+    return examples([value for value in losses.inputs if value.name not in graph.outputs], Sizes(sizes), "inputs")
+
+
+def _loss(model: Model, losses: Graph | None, inputs: Any, targets: Any, step: Step) -> Tensor:
+    lower = step.precision == "bf16-autocast"
+    with set_for_a_while(autocast=BF16 if lower else None, casts={} if lower else None):
+        outputs = outputs_of(model, inputs)
+        if losses is None:
+            total: Any = None
+            for value in outputs.values():
+                if value.dtype.floating:
+                    total = value.sum() if total is None else total + value.sum()
+            return total  # type: ignore[no-any-return]
+        given = {**outputs, **targets}
+        results = Model(losses)(*(given[value.name] for value in losses.inputs))
+        del outputs, given
+        return dict(zip(losses.outputs, results if isinstance(results, tuple) else (results,), strict=True))["total"]
+
+
+def _throughout(run: _Rehearsal, model: Model) -> dict[str, int]:
+    gradients = sum(parameter.bytes for parameter in model.parameters() if parameter.requires_grad)
+    return {name: run.totals[name] for name in ("weights", "buffers", "states", "master", "inputs")} | {
+        "gradients": gradients
+    }
+
+
+def _notes(losses: Graph | None) -> tuple[str, ...]:
+    return () if losses is not None else ("the spec has no objectives: the sum of its outputs stands for a loss",)
+
+
+def _grouped(alive: list[tuple[Place, int]]) -> tuple[Held, ...]:
+    total: dict[Place, int] = {}
+    for place, size in alive:
+        total[place] = total.get(place, 0) + size
+    return tuple(
+        Held(place.path, place.kind, place.phase, size)
+        for place, size in sorted(total.items(), key=lambda item: (-item[1], item[0]))
+    )
