@@ -66,6 +66,7 @@ def _called(node: Node, gradients: list[Any]) -> list[Any]:
     if all(gradient is None for gradient in gradients):
         return [None] * len(node.edges)
     results = node.run(gradients if node.width > 1 else gradients[0], node.needs, *saved)
+    gradients.clear()
     return list(results) if isinstance(results, (tuple, list)) else [results]
 
 
@@ -88,7 +89,8 @@ def _readers(root: Node) -> dict[int, int]:
 
 def _meet(buffer: list[Any], slot: int, gradient: Tensor) -> None:
     old = buffer[slot]
-    if not STATE.watched and getrefcount(old) <= ALONE and getrefcount(old.storage) <= 2 and dense(old):
+    alone = getrefcount(old) <= ALONE and getrefcount(old.storage) <= 2 and not old.view_of  # a view refers to its whole
+    if alone and not STATE.watched and dense(old):
         return  # added to the first where it lies
     buffer[slot] = add(old, gradient)
 

@@ -156,7 +156,9 @@ def nonzero(x: Tensor) -> Tensor:
 
 
 def bincount(x: Tensor, minlength: int = 0) -> Tensor:
-    return numbers_like((minlength + 1,))
+    result = numbers_like((minlength + 1,))
+    result.counted = x.numel()
+    return result
 
 
 def multinomial(x: Tensor, count: int) -> Tensor:

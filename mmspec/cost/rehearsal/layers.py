@@ -126,8 +126,8 @@ def scaled_dot_product_attention(
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    batch, heads, tokens, width = query.shape
-    result = transpose(new((batch, tokens, heads, width), query.dtype), 1, 2)
+    batch, heads, tokens, _ = query.shape
+    result = new(query.shape, query.dtype, query)
     sums = new((batch, tokens, heads), F32)
 
     def run(g: Tensor, needs: list[bool], query: Tensor, key: Tensor, value: Tensor, *_: Any) -> list[Any]:

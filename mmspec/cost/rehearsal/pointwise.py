@@ -181,10 +181,8 @@ def view_of(x: Tensor) -> Tensor:
 
 
 def chained(g: Tensor, x: Tensor, temporaries: int) -> Tensor:
-    result = plain(x)
-    for _ in range(temporaries - 1):
-        result = plain(result)
-    return result
+    """All of an expression's temporaries live to its end."""
+    return [plain(x) for _ in range(temporaries)][-1]
 
 
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:

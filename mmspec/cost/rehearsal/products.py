@@ -38,7 +38,7 @@ def mm(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _mm_back(g: Tensor, needs: list[bool], a: Any, b: Any) -> list[Any]:
-    right = _in_order_of(t(a), g) if needs[1] else None
+    right = _in_order_of(t(a), g) if needs[1] else None  # first, other than `addmm` does
     return [new((g.shape[0], b.shape[0]), g.dtype) if needs[0] else None, right]
 
 

@@ -43,13 +43,20 @@ BOTH: dict[str, Callable[..., Any]] = {  # functions that are methods too
     "full_like": indexing.zeros_like,
 }  # fmt: skip
 
+def numbers(x: Tensor) -> list[int]:
+    """Counts of choices by expert, as `Experts` reads them: shares that are alike, which is what a router is trained to."""
+    assert x.counted is not None, "numbers that nobody knows are read"
+    count, total = x.shape[0] - 1, x.counted
+    return [total // count + (i < total % count) for i in range(count)] + [0]
+
+
 METHODS: dict[str, Callable[..., Any]] = {
     **BOTH,
     "clamp_": pointwise.in_place, "contiguous": views.contiguous_, "copy_": pointwise.in_place,
     "double": pointwise.double, "expand": views.expand, "expand_as": views.expand_as,
     "exponential_": pointwise.in_place, "fill_": pointwise.in_place, "float": pointwise.float_,
     "lerp_": pointwise.in_place, "long": pointwise.long, "new_zeros": indexing.new_zeros,
-    "new_ones": indexing.new_zeros, "repeat": indexing.repeat, "to": pointwise.to, "unflatten": views.unflatten,
+    "new_ones": indexing.new_zeros, "repeat": indexing.repeat, "to": pointwise.to, "tolist": numbers, "unflatten": views.unflatten,
     "view": views.view, "view_as": views.view_as,
     "__add__": pointwise.add, "__radd__": pointwise.add, "__mul__": pointwise.mul, "__rmul__": pointwise.mul,
     "__sub__": pointwise.sub, "__rsub__": lambda x, other: pointwise.sub(other, x), "__truediv__": pointwise.div,

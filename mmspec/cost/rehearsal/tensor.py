@@ -72,7 +72,7 @@ def _edge(x: Tensor) -> tuple[Any, int]:
 class Tensor:
     """What torch's tensor says of itself, and the functions of torch as methods (`methods` puts them here)."""
 
-    __slots__ = ("accumulator", "dtype", "grad", "home", "node", "output", "requires_grad", "shape", "storage", "strides", "view_of")
+    __slots__ = ("accumulator", "counted", "dtype", "grad", "home", "node", "output", "requires_grad", "shape", "storage", "strides", "view_of")
     device = CPU
 
     def __init__(self, shape: Shape, dtype: Dtype, storage: Storage, strides: Shape, view_of: bool = False) -> None:
@@ -82,6 +82,7 @@ class Tensor:
         self.output = 0
         self.accumulator: ref[Accumulator] | None = None
         self.grad: Tensor | None = None
+        self.counted: int | None = None  # of counts: what they sum to
         self.home: Place | None = None  # of a parameter: whose it is
 
     @property
