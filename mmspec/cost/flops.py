@@ -18,11 +18,11 @@ from mmspec.ir.graph import DTYPE_BYTES, copies, owned
 class Sizes:
     """Shapes of values, and their bytes, with the symbols bound that `sizes` names; the others stay symbols.
 
-    A network has few shapes and many values of each: every shape is bound once.
+    A network has few shapes and many values of each: every shape is bound once. `floats`: bytes of a number.
     """
 
-    def __init__(self, sizes: Mapping[str, int]) -> None:
-        self.sizes = sizes
+    def __init__(self, sizes: Mapping[str, int], floats: int = DTYPE_BYTES["f32"]) -> None:
+        self.sizes, self.floats = sizes, floats
         self._shapes: dict[Shape, Shape] = {}
         self._elements: dict[Shape, int] = {}
 
@@ -32,13 +32,21 @@ class Sizes:
             bound = self._shapes[value.shape] = tuple(bind(dim, self.sizes) for dim in value.shape)
         return bound
 
+    def of(self, op: Op) -> Sizes:
+        """The sizes that this operation sees."""
+        return self
+
     def bytes(self, value: Value) -> int:
         elements = self._elements.get(value.shape)
         if elements is None:
             number = product(self(value))
             assert isinstance(number, int), f"{number} is not bound"
             elements = self._elements[value.shape] = number
-        return elements * DTYPE_BYTES[value.dtype]
+        return elements * self.width(value)
+
+    def width(self, value: Value) -> int:
+        """Bytes of one of its entries."""
+        return self.floats if value.dtype == "f32" else DTYPE_BYTES[value.dtype]
 
 
 @dataclass

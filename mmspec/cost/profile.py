@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 from mmspec.cost.communication import communication
+from mmspec.cost.decoding import Decoding, decoding
 from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.halting import last_of
+from mmspec.cost.ledger import Entry, ledger
 from mmspec.cost.measured import Measured
 from mmspec.cost.memory import peak_activations
 from mmspec.cost.routing import WEIGHT_BYTES, ExpertsPrice, Known, experts_of
@@ -63,12 +65,14 @@ class NodePrice:
 class Profile:
     """What a spec costs, at `sizes` (the batch and the longest texts). `profile["flops.total"]` looks a figure up.
 
-    parameters    total, active (a token's k of its experts)
+    parameters    total, active (a token's k of its experts), trainable, shared (that several nodes use)
     flops         forward, 2 per multiply-add of linear, convolution and attention; total: all exits and all that is active;
                   expected: with the exit rates that were given or measured, None where they are not known; a sample that has
                   left is computed no further (as our runtime does it), so that a batch of n costs n times the mean
                   expected_uncompacted: of a batch that runs to its last sample; minimum: all leave at the first exit;
                   maximum: none leaves early
+    forward       products by class, pointwise operations, bytes, of one pass with all exits; backward: of its gradients
+    decoding      a step of writing a text, and the keys and values that are kept for it
     experts       of each layer of experts: FLOPs of each for one token, load, imbalance, how many are touched, bytes they move
     communication bytes between devices per forward, where experts are placed on several, if all get the same load
     memory        bytes; weights (float32), activations (the most that live at once), peak_inference (both);
@@ -79,49 +83,81 @@ class Profile:
     sizes: Mapping[str, int]
     nodes: tuple[NodePrice, ...]
     activations: int
+    spec: ModelSpec = field(repr=False, compare=False)
+    graph: Graph = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
     experts: tuple[ExpertsPrice, ...] = ()
     communication: int = 0
 
+    @cached_property
+    def ledger(self) -> Entry:
+        """What each operation computes and moves, forward and backward, as a tree."""
+        return ledger(self.spec, self.graph, Sizes(self.sizes))
+
+    @cached_property
+    def decoding(self) -> Decoding | None:
+        """One more token of the text that the model writes; None where it writes none."""
+        return decoding(self.spec, self.graph, Sizes(self.sizes))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON. What is not known is None, with the reason under `unknown`."""
-        roles = dict.fromkeys(node.role for node in self.nodes)
-        total = sum(node.parameters for node in self.nodes)
-        weights = total * WEIGHT_BYTES
-        flops = sum(node.flops for node in self.nodes)
-        return {
-            "schema": SCHEMA,
-            "name": self.name,
-            "sizes": dict(self.sizes),
-            "parameters": {"total": total, "active": sum(node.active for node in self.nodes)},
-            "flops": {
-                "total": flops, "minimum": sum(node.minimum for node in self.nodes), "maximum": flops,
-                "expected": _sum([node.expected for node in self.nodes]),
-                "expected_uncompacted": _sum([node.uncompacted for node in self.nodes]),
-            },
-            "communication": {"bytes": self.communication, "load": "even"},
-            "memory": {
-                "weights": weights, "activations": self.activations, "peak_inference": weights + self.activations,
-                "peak_training": None,
-            },
-            "roles": {
-                role: {
-                    "parameters": sum(node.parameters for node in self.nodes if node.role == role),
-                    "flops": sum(node.flops for node in self.nodes if node.role == role),
-                }
-                for role in roles
-            },
-            "nodes": [node.to_dict() for node in self.nodes],
-            "experts": [layer.to_dict() for layer in self.experts],
-            "unknown": dict(self.unknown),
-            "notes": list(self.notes),
-        }  # fmt: skip
+        return {group: figures(self) for group, figures in GROUPS.items()}
 
     def __getitem__(self, figure: str) -> Any:
         """A figure by its dotted name: `parameters.total`, `flops.expected`, `memory.peak_inference`, `roles.encoders.flops`."""
-        return reduce(lambda group, key: group[key], figure.split("."), self.to_dict())
+        group, *keys = figure.split(".")
+        return reduce(lambda inner, key: inner[key], keys, GROUPS[group](self))
 
+    def _parameters(self) -> dict[str, int]:
+        return {
+            "total": sum(node.parameters for node in self.nodes),
+            "active": sum(node.active for node in self.nodes),
+            **trained_and_shared(self.graph),
+        }
+
+    def _flops(self) -> dict[str, Any]:
+        flops = sum(node.flops for node in self.nodes)
+        return {
+            "total": flops, "minimum": sum(node.minimum for node in self.nodes), "maximum": flops,
+            "expected": _sum([node.expected for node in self.nodes]),
+            "expected_uncompacted": _sum([node.uncompacted for node in self.nodes]),
+        }  # fmt: skip
+
+    def _memory(self) -> dict[str, int | None]:
+        weights = sum(node.parameters for node in self.nodes) * WEIGHT_BYTES
+        return {
+            "weights": weights, "activations": self.activations, "peak_inference": weights + self.activations,
+            "peak_training": None,
+        }  # fmt: skip
+
+    def _roles(self) -> dict[str, Any]:
+        return {
+            role: {
+                "parameters": sum(node.parameters for node in self.nodes if node.role == role),
+                "flops": sum(node.flops for node in self.nodes if node.role == role),
+            }
+            for role in dict.fromkeys(node.role for node in self.nodes)
+        }
+
+
+GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each computed when it is asked for
+    "schema": lambda price: SCHEMA,
+    "name": lambda price: price.name,
+    "sizes": lambda price: dict(price.sizes),
+    "parameters": Profile._parameters,
+    "flops": Profile._flops,
+    "forward": lambda price: price.ledger.forward.to_dict(),
+    "backward": lambda price: price.ledger.backward.to_dict(),
+    "decoding": lambda price: price.decoding and price.decoding.to_dict(),
+    "communication": lambda price: {"bytes": price.communication, "load": "even"},
+    "memory": Profile._memory,
+    "roles": Profile._roles,
+    "nodes": lambda price: [node.to_dict() for node in price.nodes],
+    "experts": lambda price: [layer.to_dict() for layer in price.experts],
+    "unknown": lambda price: dict(price.unknown),
+    "notes": lambda price: list(price.notes),
+}
 
 FIGURES = (
     "parameters.total", "parameters.active", "flops.total", "flops.expected", "memory.weights", "memory.activations",
@@ -178,7 +214,7 @@ def profile(
     elif silent and any(layer.reached is None for layer in experts):
         unknown["experts"] = unknown["flops.expected"]
     activations, travelling = peak_activations(graph, sizes), communication(graph, sizes)
-    return Profile(spec.name, sizes.sizes, nodes, activations, graph.notes, unknown, experts, travelling)
+    return Profile(spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling)
 
 
 def symbols_of(graph: Graph, lengths: Mapping[str, int]) -> dict[str, int]:
@@ -257,6 +293,21 @@ def _unmet(op: Op) -> int:
     """Parameters of the experts that a token does not meet: of experts of several kinds, it meets the largest."""
     sizes = sorted(_parameters(body)[0] for body in copies(op))
     return sum(sizes[: len(sizes) - op.attributes["met"]])
+
+
+def trained_and_shared(graph: Graph) -> dict[str, int]:
+    """How many parameters are trained, and how many belong to nodes whose weights another node uses too."""
+    owners = {op.attributes["shares"] for op in graph.ops if "shares" in op.attributes}
+    shared = sum(_parameters(op.bodies[0])[0] for op in graph.ops if op.name in owners)
+    return {"trainable": _trainable(graph), "shared": shared}
+
+
+def _trainable(graph: Graph) -> int:
+    return sum(
+        sum(parameter.size for parameter in op.parameters if parameter.trainable)
+        + sum(count * _trainable(body) for body, count in owned(op))
+        for op in graph.ops
+    )
 
 
 @dataclass(frozen=True)

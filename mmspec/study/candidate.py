@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COMPILES = "compiles"  # names of the two constraints that are not limits
 TRAINS = "trains"
+PRICED = ("parameters", "flops", "communication", "memory", "roles")  # groups of figures that cost no walk of their own
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def price(spec: ModelSpec) -> dict[str, float]:
     """
     from mmspec.cost import profile
 
-    return dict(_figures(profile(spec).to_dict()))
+    found = profile(spec)
+    return dict(_figures({group: found[group] for group in PRICED}))
 
 
 def _figures(group: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:

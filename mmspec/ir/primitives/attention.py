@@ -6,11 +6,21 @@ softmax(q k^T / sqrt(d) + bias) v,    absent keys get no weight, a query with no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmspec.ir.dims import Dim, Shape
 from mmspec.ir.graph import Op, Value
 from mmspec.ir.primitives.base import Primitive, ShapeError, ShapeOf, primitive
+
+ON_A_SCORE = 6  # the scale, and a softmax: maximum, difference, exp, sum, quotient
+
+
+def two_products(forward: Dim, width: Dim, values: Dim, wanted: Sequence[bool]) -> Dim:
+    """FLOPs of the gradients of q k^T and of weights times v, which have `forward` together."""
+    assert isinstance(forward, int) and isinstance(width, int) and isinstance(values, int)
+    scores = forward * width // (width + values)
+    return scores * (wanted[0] + wanted[1]) + (forward - scores) * (wanted[2] + (any(wanted[:2]) or any(wanted[3:])))
 
 
 @primitive
@@ -18,6 +28,7 @@ class SplitHeads(Primitive):
     """[B, N, D] -> [B, heads, N, D / heads]"""
 
     kind = "split_heads"
+    operations = 0
     alias = True
 
     def infer(self, x: Value, *, heads: int) -> tuple[Shape, str]:
@@ -32,6 +43,7 @@ class MergeHeads(Primitive):
     """[B, heads, N, d] -> [B, N, heads * d]"""
 
     kind = "merge_heads"
+    operations = 0
 
     def infer(self, x: Value) -> tuple[Shape, str]:
         heads, width = x.shape[1], x.shape[3]
@@ -52,6 +64,7 @@ class Attention(Primitive):
     """
 
     kind = "attention"
+    family = "attention"
 
     def infer(self, query: Value, key: Value, value: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
         return (*query.shape[:-1], value.shape[-1]), query.dtype
@@ -61,6 +74,19 @@ class Attention(Primitive):
         batch, heads, queries, width = query
         keys = key[2]
         return 2 * batch * heads * queries * keys * (width + value[3])
+
+    def backward(self, op: Op, shape: ShapeOf, wanted: Sequence[bool], trained: bool, fused: bool = True) -> Dim:
+        """Of a bias that is trained, scores are kept: there is nothing to compute again."""
+        query, value = (shape(x)[3] for x in (op.inputs[0], op.inputs[2]))
+        if fused and any(wanted) and query == value and not any(wanted[3:]):
+            forward = self.flops(op, shape)
+            assert isinstance(forward, int)
+            return forward // 2 * 5
+        return two_products(self.flops(op, shape), query, value, wanted)
+
+    def pointwise(self, op: Op, shape: ShapeOf) -> Dim:
+        batch, heads, queries, _ = shape(op.inputs[0])
+        return (ON_A_SCORE + len(op.inputs) - 3) * batch * heads * queries * shape(op.inputs[1])[2]
 
     def scratch(self, op: Op, shape: ShapeOf) -> Dim:
         """The product is fused. Held are keys and values repeated for the query heads, what is allowed, a bias with what is not."""
@@ -99,6 +125,7 @@ class Rotate(Primitive):
     [B, h, N, d], cos [N, d/2], sin [N, d/2] -> [B, h, N, d]"""
 
     kind = "rotate"
+    operations = 3
 
     def infer(self, x: Value, cos: Value, sin: Value, *, first: int, **_: Any) -> tuple[Shape, str]:
         tokens, places = x.shape[2], cos.shape[0]
@@ -118,6 +145,8 @@ class RelativeBias(Primitive):
     """A bias for each pair of tokens from a table of what may lie between them.   [R, h], i64[N, M] -> [h, N, M]"""
 
     kind = "relative_bias"
+    gathers = True
+    operations = 0
 
     def infer(self, table: Value, index: Value) -> tuple[Shape, str]:
         return (table.shape[1], *index.shape), table.dtype
@@ -132,6 +161,8 @@ class DistanceBias(Primitive):
     table [R, h], buckets i64[2 L - 1], queries [B, N, D], keys [B, M, D] -> [h, N, M]"""
 
     kind = "distance_bias"
+    gathers = True
+    operations = 0
 
     def infer(self, table: Value, buckets: Value, queries: Value, keys: Value) -> tuple[Shape, str]:
         return (table.shape[1], queries.tokens, keys.tokens), table.dtype

@@ -6,10 +6,10 @@ serves twice: with torch itself it builds modules and an fx graph, with a printe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from mmspec.ir.dims import Dim, Shape
+from mmspec.ir.dims import Dim, Shape, product
 from mmspec.ir.graph import Op, Parameter, Value
 
 ShapeOf = Callable[[Value], Shape]  # the shape with symbols bound, or as it is
@@ -29,6 +29,10 @@ class Primitive:
 
     kind: ClassVar[str]
     alias: ClassVar[bool] = False  # the output is a view of the first input
+    family: ClassVar[str] = "linear"  # of its products: linear, convolution, attention
+    operations: ClassVar[int] = 1  # elementary ones on each element, beside its products; where data only move, 0
+    reduces: ClassVar[bool] = False  # those elements are the first input's, not the output's
+    gathers: ClassVar[bool] = False  # reads as much of a table as it gives out
 
     def infer(self, *inputs: Value, **attributes: Any) -> tuple[Shape, str]:
         """Shape and dtype of the output.   Raises ShapeError."""
@@ -44,6 +48,29 @@ class Primitive:
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
         """Forward FLOPs of matrix products and convolutions, 2 for each multiply-add."""
         return 0
+
+    def backward(self, op: Op, shape: ShapeOf, wanted: Sequence[bool], trained: bool, fused: bool = True) -> Dim:
+        """FLOPs of gradients: for each operand of its products that needs one, as many as forward.
+
+        wanted   whether each input's gradient is needed;   trained: whether its own parameters' are
+        fused    attention keeps no scores and computes them again
+        """
+        return self.flops(op, shape) * (wanted[0] + trained)
+
+    def pointwise(self, op: Op, shape: ShapeOf) -> Dim:
+        """Elementary operations beside the products: one for each +, *, max, comparison, exp, tanh, erf or root of an element."""
+        return self.operations * product(shape((op.inputs if self.reduces else op.outputs)[0]))
+
+    def moved(self, op: Op, size: Callable[[Value], int], floats: int, copies: int = 1) -> tuple[int, int]:
+        """Bytes that are read and written, each value once, and the weights of as many `copies`. `size`: bytes of a value,
+        `floats`: of a number."""
+        if self.is_view(op):
+            return 0, 0
+        written = sum(map(size, op.outputs))
+        weights = copies * floats * sum(parameter.size for parameter in op.parameters if parameter.buffer != "i64")
+        if self.gathers:
+            return written + sum(size(value) for value in op.inputs if value.dtype == "i64"), written
+        return sum(map(size, op.inputs)) + weights, written
 
     def is_view(self, op: Op) -> bool:
         """Whether the output shares the memory of the first input."""

@@ -20,6 +20,7 @@ class Convolution(Primitive):
     With `standardize`, an epsilon, each filter is brought to mean 0 and variance 1 before it is applied (arXiv:1903.10520)."""
 
     kind = "convolution"
+    family = "convolution"
 
     def infer(
         self, x: Value, *, width: int, kernel: Sizes, stride: Sizes, padding: Sizes, groups: int, **_: Any
@@ -49,6 +50,9 @@ class Convolution(Primitive):
         assert isinstance(channels, int)
         weight = Parameter("weight", (width, channels // groups, *kernel), init)
         return (weight, Parameter("bias", (width,), Init("zeros"))) if bias else (weight,)
+
+    def pointwise(self, op: Op, shape: ShapeOf) -> Dim:
+        return product(shape(op.outputs[0])) if op.attributes["bias"] else 0
 
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
         channels = op.inputs[0].shape[1]

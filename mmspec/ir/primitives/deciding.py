@@ -50,6 +50,8 @@ class SayMean(Unmasked):
     """The mean of the tokens that count.   [B, N, D], f32[B, N, 1] -> [B, 1, D]"""
 
     kind = "say_mean"
+    operations = 2
+    reduces = True
 
     def infer(self, x: Value, say: Value) -> tuple[Shape, str]:
         return (x.shape[0], 1, x.width), x.dtype
@@ -80,6 +82,8 @@ class ShareLoss(Unmasked):
     """`weight` times the mean over samples of (sum decided / sum say - share)^2.   f32[B, N, 1], f32[B, N, 1] -> f32[]"""
 
     kind = "share_loss"
+    operations = 2
+    reduces = True
 
     def infer(self, decided: Value, say: Value, *, share: Fraction, weight: float) -> tuple[Shape, str]:
         return (), "f32"
@@ -94,6 +98,7 @@ class KeepLearned(Unmasked):
     f32[B, N], perhaps bool[B, N] -> i64[B, ceil(share N)]"""
 
     kind = "keep_learned"
+    reduces = True
 
     def infer(self, x: Value, mask: Value | None = None, *, share: Fraction) -> tuple[Shape, str]:
         return (x.shape[0], share_of(x.shape[1], share)), "i64"
@@ -111,6 +116,7 @@ class PickedSay(Unmasked):
     """The say of the tokens with these numbers; none for a number that no token has.   f32[B, N, 1], i64[B, K] -> f32[B, K, 1]"""
 
     kind = "picked_say"
+    operations = 0
 
     def infer(self, say: Value, numbers: Value) -> tuple[Shape, str]:
         return (*numbers.shape, 1), say.dtype
@@ -125,6 +131,7 @@ class KeepAbove(Unmasked):
     most.   f32[B, N], bool[B, N] -> i64[B, N]"""
 
     kind = "keep_above"
+    reduces = True
 
     def infer(self, x: Value, mask: Value, **_: Any) -> tuple[Shape, str]:
         return x.shape, "i64"
@@ -143,6 +150,7 @@ class FilledUp(Unmasked):
     [B, K, D], bool[B, K], [B, N, D] -> [B, N, D]"""
 
     kind = "filled_up"
+    operations = 0
 
     def infer(self, x: Value, mask: Value, like: Value) -> tuple[Shape, str]:
         return like.shape, x.dtype
@@ -156,6 +164,7 @@ class FilledUpMask(Unmasked):
     """Nobody behind the end of a mask, up to the length of `like`.   bool[B, K], [B, N, D] -> bool[B, N]"""
 
     kind = "filled_up_mask"
+    operations = 0
 
     def infer(self, mask: Value, like: Value) -> tuple[Shape, str]:
         return like.shape[:2], "bool"

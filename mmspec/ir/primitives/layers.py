@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmspec.ir.dims import Dim, Shape, product
@@ -21,6 +22,9 @@ class Linear(Primitive):
     def parameters(self, x: Value, *, width: int, bias: bool, init: Init) -> tuple[Parameter, ...]:
         weight = Parameter("weight", (width, x.width), init)
         return (weight, Parameter("bias", (width,), Init("zeros"))) if bias else (weight,)
+
+    def pointwise(self, op: Op, shape: ShapeOf) -> Dim:
+        return product(shape(op.outputs[0])) if op.attributes["bias"] else 0
 
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
         width: int = op.attributes["width"]
@@ -68,6 +72,8 @@ class Lookup(Primitive):
     """A row of a table for each id.   i64[B, N], [rows, D] -> [B, N, D]"""
 
     kind = "lookup"
+    gathers = True
+    operations = 0
 
     def infer(self, ids: Value, table: Value) -> tuple[Shape, str]:
         return (*ids.shape, table.width), table.dtype
@@ -90,6 +96,9 @@ class Project(Primitive):
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
         return 2 * product(shape(op.inputs[0])) * shape(op.inputs[1])[0]
 
+    def backward(self, op: Op, shape: ShapeOf, wanted: Sequence[bool], trained: bool, fused: bool = True) -> Dim:
+        return self.flops(op, shape) * (wanted[0] + wanted[1])
+
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return torch.nn.functional.linear(*inputs)
 
@@ -109,6 +118,7 @@ class Table(Primitive):
     """A bare trained tensor: positions, a type embedding, a query."""
 
     kind = "parameter"
+    operations = 0
 
     def infer(self, *, shape: tuple[int, ...], **_: Any) -> tuple[Shape, str]:
         if any(size < 1 for size in shape):
@@ -140,6 +150,7 @@ class Constant(Primitive):
     """A tensor that follows from sizes alone: `table` names the function of `backend.runtime.tables` that gives it."""
 
     kind = "constant"
+    operations = 0
 
     def infer(self, *, table: str, arguments: tuple[Any, ...], shape: Shape, dtype: str = "f32") -> tuple[Shape, str]:
         return shape, dtype
@@ -156,6 +167,7 @@ class Dropout(Primitive):
     """Zero with probability `p` in training, identity otherwise."""
 
     kind = "dropout"
+    operations = 0
     alias = True  # in inference, which is what memory is asked about
 
     def make(self, torch: Any, op: Op) -> Any:
@@ -171,6 +183,7 @@ class DropPath(Primitive):
     (Deep Networks with Stochastic Depth, arXiv:1603.09382)"""
 
     kind = "drop_path"
+    operations = 0
     alias = True
 
     def make(self, torch: Any, op: Op) -> Any:

@@ -20,6 +20,7 @@ class Rearrange(Primitive):
     """
 
     kind = "rearrange"
+    operations = 0
 
     def infer(self, x: Value, *, pattern: str, sizes: tuple[tuple[str, int], ...], **_: bool) -> tuple[Shape, str]:
         before, after = parsed(pattern)
@@ -98,6 +99,7 @@ class Prepend(Primitive):
     """The same tokens in front of every sample's.   [P, D], [B, N, D] -> [B, P + N, D]"""
 
     kind = "prepend"
+    operations = 0
 
     def infer(self, tokens: Value, x: Value) -> tuple[Shape, str]:
         return (x.shape[0], tokens.shape[0] + x.tokens, x.width), x.dtype
@@ -115,6 +117,7 @@ class Slice(Primitive):
     [..., N, ...] -> [..., stop - start, ...]"""
 
     kind = "slice"
+    operations = 0
     alias = True
 
     def infer(self, x: Value, *, axis: int, start: int, stop: int | None) -> tuple[Shape, str]:
@@ -142,6 +145,7 @@ class Expand(Primitive):
     """A value without a batch for every sample of another's.   [...], [B, ...] -> [B, ...]"""
 
     kind = "expand"
+    operations = 0
     alias = True
 
     def infer(self, x: Value, like: Value) -> tuple[Shape, str]:
@@ -159,6 +163,7 @@ class Copies(Primitive):
     """Each sample `count` times in a row.   [B, ...] -> [B * count, ...]"""
 
     kind = "copies"
+    operations = 0
 
     def infer(self, x: Value, *, count: int) -> tuple[Shape, str]:
         return (x.shape[0] * count, *x.shape[1:]), x.dtype

@@ -14,6 +14,8 @@ class CrossEntropy(Primitive):
     """-log softmax(logits)[target], the mean over samples (and exits).   f32[..., B, C], i64[B] -> f32[]"""
 
     kind = "cross_entropy"
+    operations = 5
+    reduces = True
 
     def infer(self, logits: Value, target: Value, *, smoothing: float) -> tuple[Shape, str]:
         return (), "f32"
@@ -27,6 +29,8 @@ class SampleCrossEntropy(Primitive):
     """-log softmax(logits)[target] of each sample.   f32[B, C], i64[B] -> f32[B]"""
 
     kind = "sample_cross_entropy"
+    operations = 5
+    reduces = True
 
     def infer(self, logits: Value, target: Value, *, smoothing: float) -> tuple[Shape, str]:
         return target.shape, "f32"
@@ -40,6 +44,8 @@ class ScoreFunction(Primitive):
     """REINFORCE: the mean over samples of (loss - the others' mean loss) * score.   f32[B], f32[B] -> f32[]"""
 
     kind = "score_function"
+    operations = 2
+    reduces = True
 
     def infer(self, losses: Value, scores: Value) -> tuple[Shape, str]:
         return (), "f32"
@@ -53,6 +59,8 @@ class MeanOfSamples(Primitive):
     """f32[B] -> f32[]"""
 
     kind = "mean_of_samples"
+    operations = 2
+    reduces = True
 
     def infer(self, x: Value) -> tuple[Shape, str]:
         return (), "f32"
@@ -67,6 +75,8 @@ class TokenCrossEntropy(Primitive):
     f32[B, N, V], i64[B, N], perhaps bool[B, N] -> f32[]"""
 
     kind = "token_cross_entropy"
+    operations = 5
+    reduces = True
 
     def infer(self, logits: Value, target: Value, mask: Value | None = None, *, smoothing: float) -> tuple[Shape, str]:
         return (), "f32"
@@ -83,6 +93,8 @@ class CrossEntropies(Primitive):
     """-log softmax(logits)[target] of each answer, by exit and sample.   f32[E, B, C], i64[B] -> f32[E, B]"""
 
     kind = "cross_entropies"
+    operations = 5
+    reduces = True
 
     def infer(self, logits: Value, target: Value, *, smoothing: float) -> tuple[Shape, str]:
         return logits.shape[:-1], "f32"
@@ -96,6 +108,8 @@ class WeightedMean(Primitive):
     """The mean over samples, weighted by exit and summed.   f32[E, B] -> f32[]"""
 
     kind = "weighted_mean"
+    operations = 2
+    reduces = True
 
     def infer(self, losses: Value, *, weights: tuple[float, ...]) -> tuple[Shape, str]:
         return (), "f32"
@@ -109,6 +123,8 @@ class ExpectedLoss(Primitive):
     """The mean over samples of losses weighted by how likely each exit is.   f32[E, B], f32[E, B] -> f32[]"""
 
     kind = "expected_loss"
+    operations = 2
+    reduces = True
 
     def infer(self, losses: Value, chances: Value) -> tuple[Shape, str]:
         return (), "f32"
@@ -123,6 +139,8 @@ class HaltingCost(Primitive):
     KL(p || q); without a prior, the expected number of exits. The mean over samples.   f32[E, B] -> f32[]"""
 
     kind = "halting_cost"
+    operations = 5
+    reduces = True
 
     def infer(self, chances: Value, *, prior: float | None) -> tuple[Shape, str]:
         return (), "f32"
@@ -137,6 +155,8 @@ class Distillation(Primitive):
     taught.   f32[E, B, C] -> f32[]"""
 
     kind = "distillation"
+    operations = 5
+    reduces = True
 
     def infer(self, exits: Value, *, temperature: float) -> tuple[Shape, str]:
         return (), "f32"
@@ -150,6 +170,7 @@ class EarlierExits(Primitive):
     """All exits but the last.   f32[E, B, C] -> f32[E - 1, B, C]"""
 
     kind = "earlier_exits"
+    operations = 0
     alias = True
 
     def infer(self, exits: Value) -> tuple[Shape, str]:
@@ -165,6 +186,8 @@ class MaskedError(Primitive):
     [B, N, P], [B, N, P], bool[B, N] -> f32[]"""
 
     kind = "masked_error"
+    operations = 5
+    reduces = True
 
     def infer(self, predicted: Value, target: Value, masked: Value, *, normalise: bool) -> tuple[Shape, str]:
         if predicted.shape != target.shape:
@@ -180,6 +203,8 @@ class InfoNce(Primitive):
     """Cross-entropy of the diagonal of a square, by rows and by columns.   f32[B, B], perhaps i64[B] -> f32[]"""
 
     kind = "info_nce"
+    operations = 5
+    reduces = True
 
     def infer(self, logits: Value, ids: Value | None = None) -> tuple[Shape, str]:
         return (), "f32"
@@ -193,6 +218,8 @@ class PairwiseSigmoid(InfoNce):
     """A yes on the diagonal of a square, a no everywhere else.   f32[B, B], perhaps i64[B] -> f32[]"""
 
     kind = "pairwise_sigmoid"
+    operations = 5
+    reduces = True
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return torch.runtime.pairwise_sigmoid(*inputs)
@@ -204,6 +231,8 @@ class SelfDistillation(Primitive):
     temperatures; the teacher's may be a value.   [B, S, K], [B, T, K], perhaps [] -> f32[]"""
 
     kind = "self_distillation"
+    operations = 5
+    reduces = True
 
     def infer(
         self, said: Value, taught: Value, temperature: Value | None = None, *, student: float, teacher: float

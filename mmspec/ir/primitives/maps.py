@@ -17,6 +17,7 @@ class Pad(Primitive):
     """`value` laid around the axes from `axis` on: (before, after) for each.   [..., S, ...] -> [..., before + S + after, ...]"""
 
     kind = "pad"
+    operations = 0
 
     def infer(self, x: Value, *, axis: int, sizes: tuple[tuple[int, int], ...], value: float) -> tuple[Shape, str]:
         shape = list(x.shape)
@@ -39,6 +40,7 @@ class Roll(Primitive):
     """What leaves an axis at one end comes back at the other; axes from `axis` on, each by its own number of places."""
 
     kind = "roll"
+    operations = 0
 
     def mask(self, *_: Value, **__: Any) -> None:
         return None
@@ -78,6 +80,7 @@ class Resampled(Primitive):
     they differ.   [first + R * C, D], [B, E, H, W] -> [first + H * W, D]"""
 
     kind = "resampled"
+    operations = 32
 
     def infer(self, table: Value, map: Value, *, grid: tuple[int, int], first: int) -> tuple[Shape, str]:
         return (first + map.shape[2] * map.shape[3], table.width), table.dtype

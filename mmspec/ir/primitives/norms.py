@@ -29,6 +29,7 @@ class LayerNorm(Norm):
     """(x - mean) / sqrt(var + eps) * weight + bias over channels.   [..., D] -> [..., D]"""
 
     kind = "layer_norm"
+    operations = 7
 
     def parameters(self, x: Value, *, eps: float, bias: bool = True) -> tuple[Parameter, ...]:
         return super().parameters(x)[: 1 + bias]
@@ -43,6 +44,7 @@ class RmsNorm(Norm):
     """x / sqrt(mean(x^2) + eps) * weight over channels (arXiv:1910.07467).   [..., D] -> [..., D]"""
 
     kind = "rms_norm"
+    operations = 4
 
     def parameters(self, x: Value, *, eps: float) -> tuple[Parameter, ...]:
         return super().parameters(x)[:1]
@@ -56,6 +58,7 @@ class GroupNorm(Norm):
     """Layer norm of each group of channels over the whole map (arXiv:1803.08494).   [B, C, ...] -> [B, C, ...]"""
 
     kind = "group_norm"
+    operations = 7
     axis = 1
 
     def parameters(self, x: Value, *, groups: int, eps: float) -> tuple[Parameter, ...]:
@@ -72,6 +75,7 @@ class BatchNorm(Norm):
     """Statistics of the batch in training, running ones at inference (arXiv:1502.03167).   [B, C, H, W] -> [B, C, H, W]"""
 
     kind = "batch_norm"
+    operations = 4
     axis = 1
 
     def parameters(self, x: Value, **_: Any) -> tuple[Parameter, ...]:

@@ -7,16 +7,19 @@ Absent keys get no weight; a query that sees nothing gets zeros.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from mmspec.ir.dims import Dim, Shape, blocks, product
 from mmspec.ir.graph import Op, Value
+from mmspec.ir.primitives.attention import ON_A_SCORE, two_products
 from mmspec.ir.primitives.base import Primitive, ShapeOf, primitive
 
 
 class Pattern(Primitive):
     """[B, h, N, d], [B, g, N, d], [B, g, N, e] -> [B, h, N, e]"""
 
+    family = "attention"
     usual: ClassVar[dict[str, int]] = {}  # what the function does unasked
 
     def infer(self, query: Value, key: Value, value: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
@@ -27,6 +30,13 @@ class Pattern(Primitive):
         batch, heads, length, width = shape(op.inputs[0])
         pairs = self.pairs(length, op)
         return 2 * batch * heads * pairs * (width + shape(op.inputs[2])[3])
+
+    def backward(self, op: Op, shape: ShapeOf, wanted: Sequence[bool], trained: bool, fused: bool = True) -> Dim:
+        return two_products(self.flops(op, shape), shape(op.inputs[0])[3], shape(op.inputs[2])[3], wanted)
+
+    def pointwise(self, op: Op, shape: ShapeOf) -> Dim:
+        batch, heads, length, _ = shape(op.inputs[0])
+        return ON_A_SCORE * batch * heads * self.pairs(length, op)
 
     def pairs(self, length: Dim, op: Op) -> Dim:
         return length * length
@@ -123,6 +133,7 @@ class BlockChoice(Primitive):
     [B, h, N, d], [B, g, N, d], perhaps bool[B, N] -> i64[B, h, blocks, k + 1]"""
 
     kind = "block_choice"
+    family = "attention"
 
     def infer(self, query: Value, key: Value, *_: Value, size: int, k: int, **__: Any) -> tuple[Shape, str]:
         return (*query.shape[:2], blocks(query.shape[2], size, k + 1), k + 1), "i64"
@@ -168,6 +179,14 @@ class LinearAttention(Pattern):
         if not chunk:
             return 4 * batch * heads * length * width * values
         return 2 * batch * heads * blocks(length, chunk) * chunk * (2 * width * values + chunk * (width + values))
+
+    def backward(self, op: Op, shape: ShapeOf, wanted: Sequence[bool], trained: bool, fused: bool = True) -> Dim:
+        return self.flops(op, shape) * 2
+
+    def pointwise(self, op: Op, shape: ShapeOf) -> Dim:
+        """phi of queries and keys, the sum over keys, the quotient."""
+        batch, heads, length, width = shape(op.inputs[0])
+        return batch * heads * length * (7 * width + shape(op.inputs[2])[3])
 
     def held(self, length: Dim, width: Dim, op: Op) -> Dim:
         """Features of queries and keys, padded; causal, the small squares, and the sums of every chunk before and after."""

@@ -74,6 +74,7 @@ class Maximum(Binary):
 @primitive
 class Sigmoid(Primitive):
     kind = "sigmoid"
+    operations = 4
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
         return torch.sigmoid(x)
@@ -92,6 +93,7 @@ class Gelu(Primitive):
     """x Phi(x); exact with the error function, or its `tanh` approximation (arXiv:1606.08415)."""
 
     kind = "gelu"
+    operations = 5
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
         return torch.nn.functional.gelu(x, **({"approximate": "tanh"} if op.attributes.get("tanh") else {}))
@@ -102,6 +104,7 @@ class Silu(Primitive):
     """x sigmoid(x)"""
 
     kind = "silu"
+    operations = 5
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
         return torch.nn.functional.silu(x)
@@ -130,6 +133,7 @@ class Normalise(Primitive):
     """x / |x|, the Euclidean length over channels.   [..., D] -> [..., D]"""
 
     kind = "normalise"
+    operations = 3
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
         return torch.nn.functional.normalize(x, dim=-1)
@@ -140,6 +144,7 @@ class Zero(Primitive):
     """0, of the device and dtype of its input.   [...] -> []"""
 
     kind = "zero"
+    operations = 0
 
     def infer(self, like: Value) -> tuple[Shape, str]:
         return (), "f32"
@@ -156,6 +161,7 @@ class Softmax(Primitive):
     """Softmax along `axis`. With a mask, bool[B, N] along axis 1, absent tokens get no weight; a row without any gets zeros."""
 
     kind = "softmax"
+    operations = 5
 
     def infer(self, x: Value, mask: Value | None = None, *, axis: int) -> tuple[Shape, str]:
         if mask is not None and axis != 1:
@@ -172,6 +178,7 @@ class Sum(Primitive):
     """Sum over tokens.   [B, N, D] -> [B, D]"""
 
     kind = "sum_tokens"
+    reduces = True
 
     def infer(self, x: Value) -> tuple[Shape, str]:
         return (x.shape[0], *x.shape[2:]), x.dtype

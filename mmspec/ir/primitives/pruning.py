@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -21,6 +22,8 @@ class Importance(Primitive):
     the mean over heads; 0 for absent tokens.   [B, h, N, d], [B, g, N, d], perhaps bool[B, N] -> f32[B, N]"""
 
     kind = "attended"
+    family = "attention"
+    reduces = True
 
     def infer(self, query: Value, key: Value, mask: Value | None = None, **_: Any) -> tuple[Shape, str]:
         return (key.shape[0], key.shape[2]), query.dtype
@@ -31,6 +34,9 @@ class Importance(Primitive):
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
         batch, heads, _, width = shape(op.inputs[0])
         return 2 * batch * heads * shape(op.inputs[1])[2] * width
+
+    def backward(self, op: Op, shape: ShapeOf, wanted: Sequence[bool], trained: bool, fused: bool = True) -> Dim:
+        return self.flops(op, shape) * (wanted[0] + wanted[1])
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         unusual = {} if op.attributes["scale"] is None else {"scale": op.attributes["scale"]}
@@ -44,6 +50,7 @@ class Keep(Primitive):
     f32[B, N], perhaps bool[B, N] -> i64[B, front + ceil(share (N - front))]"""
 
     kind = "keep"
+    reduces = True
 
     def infer(self, x: Value, mask: Value | None = None, *, share: Fraction, front: int) -> tuple[Shape, str]:
         return (x.shape[0], front + share_of(x.shape[1] - front, share)), "i64"
@@ -65,6 +72,7 @@ class Best(Primitive):
     f32[B, N], perhaps bool[B, N] -> i64[B, k]"""
 
     kind = "best"
+    reduces = True
 
     def infer(self, x: Value, mask: Value | None = None, *, k: int) -> tuple[Shape, str]:
         return (x.shape[0], k), "i64"
@@ -84,12 +92,16 @@ class TokenProducts(Primitive):
     """The product of each token with each of another row.   [B, N, D], [B, M, D] -> [B, N, M]"""
 
     kind = "token_products"
+    family = "attention"
 
     def infer(self, x: Value, y: Value) -> tuple[Shape, str]:
         return (*x.shape[:2], y.tokens), x.dtype
 
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
         return 2 * product(shape(op.inputs[0])) * shape(op.inputs[1])[1]
+
+    def backward(self, op: Op, shape: ShapeOf, wanted: Sequence[bool], trained: bool, fused: bool = True) -> Dim:
+        return self.flops(op, shape) * (wanted[0] + wanted[1])
 
     def run(self, torch: Any, module: Any, op: Op, x: Any, y: Any) -> Any:
         return torch.matmul(x, y.transpose(-2, -1))
@@ -100,6 +112,8 @@ class Picked(Primitive):
     """The tokens with these numbers; the last one for a number that no token has.   [B, N, D], i64[B, K] -> [B, K, D]"""
 
     kind = "picked"
+    gathers = True
+    operations = 0
 
     def infer(self, x: Value, numbers: Value) -> tuple[Shape, str]:
         return (*numbers.shape, *x.shape[2:]), x.dtype
@@ -132,6 +146,8 @@ class Rest(Primitive):
     """The sum of the tokens that were not picked, each times its importance.   [B, N, D], f32[B, N], i64[B, K] -> [B, 1, D]"""
 
     kind = "rest"
+    operations = 2
+    reduces = True
 
     def infer(self, x: Value, importance: Value, numbers: Value) -> tuple[Shape, str]:
         return (x.shape[0], 1, x.width), x.dtype
@@ -148,6 +164,7 @@ class AnyPresent(Primitive):
     """Whether a sample has any token.   bool[B, N] -> bool[B, 1]"""
 
     kind = "any_present"
+    reduces = True
 
     def infer(self, mask: Value) -> tuple[Shape, str]:
         return (mask.shape[0], 1), "bool"

@@ -47,6 +47,7 @@ class Jitter(Module):
     """Times a random number near 1, in training."""
 
     kind, module, says = "jitter", "Jitter", ("amount",)
+    operations = 0
     alias = True  # in inference, which is what memory is asked about
 
 
@@ -55,6 +56,7 @@ class Noise(Module):
     """Logits with normal noise in training; its standard deviation is softplus of the second.   [..., E], [..., E] -> [..., E]"""
 
     kind, module = "noise", "Noise"
+    operations = 0
     alias = True
 
 
@@ -63,6 +65,7 @@ class Gumbel(Module):
     """Logits as a soft sample of the experts, in training.   [..., E] -> [..., E]"""
 
     kind, module, says = "gumbel", "Gumbel", ("temperature",)
+    operations = 0
     alias = True
 
 
@@ -83,6 +86,7 @@ class Choose(Choice):
     """The k experts of largest probability, the likeliest first."""
 
     kind, module, says = "choose", "Choose", ("k",)
+    reduces = True
 
 
 @primitive
@@ -91,6 +95,7 @@ class Cover(Choice):
     [..., E] -> i64[..., E]"""
 
     kind, module, says = "cover", "Cover", ("least",)
+    reduces = True
 
     def infer(self, probabilities: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
         return probabilities.shape, "i64"
@@ -101,6 +106,7 @@ class Decide(Choice):
     """The likeliest expert at inference; in training all, for the gradients of what each would have answered."""
 
     kind, module = "decide", "Decide"
+    reduces = True
 
 
 @primitive
@@ -108,6 +114,7 @@ class Draw(Choice):
     """The likeliest expert at inference; in training one drawn by its probability."""
 
     kind, module = "draw", "Draw"
+    reduces = True
 
 
 @primitive
@@ -115,6 +122,7 @@ class NextBest(Choice):
     """The likeliest expert that has room, of each sequence's own `capacity`; nobody where none has.   [B, N, E] -> i64[B, N, 1]"""
 
     kind, module, says = "next_best", "NextBest", ("capacity",)
+    reduces = True
 
 
 @primitive
@@ -123,6 +131,7 @@ class Claim(Choice):
     [B, N, E], perhaps bool[B, N] -> i64[B, N, E]"""
 
     kind, module, says = "claim", "Claim", ("share",)
+    reduces = True
 
     def infer(self, probabilities: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
         return probabilities.shape, "i64"
@@ -134,6 +143,7 @@ class Admit(Module):
     i64[B, N, k] -> i64[B, N, k]"""
 
     kind, module, says = "admit", "Admit", ("experts", "capacity")
+    reduces = True
 
     def scratch(self, op: Op, shape: ShapeOf) -> Dim:
         each: int = op.attributes["experts"] * (3 * 4 + 1) + 8  # who is sent where, and in which place of the queue
@@ -145,6 +155,7 @@ class Everyone(Choice):
     """All experts.   [..., E] -> i64[..., E]"""
 
     kind = "everyone"
+    operations = 0
 
     def infer(self, probabilities: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
         return probabilities.shape, "i64"
@@ -162,6 +173,7 @@ class StreamOf(Primitive):
     [B, N, D] -> i64[B, N]"""
 
     kind = "stream_of"
+    operations = 0
 
     def infer(self, x: Value, *, starts: tuple[int, ...]) -> tuple[Shape, str]:
         return x.shape[:2], "i64"
@@ -178,6 +190,7 @@ class OneChoice(Primitive):
     """Numbers as choices of one.   i64[...] -> i64[..., 1]"""
 
     kind = "one_choice"
+    operations = 0
     alias = True
 
     def infer(self, numbers: Value) -> tuple[Shape, str]:
@@ -193,6 +206,7 @@ class WeightsOf(Primitive):
     [..., E], i64[..., k] -> [..., k]"""
 
     kind = "weights_of"
+    operations = 0
 
     def infer(self, probabilities: Value, choice: Value, *, normalise: bool, nobody: bool) -> tuple[Shape, str]:
         return choice.shape, probabilities.dtype
@@ -212,6 +226,7 @@ class StraightThrough(Primitive):
     """1 for the likeliest choice, with the gradient of its probability.   [..., E], i64[..., k] -> [..., k]"""
 
     kind = "straight_through"
+    operations = 0
 
     def infer(self, probabilities: Value, choice: Value) -> tuple[Shape, str]:
         return choice.shape, probabilities.dtype
@@ -225,6 +240,7 @@ class EqualWeights(StraightThrough):
     """1 for each choice.   [..., E], i64[..., k] -> [..., k]"""
 
     kind = "equal_weights"
+    operations = 0
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return torch.runtime.equal_weights(*inputs)
@@ -235,6 +251,8 @@ class Mixture(Primitive):
     """The sum of answers, each weighed.   [B, N, k, D], [B, N, k] -> [B, N, D];   [B, k, N, D], [B, k] -> [B, N, D]"""
 
     kind = "mixture"
+    operations = 2
+    reduces = True
 
     def infer(self, answers: Value, weights: Value) -> tuple[Shape, str]:
         axis = len(weights.shape) - 1
@@ -267,6 +285,8 @@ class LoadBalance(RouterLoss):
     """Experts * sum of share times mean probability (arXiv:2101.03961, eq. 4).   [..., E], i64[..., k], perhaps bool[...] -> []"""
 
     kind, module = "load_balance", "LoadBalance"
+    operations = 5
+    reduces = True
 
 
 @primitive
@@ -275,6 +295,8 @@ class Importance(RouterLoss):
     [..., k], i64[..., k], perhaps bool[...] -> []"""
 
     kind, module, says = "importance", "Importance", ("experts", "weight")
+    operations = 5
+    reduces = True
 
 
 @primitive
@@ -284,6 +306,8 @@ class Score(RouterLoss):
     [B, ..., E], i64[B, ..., 1], perhaps bool[B, ...] -> [B]"""
 
     kind, module, says = "score", "Score", ()
+    operations = 5
+    reduces = True
 
     def infer(self, probabilities: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
         return probabilities.shape[:1], "f32"
@@ -294,6 +318,8 @@ class ZLoss(RouterLoss):
     """The mean square of logsumexp of the logits (arXiv:2202.08906, eq. 5).   [..., E], perhaps bool[...] -> []"""
 
     kind, module = "z_loss", "ZLoss"
+    operations = 5
+    reduces = True
 
 
 @primitive
@@ -301,3 +327,5 @@ class Diversity(RouterLoss):
     """The mean squared cosine between two experts' answers to one token.   [..., k, D], perhaps bool[...] -> []"""
 
     kind, module = "diversity", "Diversity"
+    operations = 5
+    reduces = True

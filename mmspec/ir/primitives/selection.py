@@ -15,6 +15,7 @@ class RandomOrder(Primitive):
     [B, N, D], noise f32[B, N] -> i64[B, N]"""
 
     kind = "random_order"
+    operations = 0
 
     def infer(self, x: Value, noise: Value | None = None) -> tuple[Shape, str]:
         if noise is not None and noise.shape != x.shape[:2]:
@@ -33,6 +34,7 @@ class Inverse(Primitive):
     """Where each token has gone: the inverse of an order.   i64[B, N] -> i64[B, N]"""
 
     kind = "inverse"
+    operations = 0
 
     def run(self, torch: Any, module: Any, op: Op, order: Any) -> Any:
         return torch.argsort(order, dim=1)
@@ -43,6 +45,8 @@ class Take(Primitive):
     """The tokens with these numbers.   [B, N, D], i64[B, K] -> [B, K, D]"""
 
     kind = "take"
+    gathers = True
+    operations = 0
 
     def infer(self, x: Value, numbers: Value) -> tuple[Shape, str]:
         return (*numbers.shape, *x.shape[2:]), x.dtype
@@ -60,6 +64,7 @@ class Restore(Primitive):
     """The token with each number, and `absent` for the numbers that no token has.   [B, K, D], i64[B, N], [1, D] -> [B, N, D]"""
 
     kind = "restore"
+    operations = 0
 
     def infer(self, x: Value, numbers: Value, absent: Value) -> tuple[Shape, str]:
         return (*numbers.shape, x.width), x.dtype

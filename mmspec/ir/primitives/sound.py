@@ -16,6 +16,8 @@ class PowerSpectrum(Primitive):
     [B, S], [2 K, W] -> [B, K, (S + 2 padding - W) / hop + 1]"""
 
     kind = "power_spectrum"
+    family = "convolution"
+    operations = 3
 
     def infer(self, x: Value, waves: Value, *, hop: int, padding: int) -> tuple[Shape, str]:
         samples, window, rows = x.shape[1], waves.shape[1], waves.shape[0]
@@ -38,6 +40,7 @@ class LogPower(Primitive):
     loudest of its sample.   [B, K, T] -> [B, K, T]"""
 
     kind = "log_power"
+    operations = 2
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
         a = op.attributes
@@ -50,6 +53,7 @@ class Fit(Primitive):
     """The first `size` entries of the last axis, zeros after its end.   [..., T] -> [..., size]"""
 
     kind = "fit"
+    operations = 0
 
     def infer(self, x: Value, *, size: int) -> tuple[Shape, str]:
         return (*x.shape[:-1], size), x.dtype

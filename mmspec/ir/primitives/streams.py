@@ -14,6 +14,7 @@ class Going(Primitive):
     """At the beginning every sample goes on.   [B, N, D] -> f32[B], ones"""
 
     kind = "going"
+    operations = 0
 
     def infer(self, x: Value) -> tuple[Shape, str]:
         return x.shape[:1], "f32"
@@ -44,6 +45,7 @@ class Updated(Primitive):
     [B, N, D], [B, 1, N, D], i64[B, 1] -> [B, N, D]"""
 
     kind = "updated"
+    operations = 2
 
     def run(self, torch: Any, module: Any, op: Op, x: Any, found: Any, choice: Any) -> Any:
         return torch.where(choice.eq(0).unsqueeze(-1), found.squeeze(1), x)
@@ -55,6 +57,7 @@ class Still(Primitive):
     [B, N, D], [B, N, D], f32[B], perhaps bool[B, N] -> f32[B]"""
 
     kind = "still"
+    operations = 3
 
     def infer(self, x: Value, after: Value, going: Value, present: Value | None = None, **_: Any) -> tuple[Shape, str]:
         return going.shape, "f32"
@@ -74,6 +77,7 @@ class AsExit(Primitive):
     """A count of blocks as the number of the last one.   f32[B] -> i64[B]"""
 
     kind = "as_exit"
+    operations = 0
 
     def infer(self, count: Value) -> tuple[Shape, str]:
         return count.shape, "i64"

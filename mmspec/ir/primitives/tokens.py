@@ -14,6 +14,7 @@ class Concat(Primitive):
     """Values side by side along `axis`: 1 puts tokens in a row, -1 puts channels together."""
 
     kind = "concat"
+    operations = 0
 
     def infer(self, *inputs: Value, axis: int) -> tuple[Shape, str]:
         first = inputs[0].shape
@@ -39,6 +40,7 @@ class Grid(Primitive):
     """Positions of a grid from a table for its rows and one for its columns.   [H, D/2], [W, D/2] -> [H * W, D]"""
 
     kind = "grid"
+    operations = 0
 
     def infer(self, rows: Value, columns: Value) -> tuple[Shape, str]:
         return (rows.shape[0] * columns.shape[0], rows.width + columns.width), rows.dtype
@@ -52,6 +54,7 @@ class FirstRows(Primitive):
     """As many rows of a table as `like` has tokens.   [L, D], [B, N, ...] -> [N, D]"""
 
     kind = "first_rows"
+    operations = 0
     alias = True
 
     def infer(self, table: Value, like: Value) -> tuple[Shape, str]:
@@ -66,6 +69,7 @@ class Channel(Primitive):
     """One channel, kept as an axis.   [..., D] -> [..., 1]"""
 
     kind = "channel"
+    operations = 0
     alias = True
 
     def infer(self, x: Value, *, index: int) -> tuple[Shape, str]:
@@ -82,6 +86,7 @@ class Pool(Primitive):
     [B, N, D], mask bool[B, N] -> [B, D]"""
 
     kind = "pool"
+    reduces = True
 
     def infer(self, x: Value, mask: Value | None = None, *, how: str) -> tuple[Shape, str]:
         return (x.shape[0], *x.shape[2:]), x.dtype
@@ -118,6 +123,7 @@ class AllPresent(Primitive):
     """A mask with every token present.   [B, N, D] -> bool[B, N]"""
 
     kind = "all_present"
+    operations = 0
 
     def infer(self, x: Value) -> tuple[Shape, str]:
         return x.shape[:2], "bool"
@@ -134,6 +140,7 @@ class InsertTokens(Primitive):
     """Tokens at the places of a text whose id is the placeholder, in order.   [B, N, D], [B, M, D], i64[B, N] -> [B, N, D]"""
 
     kind = "insert_tokens"
+    operations = 0
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return torch.runtime.insert_tokens(*inputs, op.attributes["placeholder"])
