@@ -16,6 +16,7 @@ from torch import fx, nn
 from torch.fx.graph import PythonCode
 from torch.fx.graph_module import _forward_from_src, _WrappedCall
 from torch.fx.proxy import GraphAppendingTracer
+from torch.utils.checkpoint import checkpoint
 
 from mmspec.backend import runtime
 from mmspec.ir import PRIMITIVES, Graph, Op, Value
@@ -64,6 +65,9 @@ class _Program:
 
 
 def _called(module: Any, *args: Any, **kwargs: Any) -> Any:
+    again = module.__dict__.get("recomputed") and module.training and torch.is_grad_enabled()
+    if again and not torch.compiler.is_exporting():
+        return checkpoint(module._wrapped_call, module, *args, use_reentrant=False, **kwargs)
     return module._wrapped_call(module, *args, **kwargs)
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mmspec.cost.rehearsal.state import STATE, set_for_a_while
-from mmspec.cost.rehearsal.tensor import Tensor, view
+from mmspec.cost.rehearsal.tensor import Storage, Tensor, view
+
+RANDOM_STATE = 5056  # bytes of torch's generator on a processor, kept so that dropout falls alike
 
 
 class _Enough(Exception):
@@ -23,6 +25,7 @@ class Frame:
         self.count = 0
         self.found: dict[int, tuple[Any, ...]] = {}
         self.again = False
+        self.random = Storage(RANDOM_STATE)
 
     def keep(self, saved: Sequence[Any]) -> Any:
         if not self.again:
