@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from mmspec.cost.budgets import with_costs
 from mmspec.cost.flops import Sizes
 from mmspec.cost.optimizers import OPTIMIZERS
 from mmspec.cost.rehearsal import BF16, F32, Meter, Model, NoRule, Place, Tensor, backward, examples, outputs_of, rehearsing
@@ -132,7 +133,7 @@ def step_memory(graph: Graph, losses: Graph | None, sizes: Mapping[str, int], st
     sizes    of the symbols: the batch and lengths
     watched  as torch does it under a dispatch mode or with fake tensors, where sums of gradients are not made in place
     """
-    run = _Rehearsal()
+    run, graph = _Rehearsal(), with_costs(graph)
     with rehearsing(run.meter, watched=watched, training=True, **step.modes):
         model = Model(graph, step.checkpoint)
         always = _always(model, run, step)

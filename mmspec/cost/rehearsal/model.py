@@ -92,6 +92,8 @@ class Model:
             result = PRIMITIVES[op.kind].run(TORCH, module, op, *given)
         except NoRule as missing:
             raise missing if missing.kind else NoRule(missing.what, op.kind) from None
+        except (AttributeError, NotImplementedError, TypeError) as error:  # a form that the stand-in has not
+            raise NoRule(str(error), op.kind) from error
         return [result] if len(op.outputs) == 1 else list(result)
 
     def parameters(self) -> Iterator[Tensor]:

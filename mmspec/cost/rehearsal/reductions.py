@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmspec.cost.rehearsal.pointwise import cast, made, of_input, plain, view_of
 from mmspec.cost.rehearsal.state import STATE
@@ -12,6 +12,13 @@ from mmspec.cost.rehearsal.tensor import BOOL, F32, I64, Dtype, Shape, Tensor, n
 from mmspec.cost.rehearsal.views import expand, numbers_like, reshape
 
 Axes = int | Sequence[int] | None
+
+
+class Ranked(NamedTuple):
+    """What is largest, and where."""
+
+    values: Tensor
+    indices: Tensor
 
 
 def reduced(x: Tensor, dim: Axes, keepdim: bool) -> tuple[Shape, Shape]:
@@ -69,7 +76,7 @@ def most(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     before = x.shape
     values, places = new(shape, x.dtype), numbers_like(shape)
     recorded(values, [x], lambda g, needs, places: new(before, g.dtype), [places])
-    return values, places
+    return Ranked(values, places)
 
 
 def argmost(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -145,16 +152,16 @@ def cumsum(x: Tensor, dim: int) -> Tensor:
     return recorded(new(x.shape, dtype, x), [x], lambda g, needs: plain(plain(plain(g))))
 
 
-def topk(x: Tensor, k: int, dim: int = -1, **_: Any) -> tuple[Tensor, Tensor]:
+def topk(x: Tensor, k: int, dim: int = -1, **_: Any) -> Ranked:
     dim %= x.ndim
     shape = (*x.shape[:dim], k, *x.shape[dim + 1 :])
     before = x.shape
     values, places = new(shape, x.dtype), numbers_like(shape)
     recorded(values, [x], lambda g, needs, places: new(before, g.dtype), [places])
-    return values, places
+    return Ranked(values, places)
 
 
-def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
+def sort(x: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Ranked:
     return topk(x, x.shape[dim], dim)
 
 

@@ -192,7 +192,7 @@ def recorded(
     """Remember how gradients go back from the outputs, if they have to."""
     if STATE.gradients and any(x is not None and x.requires_grad for x in inputs):
         several = isinstance(outputs, (tuple, list))
-        if STATE.saving is not None:
+        if STATE.saving is not None and any(x is not None for x in saved):
             kept = STATE.saving.keep(saved)
         else:
             kept = tuple(saved)
