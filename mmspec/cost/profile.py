@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmspec.cost.communication import communication
 from mmspec.cost.decoding import Decoding, decoding
@@ -15,12 +15,16 @@ from mmspec.cost.ledger import Entry, ledger
 from mmspec.cost.measured import Measured
 from mmspec.cost.memory import peak_activations
 from mmspec.cost.routing import WEIGHT_BYTES, ExpertsPrice, Known, experts_of
+from mmspec.cost.step import Step
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
 from mmspec.ir.graph import copies, owned
 from mmspec.ir.primitives import shape_text
-from mmspec.passes import lower
+from mmspec.passes import lower, lower_objectives
 from mmspec.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from mmspec.cost.training import Memory
 
 SCHEMA = 1  # of the dictionary; raised when a figure changes its meaning
 
@@ -75,20 +79,33 @@ class Profile:
     decoding      a step of writing a text, and the keys and values that are kept for it
     experts       of each layer of experts: FLOPs of each for one token, load, imbalance, how many are touched, bytes they move
     communication bytes between devices per forward, where experts are placed on several, if all get the same load
-    memory        bytes; weights (float32), activations (the most that live at once), peak_inference (both);
-                  peak_training is None: not computed yet
+    memory        bytes; weights, activations (the most that live at once), peak_inference (both); peak_training: of a training
+                  step, which takes a walk of its own: asked for by its name, or where `step` says how it is done
+    training      what a training step holds, where `step` says how it is done
     """
 
     name: str
     sizes: Mapping[str, int]
     nodes: tuple[NodePrice, ...]
-    activations: int
+    activations: int | None
     spec: ModelSpec = field(repr=False, compare=False)
     graph: Graph = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
     experts: tuple[ExpertsPrice, ...] = ()
     communication: int = 0
+    precision: str = "f32"
+    step: Step | None = None
+
+    @cached_property
+    def training(self) -> Memory | None:
+        """What a training step holds, done as `step` says; None where it says nothing."""
+        if self.step is None:
+            return None
+        from mmspec.cost.training import step_memory  # not loaded where nobody asks
+
+        losses = lower_objectives(self.spec) if self.spec.objectives else None
+        return step_memory(self.graph, losses, self.sizes, self.step)
 
     @cached_property
     def ledger(self) -> Entry:
@@ -107,6 +124,8 @@ class Profile:
     def __getitem__(self, figure: str) -> Any:
         """A figure by its dotted name: `parameters.total`, `flops.expected`, `memory.peak_inference`, `roles.encoders.flops`."""
         group, *keys = figure.split(".")
+        if self.step is None and (figure == "memory.peak_training" or group == "training"):
+            return replace(self, step=Step())[figure]
         return reduce(lambda inner, key: inner[key], keys, GROUPS[group](self))
 
     def _parameters(self) -> dict[str, int]:
@@ -125,11 +144,20 @@ class Profile:
         }  # fmt: skip
 
     def _memory(self) -> dict[str, int | None]:
-        weights = sum(node.parameters for node in self.nodes) * WEIGHT_BYTES
+        weights = sum(node.parameters for node in self.nodes) * (2 if self.precision == "bf16" else WEIGHT_BYTES)
         return {
-            "weights": weights, "activations": self.activations, "peak_inference": weights + self.activations,
-            "peak_training": None,
+            "weights": weights, "activations": self.activations,
+            "peak_inference": None if self.activations is None else weights + self.activations,
+            "peak_training": None if self.training is None else self.training.peak,
         }  # fmt: skip
+
+    def _unknown(self) -> dict[str, str]:
+        said = dict(self.unknown)
+        if self.training is None:
+            said["memory.peak_training"] = "how it is trained is not said; ask with --train, or for this figure by its name"
+        elif self.training.peak is None:
+            said["memory.peak_training"] = f"no rule says what {', '.join(self.training.unknown)} holds"
+        return said
 
     def _roles(self) -> dict[str, Any]:
         return {
@@ -152,11 +180,12 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "decoding": lambda price: price.decoding and price.decoding.to_dict(),
     "communication": lambda price: {"bytes": price.communication, "load": "even"},
     "memory": Profile._memory,
+    "training": lambda price: price.training and price.training.to_dict(),
     "roles": Profile._roles,
     "nodes": lambda price: [node.to_dict() for node in price.nodes],
     "experts": lambda price: [layer.to_dict() for layer in price.experts],
-    "unknown": lambda price: dict(price.unknown),
-    "notes": lambda price: list(price.notes),
+    "unknown": Profile._unknown,
+    "notes": lambda price: [*price.notes, *(price.training.notes if price.training else ())],
 }
 
 FIGURES = (
@@ -173,6 +202,9 @@ def profile(
     *,
     expert_loads: Mapping[str, Sequence[float]] | None = None,
     measured: Measured | None = None,
+    step: Step | None = None,
+    precision: str = "f32",
+    attention: str = "fused",
     **lengths: int,
 ) -> Profile:
     """The price of a spec at a batch size; texts are as long as they may be, or as `lengths` says for an input (text=12) or for
@@ -181,6 +213,8 @@ def profile(
     exit_rates     for a node that may halt, the share of samples that leave at each exit
     expert_loads   for layers of experts, by their module's name or its beginning, the share of the choices that each expert gets
     measured       the same as a training measured it; what is stated goes before
+    step           how a training step is done, whose memory is then among the figures
+    precision, attention    at inference, in the words of `Step`
 
     Raises   SpecError; UserError: a batch below 1, a length that is no input's or more than the input's, rates or loads that are no
              distribution or name nothing that halts or has experts.
@@ -202,7 +236,7 @@ def profile(
     }  # of a node that has one choice, which is its
     means = {name: _means(part, rates.get(name), routes.get(name), batch) for name, (_, part) in priced.items()}
     nodes = tuple(_node(name, roles[name], priced, means, sizes, rates, sources) for name in roles)
-    unknown = {"memory.peak_training": "activations of a training step are not computed yet"}
+    unknown: dict[str, str] = {}
     if silent := [name for name in halting if name not in rates]:
         why = f"how many samples leave {', '.join(silent)} at each exit is not known; give exit rates, or train"
         unknown |= {"flops.expected": why, "flops.expected_uncompacted": why}
@@ -213,8 +247,19 @@ def profile(
         unknown["experts"] = "which experts tokens choose is not known; give expert loads, or train"
     elif silent and any(layer.reached is None for layer in experts):
         unknown["experts"] = unknown["flops.expected"]
-    activations, travelling = peak_activations(graph, sizes), communication(graph, sizes)
-    return Profile(spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling)
+    travelling, way = communication(graph, sizes), Step(precision=precision, attention=attention)
+    if way == Step():
+        activations: int | None = peak_activations(graph, sizes)
+    else:
+        from mmspec.cost.inference import activations as rehearsed  # not loaded where nobody asks
+
+        activations = rehearsed(graph, sizes.sizes, way)
+    if activations is None:
+        why = f"some operation has no rule for what it holds in {precision} with {attention} attention"
+        unknown |= {"memory.activations": why, "memory.peak_inference": why}
+    return Profile(
+        spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling, precision, step
+    )
 
 
 def symbols_of(graph: Graph, lengths: Mapping[str, int]) -> dict[str, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from mmspec.cost.budgets import with_costs
@@ -12,51 +11,8 @@ from mmspec.cost.flops import Sizes
 from mmspec.cost.optimizers import OPTIMIZERS
 from mmspec.cost.rehearsal import BF16, F32, Meter, Model, NoRule, Place, Tensor, backward, examples, outputs_of, rehearsing
 from mmspec.cost.rehearsal.state import STATE, enter, set_for_a_while
-from mmspec.errors import UserError
+from mmspec.cost.step import Step
 from mmspec.ir import Graph
-
-PRECISIONS = ("f32", "bf16-autocast", "bf16")
-ATTENTIONS = ("fused", "materialised")
-
-
-@dataclass(frozen=True)
-class Step:
-    """How a training step is done.
-
-    optimizer    adamw (weight by weight, torch's default on a processor), adamw-foreach (all weights at once, its default on CUDA),
-                 adamw-fused, adamw-8bit, sgd, sgd-momentum
-    precision    f32; bf16-autocast (weights f32, products in bf16); bf16 (weights and everything else)
-    master       a copy of weights in f32, with states in f32, where weights are bf16
-    checkpoint   blocks of stacks keep their input only, and are run again for their gradients
-    attention    fused, or materialised: matrix products and a softmax
-
-    Raises   UserError: a word that is none of these.
-    """
-
-    optimizer: str = "adamw"
-    precision: str = "f32"
-    master: bool = False
-    checkpoint: bool = False
-    attention: str = "fused"
-
-    def __post_init__(self) -> None:
-        _one_of("optimizer", self.optimizer, tuple(OPTIMIZERS))
-        _one_of("precision", self.precision, PRECISIONS)
-        _one_of("attention", self.attention, ATTENTIONS)
-        if self.master and self.precision != "bf16":
-            raise UserError(f"master weights are copies of weights in bf16, and with precision {self.precision} there are none")
-
-    @property
-    def modes(self) -> dict[str, Any]:
-        """Of a rehearsal."""
-        return {
-            "weights": BF16 if self.precision == "bf16" else F32,
-            "materialised": self.attention == "materialised",
-            "autocast": None,
-            "casts": None,
-            "gradients": True,
-        }
-
 
 @dataclass(frozen=True)
 class Held:
@@ -106,11 +62,15 @@ class Memory:
         }  # fmt: skip
 
 
-def _one_of(what: str, said: str, known: tuple[str, ...]) -> None:
-    if said not in known:
-        near = get_close_matches(said, known, 1)
-        hint = f", did you mean '{near[0]}'?" if near else ""
-        raise UserError(f"unknown {what} '{said}'{hint}; there are: {', '.join(known)}")
+def modes(step: Step) -> dict[str, Any]:
+    """Of a rehearsal."""
+    return {
+        "weights": BF16 if step.precision == "bf16" else F32,
+        "materialised": step.attention == "materialised",
+        "autocast": None,
+        "casts": None,
+        "gradients": True,
+    }
 
 
 @dataclass
@@ -134,7 +94,7 @@ def step_memory(graph: Graph, losses: Graph | None, sizes: Mapping[str, int], st
     watched  as torch does it under a dispatch mode or with fake tensors, where sums of gradients are not made in place
     """
     run, graph = _Rehearsal(), with_costs(graph)
-    with rehearsing(run.meter, watched=watched, training=True, **step.modes):
+    with rehearsing(run.meter, watched=watched, training=True, **modes(step)):
         model = Model(graph, step.checkpoint)
         always = _always(model, run, step)
         inputs = examples(graph.inputs, Sizes(sizes), "inputs")

@@ -26,10 +26,22 @@ from mmspec.cli.options import json_option, opened, takes_spec
 @click.option(
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
+@click.option("--train", is_flag=True, help="the memory of a training step, too, and where it is at its most")
+@click.option("--optimizer", metavar="NAME", help="adamw, adamw-foreach, adamw-fused, adamw-8bit, sgd, sgd-momentum (implies --train)")
+@click.option("--checkpoint", is_flag=True, help="blocks of stacks keep their input only (implies --train)")
+@click.option("--master", is_flag=True, help="weights in bf16 with a copy in float32 (implies --train)")
+@click.option("--precision", default="f32", show_default=True, metavar="NAME", help="f32, bf16-autocast, bf16; at inference, too")
+@click.option("--attention", default="fused", show_default=True, metavar="NAME", help="fused or materialised; at inference, too")
 def command(
     spec: str,
     as_json: bool,
     batch: int,
+    train: bool,
+    optimizer: str | None,
+    checkpoint: bool,
+    master: bool,
+    precision: str,
+    attention: str,
     lengths: tuple[str, ...],
     expert_loads: tuple[str, ...],
     exit_rates: tuple[str, ...],
@@ -40,10 +52,12 @@ def command(
     expert loads; without them or stated ones, expectations are n/a."""
     from mmspec.cost import measured, profile
     from mmspec.cost.profile import symbols_of
+    from mmspec.cost.step import Step
     from mmspec.passes import lower
 
     read = opened(spec, changes, variant).require_closed()
     graph = lower(read)
+    step = Step(optimizer or "adamw", precision, master, checkpoint, attention)
     price = profile(
         read,
         batch,
@@ -51,6 +65,9 @@ def command(
         graph,
         expert_loads=dict(_shares(text, "--expert-load", "MODULE=L,L,...") for text in expert_loads),
         measured=None if changes or variant else measured(spec),
+        step=step if train or optimizer or checkpoint or master else None,
+        precision=precision,
+        attention=attention,
         **symbols_of(graph, dict(map(_length, lengths))),
     )
     if as_json:

@@ -65,7 +65,7 @@ def _called(node: Node, gradients: list[Any]) -> list[Any]:
     STATE.place = node.place._replace(phase="backward")
     if all(gradient is None for gradient in gradients):
         return [None] * len(node.edges)
-    results = node.run(gradients if node.width > 1 else gradients[0], node.needs, *saved)
+    results = node.run(gradients if node.several else gradients[0], node.needs, *saved)
     gradients.clear()
     return list(results) if isinstance(results, (tuple, list)) else [results]
 

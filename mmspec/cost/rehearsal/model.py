@@ -57,6 +57,8 @@ class Model:
             return new([_whole(size) for size in value.shape], STATE.weights if dtype.floating else dtype)
         enter(path, op.kind, "weights")
         made_ = PRIMITIVES[op.kind].make(MAKING, op)
+        if getattr(made_, "whole", None) is False:  # how many tokens stay depends on data: at most all
+            made_.whole = True
         for parameter in op.parameters:
             holder = made_ if op.kind == "parameter" else getattr(made_, parameter.name, None)
             if isinstance(holder, Tensor):

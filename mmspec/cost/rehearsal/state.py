@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from mmspec.cost.rehearsal.dtypes import F32, Dtype
 
 
-class NoRule(Exception):
+class NoRule(AttributeError):
     """A function of torch of which nobody has said what it holds. `what` is its name, `kind` the primitive that calls it."""
 
     def __init__(self, what: str, kind: str = "") -> None:
@@ -52,6 +52,10 @@ class Meter:
     def rename(self, number: int, size: int, place: Place) -> None:
         """What has been taken is somebody else's from now on."""
         self._log.append((number, size, place))
+
+    def forget(self) -> None:
+        """From now on the most is what is held now."""
+        self.peak, self._peak_at = self.now, len(self._log)
 
     def touch(self, size: int, place: Place) -> None:
         """Bytes that an operation holds while it runs."""

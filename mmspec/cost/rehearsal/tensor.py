@@ -36,13 +36,14 @@ class Node:
     run(gradients of outputs, which inputs need one, *saved) -> gradients of inputs
     """
 
-    __slots__ = ("edges", "needs", "place", "run", "saved", "time", "width")
+    __slots__ = ("edges", "needs", "place", "run", "saved", "several", "time", "width")
 
-    def __init__(self, inputs: Sequence[Tensor | None], run: Callable[..., Any], saved: Any, width: int) -> None:
+    def __init__(self, inputs: Sequence[Tensor | None], run: Callable[..., Any], saved: Any, outputs: Any) -> None:
         STATE.clock += 1
         self.needs = [x is not None and x.requires_grad for x in inputs]
         self.edges = [_edge(x) if needed else None for x, needed in zip(inputs, self.needs, strict=True)]
-        self.run, self.saved, self.width = run, saved, width
+        self.run, self.saved, self.several = run, saved, isinstance(outputs, tuple)
+        self.width = len(outputs) if self.several else 1
         self.time, self.place = STATE.clock, STATE.place
 
 
@@ -191,13 +192,12 @@ def recorded(
 ) -> Any:
     """Remember how gradients go back from the outputs, if they have to."""
     if STATE.gradients and any(x is not None and x.requires_grad for x in inputs):
-        several = isinstance(outputs, (tuple, list))
         if STATE.saving is not None and any(x is not None for x in saved):
             kept = STATE.saving.keep(saved)
         else:
             kept = tuple(saved)
-        node = Node(inputs, run, kept, len(outputs) if several else 1)
-        for index, output in enumerate(outputs if several else (outputs,)):
+        node = Node(inputs, run, kept, outputs)
+        for index, output in enumerate(outputs if node.several else (outputs,)):
             if output.dtype.floating:
                 output.node, output.output, output.requires_grad = node, index, True
     return outputs
