@@ -7,9 +7,10 @@ import heapq
 from sys import getrefcount
 from typing import Any
 
-from mmspec.cost.rehearsal.pointwise import add
+from mmspec.cost.rehearsal.pointwise import add, cast
 from mmspec.cost.rehearsal.state import STATE, set_for_a_while
 from mmspec.cost.rehearsal.tensor import Accumulator, Node, Tensor, contiguous, dense, new, view
+from mmspec.cost.rehearsal.views import sum_to
 
 ALONE = 3  # references that are ours when nobody else has any: a list's, a variable's, and the question's
 
@@ -66,8 +67,13 @@ def _called(node: Node, gradients: list[Any]) -> list[Any]:
     if all(gradient is None for gradient in gradients):
         return [None] * len(node.edges)
     results = node.run(gradients if node.several else gradients[0], node.needs, *saved)
+    results = list(results) if isinstance(results, (tuple, list)) else [results]
+    for index, of in enumerate(node.of):  # in the shape and the type of what it is for
+        if of is not None and results[index] is not None:
+            results[index] = sum_to(results[index], of[0])
+            results[index] = cast(results[index], of[1])
     gradients.clear()
-    return list(results) if isinstance(results, (tuple, list)) else [results]
+    return results
 
 
 def _readers(root: Node) -> dict[int, int]:

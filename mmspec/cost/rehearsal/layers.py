@@ -150,14 +150,16 @@ def _written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
             allowed = new((query.shape[2], key.shape[2]), BOOL)
             mask = new(allowed.shape, query.dtype)
             del allowed
-        query = mul(query, 0.5)
-        scores = matmul(query, mul(transpose(key, -2, -1), 0.5))
-        del query, key
+        scaled = mul(query, 0.5)  # torch's function holds what it begins with to its end
+        scores = matmul(scaled, mul(transpose(key, -2, -1), 0.5))
         if mask is not None:
             scores = _added(scores, mask)
         weights = _safe_softmax(scores)
         del scores
-        return cast(matmul(weights, value), dtype)
+        returned = cast(weights, dtype)  # torch's function gives the weights too, which nobody takes
+        result = cast(matmul(weights, value), dtype)
+        del returned
+        return result
     finally:
         STATE.autocast = with_none
 
@@ -166,12 +168,7 @@ def _added(scores: Tensor, mask: Tensor) -> Tensor:
     """The mask is added where the scores lie, but for whoever watches."""
     if STATE.watched:
         return add(scores, mask)
-    of = mask.shape, mask.dtype
-    from mmspec.cost.rehearsal.pointwise import back
-
-    return recorded(
-        view_of(scores), [scores, mask], lambda g, needs: [g if needs[0] else None, back(g, of) if needs[1] else None]
-    )
+    return recorded(view_of(scores), [scores, mask], lambda g, needs: [g if need else None for need in needs])
 
 
 def _safe_softmax(scores: Tensor) -> Tensor:

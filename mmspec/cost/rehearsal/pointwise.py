@@ -7,7 +7,7 @@ from typing import Any
 
 from mmspec.cost.rehearsal.state import STATE
 from mmspec.cost.rehearsal.tensor import BOOL, F32, F64, I64, Dtype, Tensor, new, recorded
-from mmspec.cost.rehearsal.views import broadcast, copied, sum_to
+from mmspec.cost.rehearsal.views import broadcast, copied
 
 Number = Any  # a tensor or a number of Python's
 RANK = {name: rank for rank, name in enumerate(("bool", "u8", "i32", "i64", "bf16", "f32", "f64"))}
@@ -54,15 +54,6 @@ def to(x: Tensor, *where: Any, **unusual: Any) -> Tensor:
     return cast(x, wanted[0] if isinstance(wanted[0], Dtype) else wanted[0].dtype)
 
 
-def back(g: Tensor, x: tuple[tuple[int, ...], Dtype]) -> Tensor:
-    """A gradient in the shape and type of what it is for."""
-    return cast(sum_to(g, x[0]), x[1])
-
-
-def described(x: Number) -> Any:
-    return (x.shape, x.dtype) if isinstance(x, Tensor) else None
-
-
 def binary(a: Number, b: Number, run: Callable[..., Any], saved: Any = ()) -> Tensor:
     if not isinstance(a, Tensor):
         a, b = b, a
@@ -72,25 +63,15 @@ def binary(a: Number, b: Number, run: Callable[..., Any], saved: Any = ()) -> Te
 
 
 def add(a: Number, b: Number, alpha: float = 1) -> Tensor:
-    of = described(a), described(b)
-
-    def run(g: Tensor, needs: list[bool]) -> list[Any]:
-        return [back(g, x) if need else None for x, need in zip(of, needs, strict=True)]
-
     if not isinstance(a, Tensor):
         return add(b, a)
-    return binary(a, b, run)
+    return binary(a, b, lambda g, needs: [g if need else None for need in needs])
 
 
 def sub(a: Number, b: Number) -> Tensor:
     if not isinstance(a, Tensor):
         return binary(b, a, lambda g, needs: [plain(g), None])
-    of = described(a), described(b)
-
-    def run(g: Tensor, needs: list[bool]) -> list[Any]:
-        return [back(g, of[0]) if needs[0] else None, back(plain(g), of[1]) if needs[1] else None]
-
-    return binary(a, b, run)
+    return binary(a, b, lambda g, needs: [g if needs[0] else None, plain(g) if needs[1] else None])
 
 
 def plain(*operands: Any) -> Tensor:
@@ -119,12 +100,11 @@ def mul(a: Number, b: Number) -> Tensor:
         a, b = b, a
     if not isinstance(b, Tensor):
         return binary(a, b, lambda g, needs: [plain(g), None])
-    of = described(a), described(b)
     saved = [b if a.requires_grad else None, a if b.requires_grad else None]
 
     def run(g: Tensor, needs: list[bool], b: Any, a: Any) -> list[Any]:
-        left = back(plain(g, b), of[0]) if needs[0] else None
-        return [left, back(plain(g, a), of[1]) if needs[1] else None]
+        left = plain(g, b) if needs[0] else None
+        return [left, plain(g, a) if needs[1] else None]
 
     return binary(a, b, run, saved)
 
@@ -138,18 +118,9 @@ def div(a: Number, b: Number, rounding_mode: str | None = None) -> Tensor:
         return result if rounding_mode is not None else made(result.shape, F32, result)
     if not isinstance(b, Tensor):
         return binary(a, b, lambda g, needs: [plain(g), None])
-    of = described(a), described(b)
-
     def run(g: Tensor, needs: list[bool], a: Any, b: Any) -> list[Any]:
-        left = back(plain(g, b), of[0]) if needs[0] else None
-        right = None
-        if needs[1]:
-            right = plain(g)
-            quotient = plain(plain(a, b), b)
-            right = plain(right, quotient)
-            del quotient
-            right = back(right, of[1])
-        return [left, right]
+        left = plain(g, b) if needs[0] else None
+        return [left, [plain(a, b), plain(g), plain(g), plain(g)][-1] if needs[1] else None]
 
     return binary(a, b, run, [a if b.requires_grad else None, b])
 
@@ -255,19 +226,12 @@ def clamp(x: Tensor, min: Number = None, max: Number = None) -> Tensor:
 
 
 def maximum(a: Tensor, b: Number) -> Tensor:
-    of = described(a), described(b)
-
     def run(g: Tensor, needs: list[bool], a: Tensor, b: Tensor) -> list[Any]:
-        def half(need: bool, x: Any) -> Any:
-            if not need:
-                return None
-            halved = plain(g)
-            mask = new(g.shape, BOOL)
-            result = plain(halved)
-            del halved, mask
-            return back(result, x)
+        def part() -> Tensor:
+            held = [plain(g), new(g.shape, BOOL), plain(g)]
+            return held[-1]
 
-        return [half(needs[0], of[0]), half(needs[1], of[1])]
+        return [part() if need else None for need in needs]
 
     return binary(a, b, run, [a, b if isinstance(b, Tensor) else None])
 
@@ -283,20 +247,17 @@ def where(condition: Tensor, a: Number, b: Number) -> Tensor:
     dtype = tensors[0].dtype if tensors else F32
     if len(tensors) == 2:
         dtype = common(tensors[0], tensors[1])
-    of = described(a), described(b)
-
     def run(g: Tensor, needs: list[bool], condition: Tensor) -> list[Any]:
-        return [None, *(back(plain(g), x) if need else None for x, need in zip(of, needs[1:], strict=True))]
+        return [plain(g) if need else None for need in needs]
 
     inputs = [None, *(x if isinstance(x, Tensor) else None for x in (a, b))]
     return recorded(made(shape, dtype, *tensors), inputs, run, [condition])
 
 
 def masked_fill(x: Tensor, mask: Tensor, value: Number) -> Tensor:
-    of = described(x)
     shape = broadcast(x.shape, mask.shape)
     like = x if x.shape == shape else None
-    return recorded(new(shape, x.dtype, like), [x, None], lambda g, needs, mask: [back(plain(g), of), None], [mask])
+    return recorded(new(shape, x.dtype, like), [x, None], lambda g, needs, mask: [plain(g), None], [mask])
 
 
 def compared(a: Number, b: Number = 0) -> Tensor:

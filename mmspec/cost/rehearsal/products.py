@@ -104,10 +104,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     product = matmul(x, t(weight))
     if bias is None:
         return product
-    of = bias.shape
     # added in place, but for whoever watches
     result = new(shape, product.dtype) if STATE.watched else view(_bare(product), shape)
-    return recorded(result, [product, bias], lambda g, needs: [g, new(of, g.dtype) if needs[1] else None])
+    return recorded(result, [product, bias], lambda g, needs: [g if need else None for need in needs])
 
 
 def _bare(x: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class Frame:
         self.count = 0
         self.found: dict[int, tuple[Any, ...]] = {}
         self.again = False
-        self.random = Storage(RANDOM_STATE)
+        self.random = Storage(0 if STATE.watched else RANDOM_STATE)
 
     def keep(self, saved: Sequence[Any]) -> Any:
         if not self.again:

@@ -36,11 +36,12 @@ class Node:
     run(gradients of outputs, which inputs need one, *saved) -> gradients of inputs
     """
 
-    __slots__ = ("edges", "needs", "place", "run", "saved", "several", "time", "width")
+    __slots__ = ("edges", "needs", "of", "place", "run", "saved", "several", "time", "width")
 
     def __init__(self, inputs: Sequence[Tensor | None], run: Callable[..., Any], saved: Any, outputs: Any) -> None:
         STATE.clock += 1
         self.needs = [x is not None and x.requires_grad for x in inputs]
+        self.of = [(x.shape, x.dtype) if x is not None and x.requires_grad else None for x in inputs]
         self.edges = [_edge(x) if needed else None for x, needed in zip(inputs, self.needs, strict=True)]
         self.run, self.saved, self.several = run, saved, isinstance(outputs, tuple)
         self.width = len(outputs) if self.several else 1
