@@ -141,16 +141,16 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
 def _written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
     dtype = query.dtype
     if dtype == BF16:
-        mask = cast(mask, F32) if mask is not None and not mask.requires_grad else mask
         query, key, value = cast(query, F32), cast(key, F32), cast(value, F32)
     with_none = STATE.autocast
     STATE.autocast = None
     try:
+        scaled = mul(query, 0.5)  # torch's function holds what it begins with to its end
         if causal:
             allowed = new((query.shape[2], key.shape[2]), BOOL)
+            allowed = plain(allowed)
             mask = new(allowed.shape, query.dtype)
             del allowed
-        scaled = mul(query, 0.5)  # torch's function holds what it begins with to its end
         scores = matmul(scaled, mul(transpose(key, -2, -1), 0.5))
         if mask is not None:
             scores = _added(scores, mask)

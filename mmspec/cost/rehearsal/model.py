@@ -90,6 +90,8 @@ class Model:
         if op.kind == "repeat":
             return _unrolled(op, module, given)
         enter(f"{self.path}{op.name}" if op.name else self.path.rstrip("."), op.kind, STATE.phase)
+        if op.kind == "experts":
+            STATE.met = op.attributes["met"]
         try:
             result = PRIMITIVES[op.kind].run(TORCH, module, op, *given)
         except NoRule as missing:

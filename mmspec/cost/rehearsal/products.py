@@ -87,9 +87,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     count = math.prod(batch)
     a3 = reshape(expand(a, (*batch, *a.shape[-2:])), (count, *a.shape[-2:]))
     b3 = reshape(expand(b, (*batch, *b.shape[-2:])), (count, *b.shape[-2:]))
-    rows_, columns = a.shape[-2], b.shape[-1]
-    del a, b
-    return view(bmm(a3, b3), (*batch, rows_, columns))
+    return view(bmm(a3, b3), (*batch, a.shape[-2], b.shape[-1]))
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

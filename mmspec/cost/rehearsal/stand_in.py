@@ -44,9 +44,14 @@ BOTH: dict[str, Callable[..., Any]] = {  # functions that are methods too
 }  # fmt: skip
 
 def numbers(x: Tensor) -> list[int]:
-    """Counts of choices by expert, as `Experts` reads them: shares that are alike, which is what a router is trained to."""
+    """Counts of choices by expert, as `Experts` reads them: in training shares that are alike, which is what a router is trained to;
+    at inference nearly all of a few, and one for each of the others, which is the most."""
     assert x.counted is not None, "numbers that nobody knows are read"
     count, total = x.shape[0] - 1, x.counted
+    if STATE.met and not STATE.training:
+        others = count - STATE.met
+        rest = max(0, total - others)
+        return [rest // STATE.met + (i < rest % STATE.met) for i in range(STATE.met)] + [1] * others + [0]
     return [total // count + (i < total % count) for i in range(count)] + [0]
 
 

@@ -86,6 +86,7 @@ class State(threading.local):
     casts: dict[int, Any] | None = None  # copies of weights in the autocast's type, until its block ends
     materialised = False  # attention is matrix products and a softmax, not a fused kernel
     watched = False  # as torch behaves under a dispatch mode, where it does less in place
+    met = 0  # experts that each token meets, where that is all who are asked; 0: shares that are alike
     saving: Any = None  # the block that is to be recomputed, or is being
     clock = 0  # of autograd's nodes
 
