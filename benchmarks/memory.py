@@ -114,7 +114,12 @@ class Subject:
     def inferred(self, step: Step) -> int:
         self.model.eval()
         lower = step.precision == "bf16-autocast"
-        with self.fake, torch.no_grad(), HeldBytes(self.there()) as held, torch.autocast("cpu", torch.bfloat16, enabled=lower):
+        with (
+            self.fake,
+            torch.no_grad(),
+            HeldBytes(self.there()) as held,
+            torch.autocast("cpu", torch.bfloat16, enabled=lower),
+        ):
             self.model(**self.inputs)
         return held.peak + nbytes([*self.model.parameters()])
 
@@ -152,7 +157,9 @@ def main() -> None:
     torch.manual_seed(0)
     asked = sys.argv[1:] or list(MODELS)
     worst = dict.fromkeys(LIMITS, 0.0)
-    print(f"{'model':<14}{'batch':>6}  {'':<10}{'':<14}{'ours':>10}{'torch':>10}{'difference':>12}{'ours':>9}{'torch':>9}")
+    print(
+        f"{'model':<14}{'batch':>6}  {'':<10}{'':<14}{'ours':>10}{'torch':>10}{'difference':>12}{'ours':>9}{'torch':>9}"
+    )
     for name in asked:
         for what, way, ours, torchs, seconds, theirs in rows(name, MODELS[name]):
             off = ours / torchs - 1

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from mmspec.cost.step import Step
     from mmspec.cost.training import Memory
 
-COLUMNS = (Column("at the peak"), Column("bytes", right=True), Column("share", right=True), Column("of", give=1, dim=True))
+COLUMNS = (
+    Column("at the peak"),
+    Column("bytes", right=True),
+    Column("share", right=True),
+    Column("of", give=1, dim=True),
+)
 WHAT = {
     "weights": "weights", "buffers": "constants and statistics", "states": "optimizer states",
     "master": "weights in float32", "inputs": "inputs and targets", "gradients": "gradients of weights",
@@ -44,8 +49,12 @@ def training_lines(memory: Memory, step: Step, ink: Ink) -> Iterator[str]:
     at = memory.at
     assert at is not None
     where = {"forward": "the forward of", "backward": "the backward of", "recomputation": "the recomputation of"}
-    place = f"{where[at.phase]} {at.path or 'the losses'} ({at.kind})" if at.phase in where else f"the step of {at.kind}"
-    yield from ink.wrapped(f"a training step ({said(step)}) holds most in {place}; kept by the forward: {_kept(memory)}")
+    place = (
+        f"{where[at.phase]} {at.path or 'the losses'} ({at.kind})" if at.phase in where else f"the step of {at.kind}"
+    )
+    yield from ink.wrapped(
+        f"a training step ({said(step)}) holds most in {place}; kept by the forward: {_kept(memory)}"
+    )
 
 
 _LOCAL = {WHAT[phase] for phase in ("forward", "recomputation", "backward")}

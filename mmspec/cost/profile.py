@@ -154,7 +154,9 @@ class Profile:
     def _unknown(self) -> dict[str, str]:
         said = dict(self.unknown)
         if self.training is None:
-            said["memory.peak_training"] = "how it is trained is not said; ask with --train, or for this figure by its name"
+            said["memory.peak_training"] = (
+                "how it is trained is not said; ask with --train, or for this figure by its name"
+            )
         elif self.training.peak is None:
             said["memory.peak_training"] = f"no rule says what {', '.join(self.training.unknown)} holds"
         return said
@@ -258,7 +260,18 @@ def profile(
         why = f"some operation has no rule for what it holds in {precision} with {attention} attention"
         unknown |= {"memory.activations": why, "memory.peak_inference": why}
     return Profile(
-        spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling, precision, step
+        spec.name,
+        sizes.sizes,
+        nodes,
+        activations,
+        spec,
+        graph,
+        graph.notes,
+        unknown,
+        experts,
+        travelling,
+        precision,
+        step,
     )
 
 

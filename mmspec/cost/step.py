@@ -37,7 +37,9 @@ class Step:
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("attention", self.attention, ATTENTIONS)
         if self.master and self.precision != "bf16":
-            raise UserError(f"master weights are copies of weights in bf16, and with precision {self.precision} there are none")
+            raise UserError(
+                f"master weights are copies of weights in bf16, and with precision {self.precision} there are none"
+            )
 
 
 def _one_of(what: str, said: str, known: tuple[str, ...]) -> None:

@@ -9,10 +9,23 @@ from typing import Any
 from mmspec.cost.budgets import with_costs
 from mmspec.cost.flops import Sizes
 from mmspec.cost.optimizers import OPTIMIZERS
-from mmspec.cost.rehearsal import BF16, F32, Meter, Model, NoRule, Place, Tensor, backward, examples, outputs_of, rehearsing
+from mmspec.cost.rehearsal import (
+    BF16,
+    F32,
+    Meter,
+    Model,
+    NoRule,
+    Place,
+    Tensor,
+    backward,
+    examples,
+    outputs_of,
+    rehearsing,
+)
 from mmspec.cost.rehearsal.state import STATE, enter, set_for_a_while
 from mmspec.cost.step import Step
 from mmspec.ir import Graph
+
 
 @dataclass(frozen=True)
 class Held:
@@ -85,7 +98,9 @@ class _Rehearsal:
         return self.meter.now
 
 
-def step_memory(graph: Graph, losses: Graph | None, sizes: Mapping[str, int], step: Step, watched: bool = False) -> Memory:
+def step_memory(
+    graph: Graph, losses: Graph | None, sizes: Mapping[str, int], step: Step, watched: bool = False
+) -> Memory:
     """What a training step holds.
 
     graph    the model, in training
@@ -104,11 +119,13 @@ def step_memory(graph: Graph, losses: Graph | None, sizes: Mapping[str, int], st
             with set_for_a_while(phase="forward"):
                 loss = _loss(model, losses, inputs, targets, step)
             run.since("saved", before)
-            if loss.node is not None:
+            if loss is not None and loss.node is not None:  # something is trained
                 backward(loss)
         except NoRule as missing:
             said = f"{missing.kind} ({missing.what})" if missing.kind else missing.what
-            return Memory(**_throughout(run, model), saved=None, peak=None, at=None, unknown=(said,), notes=_notes(losses))
+            return Memory(
+                **_throughout(run, model), saved=None, peak=None, at=None, unknown=(said,), notes=_notes(losses)
+            )
         trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
         enter("", step.optimizer, "optimizer")
         width = 4 if step.master else STATE.weights.bytes
@@ -116,7 +133,12 @@ def step_memory(graph: Graph, losses: Graph | None, sizes: Mapping[str, int], st
         meter = run.meter
         held = _grouped(meter.alive_at_peak())
         memory = Memory(
-            **_throughout(run, model), saved=run.totals["saved"], peak=meter.peak, at=meter.at, alive=held, notes=_notes(losses)
+            **_throughout(run, model),
+            saved=run.totals["saved"],
+            peak=meter.peak,
+            at=meter.at,
+            alive=held,
+            notes=_notes(losses),
         )
     return memory
 
@@ -128,9 +150,8 @@ def _always(model: Model, run: _Rehearsal, step: Step) -> int:
     optimizer = OPTIMIZERS[step.optimizer]
     before = run.meter.now
     for parameter in model.parameters():
-        if parameter.requires_grad and parameter.home is not None:
-            if step.master:
-                run.meter.take(4 * parameter.numel(), parameter.home._replace(phase="master"))
+        if parameter.requires_grad and parameter.home is not None and step.master:
+            run.meter.take(4 * parameter.numel(), parameter.home._replace(phase="master"))
     between = run.since("master", before)
     for parameter in model.parameters():
         if parameter.requires_grad and parameter.home is not None:
@@ -146,7 +167,7 @@ def _targets(graph: Graph, losses: Graph | None, sizes: Mapping[str, int]) -> di
     return examples([value for value in losses.inputs if value.name not in graph.outputs], Sizes(sizes), "inputs")
 
 
-def _loss(model: Model, losses: Graph | None, inputs: Any, targets: Any, step: Step) -> Tensor:
+def _loss(model: Model, losses: Graph | None, inputs: Any, targets: Any, step: Step) -> Tensor | None:
     lower = step.precision == "bf16-autocast"
     with set_for_a_while(autocast=BF16 if lower else None, casts={} if lower else None):
         outputs = outputs_of(model, inputs)
@@ -159,10 +180,11 @@ def _loss(model: Model, losses: Graph | None, inputs: Any, targets: Any, step: S
         given = {**outputs, **targets}
         results = Model(losses)(*(given[value.name] for value in losses.inputs))
         del outputs, given
-        return dict(zip(losses.outputs, results if isinstance(results, tuple) else (results,), strict=True))["total"]
+        named = zip(losses.outputs, results if isinstance(results, tuple) else (results,), strict=True)
+        return next(loss for name, loss in named if name == "total")  # type: ignore[no-any-return]
 
 
-def _throughout(run: _Rehearsal, model: Model) -> dict[str, int]:
+def _throughout(run: _Rehearsal, model: Model) -> dict[str, Any]:
     gradients = sum(parameter.bytes for parameter in model.parameters() if parameter.requires_grad)
     return {name: run.totals[name] for name in ("weights", "buffers", "states", "master", "inputs")} | {
         "gradients": gradients

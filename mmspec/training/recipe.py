@@ -58,7 +58,8 @@ class Recipe(BaseModel):
         "f32", description="bf16-autocast: products of matrices in bfloat16, weights and their updates in float32"
     )
     checkpoint: bool = Field(
-        False, description="blocks of stacks keep their input only and are run again for their gradients: less memory, more time"
+        False,
+        description="blocks of stacks keep their input only and are run again for their gradients: less memory, more time",
     )
     clip: PositiveFloat | None = Field(1.0, description="largest norm of the gradient; null leaves it alone")
     seed: NonNegativeInt = Field(0, description="of the initial weights, the order of examples, variation and dropout")

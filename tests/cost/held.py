@@ -1,11 +1,10 @@
 """Bytes that torch holds: of storages, by whoever still refers to them, and of its allocator, event by event."""
 
+import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-
-import torch
 
 
 class HeldBytes(TorchDispatchMode):

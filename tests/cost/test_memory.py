@@ -62,7 +62,9 @@ def test_two_ways_of_counting_agree(name):
     """By the lives of the graph's values, and by going through every function of torch."""
     price = mmspec.profile(mmspec.load(name), batch=4)
     weights = price["memory.weights"]
-    assert weights + price["memory.activations"] == pytest.approx(weights + activations(price.graph, price.sizes, Step()), rel=0.01)
+    assert weights + price["memory.activations"] == pytest.approx(
+        weights + activations(price.graph, price.sizes, Step()), rel=0.01
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 8])

@@ -11,7 +11,13 @@ from mmspec.passes import lower
 from mmspec.testing import example
 from mmspec.training import Recipe
 
-SMALL = ["encoders.image.width=32", "encoders.image.depth=2", "encoders.text.width=32", "encoders.text.depth=2", "fusion.joint.width=32"]
+SMALL = [
+    "encoders.image.width=32",
+    "encoders.image.depth=2",
+    "encoders.text.width=32",
+    "encoders.text.depth=2",
+    "fusion.joint.width=32",
+]
 
 
 def gradients(model, objectives, inputs, targets):
@@ -57,7 +63,8 @@ def test_blocks_are_run_once_more_and_only_in_training():
 def test_a_run_with_recomputed_blocks_is_the_same_run():
     spec = mmspec.load("fusion_gated", SMALL)
     plain, again = (
-        mmspec.train(spec, {"steps": 3, "batch": 8, "evaluate_every": 3, "checkpoint": checkpoint}).losses for checkpoint in (False, True)
+        mmspec.train(spec, {"steps": 3, "batch": 8, "evaluate_every": 3, "checkpoint": checkpoint}).losses
+        for checkpoint in (False, True)
     )
     assert plain == again
 

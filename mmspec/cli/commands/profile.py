@@ -27,11 +27,19 @@ from mmspec.cli.options import json_option, opened, takes_spec
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
 @click.option("--train", is_flag=True, help="the memory of a training step, too, and where it is at its most")
-@click.option("--optimizer", metavar="NAME", help="adamw, adamw-foreach, adamw-fused, adamw-8bit, sgd, sgd-momentum (implies --train)")
+@click.option(
+    "--optimizer",
+    metavar="NAME",
+    help="adamw, adamw-foreach, adamw-fused, adamw-8bit, sgd, sgd-momentum (implies --train)",
+)
 @click.option("--checkpoint", is_flag=True, help="blocks of stacks keep their input only (implies --train)")
 @click.option("--master", is_flag=True, help="weights in bf16 with a copy in float32 (implies --train)")
-@click.option("--precision", default="f32", show_default=True, metavar="NAME", help="f32, bf16-autocast, bf16; at inference, too")
-@click.option("--attention", default="fused", show_default=True, metavar="NAME", help="fused or materialised; at inference, too")
+@click.option(
+    "--precision", default="f32", show_default=True, metavar="NAME", help="f32, bf16-autocast, bf16; at inference, too"
+)
+@click.option(
+    "--attention", default="fused", show_default=True, metavar="NAME", help="fused or materialised; at inference, too"
+)
 def command(
     spec: str,
     as_json: bool,

@@ -5,9 +5,25 @@ each of torch's functions what it allocates, what it keeps for its backward and 
 decided as in torch: by who still refers to it. Imports no torch.
 """
 
+from mmspec.cost.rehearsal.dtypes import BF16, DTYPES, F32, Dtype
 from mmspec.cost.rehearsal.engine import backward
 from mmspec.cost.rehearsal.model import Model, examples, outputs_of
 from mmspec.cost.rehearsal.state import Meter, NoRule, Place, rehearsing
-from mmspec.cost.rehearsal.tensor import BF16, DTYPES, F32, Dtype, Tensor, new
+from mmspec.cost.rehearsal.tensor import Tensor, new
 
-__all__ = ["BF16", "DTYPES", "F32", "Dtype", "Meter", "Model", "NoRule", "Place", "Tensor", "backward", "examples", "new", "outputs_of", "rehearsing"]
+__all__ = [
+    "BF16",
+    "DTYPES",
+    "F32",
+    "Dtype",
+    "Meter",
+    "Model",
+    "NoRule",
+    "Place",
+    "Tensor",
+    "backward",
+    "examples",
+    "new",
+    "outputs_of",
+    "rehearsing",
+]

@@ -95,7 +95,9 @@ def _readers(root: Node) -> dict[int, int]:
 
 def _meet(buffer: list[Any], slot: int, gradient: Tensor) -> None:
     old = buffer[slot]
-    alone = getrefcount(old) <= ALONE and getrefcount(old.storage) <= 2 and not old.view_of  # a view refers to its whole
+    alone = (
+        getrefcount(old) <= ALONE and getrefcount(old.storage) <= 2 and not old.view_of
+    )  # a view refers to its whole
     if alone and not STATE.watched and dense(old):
         return  # added to the first where it lies
     buffer[slot] = add(old, gradient)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mmspec.cost.rehearsal.dtypes import BOOL, F32, I64, Dtype
 from mmspec.cost.rehearsal.pointwise import RANK, cast, plain
-from mmspec.cost.rehearsal.tensor import BOOL, F32, I64, Dtype, Tensor, new, recorded
+from mmspec.cost.rehearsal.tensor import Tensor, new, recorded
 from mmspec.cost.rehearsal.views import (
     copied,
     expand,
@@ -14,7 +15,6 @@ from mmspec.cost.rehearsal.views import (
     flatten,
     narrowed,
     numbers_like,
-    reshape,
     selected,
     sizes_of,
     unsqueeze,
@@ -98,7 +98,7 @@ def new_strides(tensors: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
     """Side by side in the order of axes that all of them have."""
     first = tensors[0]
     if len(shape) == 4 and all(is_channels_last(x) for x in tensors):
-        b, c, h, w = shape
+        _, c, h, w = shape
         return Tensor(shape, first.dtype, new(shape, first.dtype).storage, (c * h * w, 1, w * c, c))
     return new(shape, first.dtype)
 
@@ -206,7 +206,3 @@ def tensor(value: Any, dtype: Dtype | None = None, **_: Any) -> Tensor:
 
 def linspace(start: float, stop: float, count: int, dtype: Dtype | None = None, **_: Any) -> Tensor:
     return new((count,), typed(dtype, F32))
-
-
-def shaped(x: Tensor, *sizes: Any) -> Tensor:
-    return reshape(x, *sizes)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
+from mmspec.cost.rehearsal.dtypes import BF16, BOOL, F32
 from mmspec.cost.rehearsal.indexing import is_channels_last
-from mmspec.cost.rehearsal.pointwise import add, cast, div, mul, neg, plain, pow_, rsqrt, to, view_of
-from mmspec.cost.rehearsal.products import bmm, lower, matmul, wider
+from mmspec.cost.rehearsal.pointwise import add, cast, div, mul, neg, plain, pow_, rsqrt, view_of
+from mmspec.cost.rehearsal.products import lower, matmul, wider
 from mmspec.cost.rehearsal.reductions import log_softmax, mean, sum_
-from mmspec.cost.rehearsal.state import STATE, NoRule
-from mmspec.cost.rehearsal.tensor import BF16, BOOL, F32, Tensor, new, recorded
-from mmspec.cost.rehearsal.views import permute, reshape, transpose, view
+from mmspec.cost.rehearsal.state import STATE
+from mmspec.cost.rehearsal.tensor import Tensor, new, recorded
+from mmspec.cost.rehearsal.views import transpose
 
 
 def layer_norm(x: Tensor, shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
@@ -59,7 +59,13 @@ def group_norm(x: Tensor, groups: int, weight: Any = None, bias: Any = None, eps
 
 
 def batch_norm(
-    x: Tensor, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False, *_: Any
+    x: Tensor,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    *_: Any,
 ) -> Tensor:
     size = (x.shape[1],)
     result = new(x.shape, x.dtype, x)
@@ -131,7 +137,9 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
     sums = new((batch, tokens, heads), F32)
 
     def run(g: Tensor, needs: list[bool], query: Tensor, key: Tensor, value: Tensor, *_: Any) -> list[Any]:
-        like = [transpose(new((x.shape[0], x.shape[2], x.shape[1], x.shape[3]), x.dtype), 1, 2) for x in (query, key, value)]
+        like = [
+            transpose(new((x.shape[0], x.shape[2], x.shape[1], x.shape[3]), x.dtype), 1, 2) for x in (query, key, value)
+        ]
         return like
 
     saved = [query, key, value, view_of(result), sums, mask]
@@ -200,7 +208,7 @@ def cross_entropy(
     del whole
     missed = recorded(loss, [said], lambda g, needs, *_: new(before, dtype), [said, target, count])
     if not label_smoothing:
-        return missed  # type: ignore[no-any-return]
+        return missed
     smooth = neg(sum_(said, 1))
     if reduction == "mean":
         smooth = mean(smooth)
@@ -232,10 +240,3 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, dim: int 
     if not hard:
         return soft
     return add(plain(soft), soft)
-
-
-def head_sizes(x: Tensor) -> int:
-    return math.prod(x.shape)
-
-
-__all__ = ["NoRule", "bmm", "permute", "reshape", "to", "view"]

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from mmspec.cost.flops import Sizes
-from mmspec.cost.rehearsal.modules import ModuleList
+from mmspec.cost.rehearsal.dtypes import DTYPES
 from mmspec.cost.rehearsal.recompute import recomputed
 from mmspec.cost.rehearsal.stand_in import TORCH
 from mmspec.cost.rehearsal.state import STATE, NoRule, enter
-from mmspec.cost.rehearsal.tensor import DTYPES, Tensor, new
+from mmspec.cost.rehearsal.tensor import Tensor, new
 from mmspec.ir import PRIMITIVES, Graph, Op, Value
 from mmspec.ir.graph import copies
 from mmspec.ir.primitives.control import container
@@ -45,7 +45,9 @@ class Model:
         if op.kind in CONTAINERS:
             # blocks of a stack share one entry of a bill; copies of other kinds have numbers
             places = [f"{path}." if op.kind in ("repeat", "stages") else f"{path}.{i}." for i in range(len(copies(op)))]
-            made: list[Any] = [Model(body, checkpoint, place, plans) for body, place in zip(copies(op), places, strict=True)]
+            made: list[Any] = [
+                Model(body, checkpoint, place, plans) for body, place in zip(copies(op), places, strict=True)
+            ]
             if checkpoint and op.kind in ("repeat", "stages"):
                 made = [Recomputed(block) for block in made]
             enter(path, op.kind, "buffers")
@@ -147,7 +149,7 @@ def _plan(graph: Graph) -> list[tuple[Op, tuple[int, ...]]]:
     return [(op, tuple(dying.get(index, ()))) for index, op in enumerate(graph.ops)]
 
 
-def _unrolled(op: Op, blocks: ModuleList, given: list[Any]) -> list[Any]:
+def _unrolled(op: Op, blocks: Any, given: list[Any]) -> list[Any]:
     """One block after the other."""
     carried, taps = op.attributes["carried"], op.attributes.get("taps", ())
     loss: Any = None

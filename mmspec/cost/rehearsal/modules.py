@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from mmspec.cost.rehearsal import layers
+from mmspec.cost.rehearsal.dtypes import F32, Dtype
 from mmspec.cost.rehearsal.pointwise import dropout
 from mmspec.cost.rehearsal.products import linear
 from mmspec.cost.rehearsal.state import STATE, NoRule
-from mmspec.cost.rehearsal.tensor import F32, Dtype, Tensor, new
+from mmspec.cost.rehearsal.tensor import Tensor, new
 
 
 def parameter(table: Tensor, requires_grad: bool = True) -> Tensor:

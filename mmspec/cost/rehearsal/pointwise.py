@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mmspec.cost.rehearsal.dtypes import BOOL, F32, F64, I64, Dtype
 from mmspec.cost.rehearsal.state import STATE
-from mmspec.cost.rehearsal.tensor import BOOL, F32, F64, I64, Dtype, Tensor, new, recorded
-from mmspec.cost.rehearsal.views import broadcast, copied
+from mmspec.cost.rehearsal.tensor import Tensor, new, recorded
+from mmspec.cost.rehearsal.views import broadcast
 
 Number = Any  # a tensor or a number of Python's
 RANK = {name: rank for rank, name in enumerate(("bool", "u8", "i32", "i64", "bf16", "f32", "f64"))}
@@ -118,6 +119,7 @@ def div(a: Number, b: Number, rounding_mode: str | None = None) -> Tensor:
         return result if rounding_mode is not None else made(result.shape, F32, result)
     if not isinstance(b, Tensor):
         return binary(a, b, lambda g, needs: [plain(g), None])
+
     def run(g: Tensor, needs: list[bool], a: Any, b: Any) -> list[Any]:
         left = plain(g, b) if needs[0] else None
         return [left, [plain(a, b), plain(g), plain(g), plain(g)][-1] if needs[1] else None]
@@ -247,6 +249,7 @@ def where(condition: Tensor, a: Number, b: Number) -> Tensor:
     dtype = tensors[0].dtype if tensors else F32
     if len(tensors) == 2:
         dtype = common(tensors[0], tensors[1])
+
     def run(g: Tensor, needs: list[bool], condition: Tensor) -> list[Any]:
         return [plain(g) if need else None for need in needs]
 
@@ -301,7 +304,3 @@ def double(x: Tensor) -> Tensor:
 
 def tril(x: Tensor, diagonal: int = 0) -> Tensor:
     return recorded(new(x.shape, x.dtype), [x], lambda g, needs: plain(g))
-
-
-def contiguous_copy(x: Tensor) -> Tensor:
-    return copied(x)

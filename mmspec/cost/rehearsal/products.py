@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from mmspec.cost.rehearsal.dtypes import F32
 from mmspec.cost.rehearsal.pointwise import cast
 from mmspec.cost.rehearsal.state import STATE
-from mmspec.cost.rehearsal.tensor import F32, Tensor, contiguous, new, recorded
-from mmspec.cost.rehearsal.views import broadcast, expand, reshape, squeeze, t, transpose, unsqueeze, view
+from mmspec.cost.rehearsal.tensor import Tensor, contiguous, new, recorded
+from mmspec.cost.rehearsal.views import broadcast, expand, reshape, squeeze, t, unsqueeze, view
 
 
 def lower(x: Tensor | None) -> Tensor | None:
@@ -111,7 +112,3 @@ def _bare(x: Tensor) -> Tensor:
     from mmspec.cost.rehearsal.tensor import view as seen
 
     return seen(x, x.shape, x.strides)
-
-
-def transposed(x: Tensor) -> Tensor:
-    return transpose(x, -2, -1)

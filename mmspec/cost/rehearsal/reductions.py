@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from mmspec.cost.rehearsal.dtypes import BOOL, F32, I64, Dtype
 from mmspec.cost.rehearsal.pointwise import cast, made, of_input, plain, view_of
 from mmspec.cost.rehearsal.state import STATE
-from mmspec.cost.rehearsal.tensor import BOOL, F32, I64, Dtype, Shape, Tensor, new, recorded
+from mmspec.cost.rehearsal.tensor import Shape, Tensor, new, recorded
 from mmspec.cost.rehearsal.views import expand, numbers_like, reshape
 
 Axes = int | Sequence[int] | None
@@ -106,7 +107,7 @@ def var_mean(x: Tensor, dim: Axes = None, keepdim: bool = False, correction: Any
         first = plain(centred)
         return plain(first, new(kept, x.dtype))
 
-    return recorded((new(shape, x.dtype), new(shape, x.dtype)), [x], run, [x])  # type: ignore[no-any-return]
+    return recorded((new(shape, x.dtype), new(shape, x.dtype)), [x], run, [x])
 
 
 def softmax(x: Tensor, dim: int, dtype: Dtype | None = None) -> Tensor:
@@ -119,7 +120,7 @@ log_softmax = softmax
 
 
 def logsumexp(x: Tensor, dim: Axes, keepdim: bool = False) -> Tensor:
-    shape, kept = reduced(x, dim, keepdim)
+    shape, _ = reduced(x, dim, keepdim)
     result = new(shape, x.dtype)
     touched(x)
 
@@ -137,7 +138,7 @@ def touched(x: Tensor) -> None:
 
 def length(x: Tensor, dim: Axes, keepdim: bool) -> Tensor:
     """The Euclidean length along axes."""
-    shape, kept = reduced(x, dim, keepdim)
+    shape, _ = reduced(x, dim, keepdim)
     result = new(shape, x.dtype)
 
     def run(g: Tensor, needs: list[bool], x: Tensor, y: Tensor) -> Tensor:
@@ -182,4 +183,6 @@ def normalize(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Te
 
 def logsigmoid(x: Tensor) -> Tensor:
     buffer = plain(x)
-    return recorded(plain(x), [x], lambda g, needs, x, buffer: plain(x), [x, buffer]) if x.dtype.floating else of_input(x)
+    return (
+        recorded(plain(x), [x], lambda g, needs, x, buffer: plain(x), [x, buffer]) if x.dtype.floating else of_input(x)
+    )

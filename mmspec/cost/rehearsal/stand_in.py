@@ -14,9 +14,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from mmspec.cost.rehearsal import indexing, layers, pointwise, products, reductions, views
+from mmspec.cost.rehearsal.dtypes import BF16, BOOL, F32, F64, I32, I64, U8, Dtype
 from mmspec.cost.rehearsal.modules import MODULES
 from mmspec.cost.rehearsal.state import STATE, NoRule, set_for_a_while
-from mmspec.cost.rehearsal.tensor import BF16, BOOL, F32, F64, I32, I64, U8, Dtype, Tensor, new
+from mmspec.cost.rehearsal.tensor import Tensor, new
 
 BOTH: dict[str, Callable[..., Any]] = {  # functions that are methods too
     "abs": pointwise.abs_, "add": pointwise.add, "all": reductions.any_, "amax": reductions.extreme,
@@ -43,9 +44,10 @@ BOTH: dict[str, Callable[..., Any]] = {  # functions that are methods too
     "full_like": indexing.zeros_like,
 }  # fmt: skip
 
+
 def numbers(x: Tensor) -> list[int]:
-    """Counts of choices by expert, as `Experts` reads them: in training shares that are alike, which is what a router is trained to;
-    at inference nearly all of a few, and one for each of the others, which is the most."""
+    """Counts of choices by expert, as `Experts` reads them: in training shares that are alike, which is what a router is
+    trained to; at inference nearly all of a few, and one for each of the others, which is the most."""
     assert x.counted is not None, "numbers that nobody knows are read"
     count, total = x.shape[0] - 1, x.counted
     if STATE.met and not STATE.training:

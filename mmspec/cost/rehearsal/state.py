@@ -33,7 +33,9 @@ class Meter:
     def __init__(self) -> None:
         self.now = self.peak = self.last = 0
         self.at = Place("", "", "")
-        self._log: list[tuple[int, int, Place | None]] = []  # a number of what is held, its bytes, or None where it ends
+        self._log: list[
+            tuple[int, int, Place | None]
+        ] = []  # a number of what is held, its bytes, or None where it ends
         self._peak_at = 0
 
     def take(self, size: int, place: Place) -> int:

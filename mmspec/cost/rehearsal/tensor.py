@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 from weakref import ref
 
-from mmspec.cost.rehearsal.dtypes import BF16, BOOL, DTYPES, F32, F64, I32, I64, U8, Dtype
+from mmspec.cost.rehearsal.dtypes import Dtype
 from mmspec.cost.rehearsal.state import STATE, NoRule, Place
 
 Shape = tuple[int, ...]
@@ -42,7 +42,7 @@ class Node:
         STATE.clock += 1
         self.needs = [x is not None and x.requires_grad for x in inputs]
         self.of = [(x.shape, x.dtype) if x is not None and x.requires_grad else None for x in inputs]
-        self.edges = [_edge(x) if needed else None for x, needed in zip(inputs, self.needs, strict=True)]
+        self.edges = [_edge(x) if x is not None and x.requires_grad else None for x in inputs]
         self.run, self.saved, self.several = run, saved, isinstance(outputs, tuple)
         self.width = len(outputs) if self.several else 1
         self.time, self.place = STATE.clock, STATE.place
@@ -74,7 +74,20 @@ def _edge(x: Tensor) -> tuple[Any, int]:
 class Tensor:
     """What torch's tensor says of itself, and the functions of torch as methods (`methods` puts them here)."""
 
-    __slots__ = ("accumulator", "counted", "dtype", "grad", "home", "node", "output", "requires_grad", "shape", "storage", "strides", "view_of")
+    __slots__ = (
+        "accumulator",
+        "counted",
+        "dtype",
+        "grad",
+        "home",
+        "node",
+        "output",
+        "requires_grad",
+        "shape",
+        "storage",
+        "strides",
+        "view_of",
+    )
     device = CPU
 
     def __init__(self, shape: Shape, dtype: Dtype, storage: Storage, strides: Shape, view_of: bool = False) -> None:
@@ -124,7 +137,7 @@ class Tensor:
         return True  # where a model looks at numbers it is to find its inputs in order
 
     def __iter__(self) -> Iterator[Any]:
-        return (self[index] for index in range(self.shape[0]))
+        return (self.__getitem__(index) for index in range(self.shape[0]))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -176,7 +189,7 @@ def strides_like(shape: Shape, tensor: Tensor) -> Shape:
     return tuple(strides)
 
 
-def new(shape: Sequence[int], dtype: Dtype = F32, like: Tensor | None = None) -> Tensor:
+def new(shape: Sequence[int], dtype: Dtype, like: Tensor | None = None) -> Tensor:
     """Fresh memory; axes lie as those of `like`, where it has the same shape."""
     shape = tuple(shape)
     strides = strides_like(shape, like) if like is not None and like.shape == shape else row_major(shape)
@@ -188,9 +201,12 @@ def view(x: Tensor, shape: Sequence[int], strides: Sequence[int]) -> Tensor:
     return Tensor(tuple(shape), x.dtype, x.storage, tuple(strides), True)
 
 
+Made = TypeVar("Made", bound="Tensor | tuple[Tensor, ...]")
+
+
 def recorded(
-    outputs: Any, inputs: Sequence[Tensor | None], run: Callable[..., Any], saved: Sequence[Tensor | None] = ()
-) -> Any:
+    outputs: Made, inputs: Sequence[Tensor | None], run: Callable[..., Any], saved: Sequence[Tensor | None] = ()
+) -> Made:
     """Remember how gradients go back from the outputs, if they have to."""
     if STATE.gradients and any(x is not None and x.requires_grad for x in inputs):
         if STATE.saving is not None and any(x is not None for x in saved):

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mmspec.cost.rehearsal.state import STATE
-from mmspec.cost.rehearsal.tensor import BOOL, I64, Dtype, Shape, Tensor, contiguous, new, recorded, row_major
+from mmspec.cost.rehearsal.dtypes import BOOL, I64, Dtype
+from mmspec.cost.rehearsal.tensor import Shape, Tensor, contiguous, new, recorded, row_major
 from mmspec.cost.rehearsal.tensor import view as seen
 
 
@@ -176,7 +176,7 @@ def split(x: Tensor, sizes: int | Sequence[int], dim: int = 0) -> tuple[Tensor, 
         gradients = [filled(shape, known) if g is None else g for g, shape in zip(gradients, shapes, strict=True)]
         return new(before, known.dtype)
 
-    return recorded(parts, [x], run)  # type: ignore[no-any-return]
+    return recorded(parts, [x], run)
 
 
 def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
@@ -253,7 +253,3 @@ def broadcast(a: Shape, b: Shape) -> Shape:
 
 def numbers_like(shape: Sequence[int]) -> Tensor:
     return new(shape, I64)
-
-
-def watched() -> bool:
-    return STATE.watched
