@@ -67,7 +67,7 @@ def _remarks(price: Profile, ink: Ink) -> list[str]:
         )
     weights, peak = price["memory.weights"], price["memory.peak_inference"]
     most = "unknown" if peak is None else f"at most {quantity(peak, 'B')}"
-    precision = "float32" if price.precision == "f32" else price.precision
+    precision = "float32" if price.precision == "fp32" else price.precision
     text += ink.wrapped(f"memory: weights {quantity(weights, 'B')}, {most} at inference ({precision})")
     for note in price["notes"]:
         text += ink.wrapped(note, "note:")

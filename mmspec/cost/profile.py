@@ -15,7 +15,7 @@ from mmspec.cost.ledger import Entry, ledger
 from mmspec.cost.measured import Measured
 from mmspec.cost.memory import peak_activations
 from mmspec.cost.routing import WEIGHT_BYTES, ExpertsPrice, Known, experts_of
-from mmspec.cost.step import Step
+from mmspec.cost.step import HALF, PRECISIONS, Step
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
 from mmspec.ir.graph import copies, owned
@@ -24,6 +24,8 @@ from mmspec.passes import lower, lower_objectives
 from mmspec.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from mmspec.cost.devices import Device
+    from mmspec.cost.on_device import OnDevice
     from mmspec.cost.training import Memory
 
 SCHEMA = 1  # of the dictionary; raised when a figure changes its meaning
@@ -82,6 +84,7 @@ class Profile:
     memory        bytes; weights, activations (the most that live at once), peak_inference (both); peak_training: of a training
                   step, which takes a walk of its own: asked for by its name, or where `step` says how it is done
     training      what a training step holds, where `step` says how it is done
+    roofline      on a device, where one was named: the least time of a pass, and what holds it up; fit: what fits on it
     """
 
     name: str
@@ -94,8 +97,9 @@ class Profile:
     unknown: Mapping[str, str] = field(default_factory=dict)
     experts: tuple[ExpertsPrice, ...] = ()
     communication: int = 0
-    precision: str = "f32"
+    precision: str = "fp32"
     step: Step | None = None
+    on: OnDevice | None = field(default=None, compare=False)
 
     @cached_property
     def training(self) -> Memory | None:
@@ -144,7 +148,7 @@ class Profile:
         }  # fmt: skip
 
     def _memory(self) -> dict[str, int | None]:
-        weights = sum(node.parameters for node in self.nodes) * (2 if self.precision == "bf16" else WEIGHT_BYTES)
+        weights = sum(node.parameters for node in self.nodes) * (2 if self.precision in HALF else WEIGHT_BYTES)
         return {
             "weights": weights, "activations": self.activations,
             "peak_inference": None if self.activations is None else weights + self.activations,
@@ -186,6 +190,8 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "roles": Profile._roles,
     "nodes": lambda price: [node.to_dict() for node in price.nodes],
     "experts": lambda price: [layer.to_dict() for layer in price.experts],
+    "roofline": lambda price: price.on and price.on.roofline.to_dict(),
+    "fit": lambda price: price.on and price.on.fit.to_dict(),
     "unknown": Profile._unknown,
     "notes": lambda price: [*price.notes, *(price.training.notes if price.training else ())],
 }
@@ -205,8 +211,9 @@ def profile(
     expert_loads: Mapping[str, Sequence[float]] | None = None,
     measured: Measured | None = None,
     step: Step | None = None,
-    precision: str = "f32",
     attention: str = "fused",
+    device: str | Device | None = None,
+    precision: str = "fp32",
     **lengths: int,
 ) -> Profile:
     """The price of a spec at a batch size; texts are as long as they may be, or as `lengths` says for an input (text=12) or for
@@ -216,10 +223,11 @@ def profile(
     expert_loads   for layers of experts, by their module's name or its beginning, the share of the choices that each expert gets
     measured       the same as a training measured it; what is stated goes before
     step           how a training step is done, whose memory is then among the figures
-    precision, attention    at inference, in the words of `Step`
+    precision, attention    of all numbers, at inference too: the words of `Step`; with a device, one that it has
+    device         the least time on it, and what fits: `h200`, or a file of one's own
 
     Raises   SpecError; UserError: a batch below 1, a length that is no input's or more than the input's, rates or loads that are no
-             distribution or name nothing that halts or has experts.
+             distribution or name nothing that halts or has experts; an unknown device, or a precision that it does not have.
     """
     if batch < 1:
         raise UserError(f"a batch has at least one sample, not {batch}")
@@ -249,7 +257,8 @@ def profile(
         unknown["experts"] = "which experts tokens choose is not known; give expert loads, or train"
     elif silent and any(layer.reached is None for layer in experts):
         unknown["experts"] = unknown["flops.expected"]
-    travelling, way = communication(graph, sizes), Step(precision=precision, attention=attention)
+    own = precision if device is None or precision in PRECISIONS else "fp32"  # a device may have others
+    travelling, way = communication(graph, sizes), Step(precision=own, attention=attention)
     if way == Step():
         activations: int | None = peak_activations(graph, sizes)
     else:
@@ -259,7 +268,7 @@ def profile(
     if activations is None:
         why = f"some operation has no rule for what it holds in {precision} with {attention} attention"
         unknown |= {"memory.activations": why, "memory.peak_inference": why}
-    return Profile(
+    price = Profile(
         spec.name,
         sizes.sizes,
         nodes,
@@ -270,9 +279,14 @@ def profile(
         unknown,
         experts,
         travelling,
-        precision,
+        way.precision,
         step,
     )
+    if device is None:
+        return price
+    from mmspec.cost.on_device import on_device
+
+    return replace(price, on=on_device(price, device, precision))
 
 
 def symbols_of(graph: Graph, lengths: Mapping[str, int]) -> dict[str, int]:

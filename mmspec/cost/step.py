@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from mmspec.cost.optimizers import OPTIMIZERS
 from mmspec.errors import UserError
 
-PRECISIONS = ("f32", "bf16-autocast", "bf16")
+PRECISIONS = ("fp32", "bf16-autocast", "bf16", "fp16")
+HALF = ("bf16", "fp16")  # weights of two bytes
 ATTENTIONS = ("fused", "materialised")
 
 
@@ -18,8 +19,8 @@ class Step:
 
     optimizer    adamw (weight by weight, torch's default on a processor), adamw-foreach (all weights at once, its default on CUDA),
                  adamw-fused, adamw-8bit, sgd, sgd-momentum
-    precision    f32; bf16-autocast (weights f32, products in bf16); bf16 (weights and everything else)
-    master       a copy of weights in f32, with states in f32, where weights are bf16
+    precision    fp32; bf16-autocast (weights fp32, products in bf16); bf16, fp16 (weights and everything else)
+    master       a copy of weights in fp32, with states in fp32, where weights have two bytes
     checkpoint   blocks of stacks keep their input only, and are run again for their gradients
     attention    fused, or materialised: matrix products and a softmax
 
@@ -27,7 +28,7 @@ class Step:
     """
 
     optimizer: str = "adamw"
-    precision: str = "f32"
+    precision: str = "fp32"
     master: bool = False
     checkpoint: bool = False
     attention: str = "fused"
@@ -36,9 +37,9 @@ class Step:
         _one_of("optimizer", self.optimizer, tuple(OPTIMIZERS))
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("attention", self.attention, ATTENTIONS)
-        if self.master and self.precision != "bf16":
+        if self.master and self.precision not in HALF:
             raise UserError(
-                f"master weights are copies of weights in bf16, and with precision {self.precision} there are none"
+                f"master weights are copies of weights in 2 bytes, and with precision {self.precision} there are none"
             )
 
 

@@ -23,7 +23,7 @@ from mmspec.cost.rehearsal import (
     rehearsing,
 )
 from mmspec.cost.rehearsal.state import STATE, enter, set_for_a_while
-from mmspec.cost.step import Step
+from mmspec.cost.step import HALF, Step
 from mmspec.ir import Graph
 
 
@@ -78,7 +78,7 @@ class Memory:
 def modes(step: Step) -> dict[str, Any]:
     """Of a rehearsal."""
     return {
-        "weights": BF16 if step.precision == "bf16" else F32,
+        "weights": BF16 if step.precision in HALF else F32,
         "materialised": step.attention == "materialised",
         "autocast": None,
         "casts": None,

@@ -54,8 +54,8 @@ class Recipe(BaseModel):
         le=1,
         description="what nodes that are an `average_of` others keep of themselves at first, later more",
     )
-    precision: Literal["f32", "bf16-autocast"] = Field(
-        "f32", description="bf16-autocast: products of matrices in bfloat16, weights and their updates in float32"
+    precision: Literal["fp32", "bf16-autocast"] = Field(
+        "fp32", description="bf16-autocast: products of matrices in bfloat16, weights and their updates in float32"
     )
     checkpoint: bool = Field(
         False,

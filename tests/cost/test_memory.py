@@ -32,7 +32,7 @@ def held_and_predicted(spec, batch):
 SMALL = ["vit_b16", "bert_base", "clip_vit_b32", "swin_t", "convnext_t", "gpt2_small", "llama_1b", "t5_base"]
 
 
-@pytest.mark.parametrize("precision", ["f32", "bf16-autocast"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16-autocast"])
 @pytest.mark.parametrize("attention", ["fused", "materialised"])
 @pytest.mark.parametrize("name", SMALL)
 def test_precision_and_attention_change_what_is_held_as_they_do_in_torch(name, attention, precision):

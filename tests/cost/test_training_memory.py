@@ -208,7 +208,7 @@ def test_the_peak_is_computed_where_it_is_asked_for_alone():
         ({"optimizer": "adamv"}, "did you mean 'adamw'"),
         ({"precision": "bf61"}, "did you mean 'bf16'"),
         ({"attention": "flash"}, "there are: fused, materialised"),
-        ({"master": True}, "with precision f32 there are none"),
+        ({"master": True}, "with precision fp32 there are none"),
     ],
 )
 def test_words_that_nobody_knows_are_said_with_the_nearest(given, said):

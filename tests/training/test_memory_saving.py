@@ -73,7 +73,7 @@ def test_products_in_bfloat16_change_losses_a_little_and_leave_weights_as_they_a
     spec = mmspec.load("fusion_gated", SMALL)
     plain, lower_ = (
         mmspec.train(spec, {"steps": 3, "batch": 8, "evaluate_every": 3, "precision": precision})
-        for precision in ("f32", "bf16-autocast")
+        for precision in ("fp32", "bf16-autocast")
     )
     assert plain.losses != lower_.losses
     assert lower_.losses == pytest.approx(plain.losses, rel=0.05)

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from mmspec.cli.options import json_option, opened, takes_spec
+from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes_spec
 
 
 @click.command
@@ -35,11 +35,9 @@ from mmspec.cli.options import json_option, opened, takes_spec
 @click.option("--checkpoint", is_flag=True, help="blocks of stacks keep their input only (implies --train)")
 @click.option("--master", is_flag=True, help="weights in bf16 with a copy in float32 (implies --train)")
 @click.option(
-    "--precision", default="f32", show_default=True, metavar="NAME", help="f32, bf16-autocast, bf16; at inference, too"
-)
-@click.option(
     "--attention", default="fused", show_default=True, metavar="NAME", help="fused or materialised; at inference, too"
 )
+@on_device
 def command(
     spec: str,
     as_json: bool,
@@ -48,11 +46,12 @@ def command(
     optimizer: str | None,
     checkpoint: bool,
     master: bool,
-    precision: str,
     attention: str,
     lengths: tuple[str, ...],
     expert_loads: tuple[str, ...],
     exit_rates: tuple[str, ...],
+    device: str | None,
+    precision: str | None,
     changes: tuple[str, ...],
     variant: str | None,
 ) -> None:
@@ -63,9 +62,11 @@ def command(
     from mmspec.cost.step import Step
     from mmspec.passes import lower
 
+    trained = train or optimizer or checkpoint or master
     read = opened(spec, changes, variant).require_closed()
     graph = lower(read)
-    step = Step(optimizer or "adamw", precision, master, checkpoint, attention)
+    precision = precision or "fp32"
+    way = Step(optimizer or "adamw", precision, master, checkpoint, attention) if trained else None
     price = profile(
         read,
         batch,
@@ -73,10 +74,11 @@ def command(
         graph,
         expert_loads=dict(_shares(text, "--expert-load", "MODULE=L,L,...") for text in expert_loads),
         measured=None if changes or variant else measured(spec),
-        step=step if train or optimizer or checkpoint or master else None,
-        precision=precision,
+        step=way,
         attention=attention,
-        **symbols_of(graph, dict(map(_length, lengths))),
+        device=device,
+        precision=precision,
+        **symbols_of(graph, lengths_of(lengths)),
     )
     if as_json:
         from mmspec.cli.entry import json_text
@@ -88,13 +90,10 @@ def command(
 
     ink = Ink(sys.stdout)
     click.echo("\n".join(table(read, graph, price, ink)), color=ink.coloured)
+    if price.on:
+        from mmspec.cli.on_device import lines
 
-
-def _length(text: str) -> tuple[str, int]:
-    name, _, tokens = text.partition("=")
-    if not tokens.strip().isdecimal():
-        raise click.BadParameter(f"expected INPUT=N, found {text!r}", param_hint="--length")
-    return name.strip(), int(tokens)
+        click.echo("\n".join(["", *lines(read, price, ink)]), color=ink.coloured)
 
 
 def _shares(text: str, option: str, wanted: str) -> tuple[str, list[float]]:
