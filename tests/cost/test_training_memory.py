@@ -25,6 +25,7 @@ STEPS = {
     "autocast": Step(precision="bf16-autocast"),
     "checkpoint": Step(checkpoint=True),
     "materialised": Step(attention="materialised"),
+    "bf16": Step(precision="bf16"),
 }
 DTYPES = {"f32": torch.float32, "i64": torch.int64, "bool": torch.bool}
 OPTIMIZERS = {
@@ -46,6 +47,9 @@ class Training:
         self.model, self.objectives = mmspec.build(spec).train(), build_objectives(spec)
         recompute_blocks(self.model, step.checkpoint)
         self.inputs = example(self.graph, batch)
+        if step.precision == "bf16":
+            self.model.bfloat16()
+            self.inputs = {name: x.bfloat16() if x.is_floating_point() else x for name, x in self.inputs.items()}
         self.sizes = {**self.graph.limits, **bound_sizes(self.graph, self.inputs)}
         asked = [value for value in self.losses.inputs if value.name not in self.graph.outputs]
         self.targets = {value.name.removesuffix("_target"): self.target(value) for value in asked}
