@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mmspec.cost.breakdown import groups, nodes
 from mmspec.cost.communication import communication
 from mmspec.cost.decoding import Decoding, decoding
 from mmspec.cost.flops import Flops, Sizes, op_flops
@@ -121,9 +122,11 @@ class Profile:
         """One more token of the text that the model writes; None where it writes none."""
         return decoding(self.spec, self.graph, Sizes(self.sizes))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON. What is not known is None, with the reason under `unknown`."""
-        return {group: figures(self) for group, figures in GROUPS.items()}
+    def to_dict(self, depth: int = 1) -> dict[str, Any]:
+        """Plain data for JSON. What is not known is None, with the reason under `unknown`. Beyond a `depth` of 1 nodes have what is
+        inside them as `children`."""
+        figures = {group: figures(self) for group, figures in GROUPS.items()}
+        return figures if depth == 1 else {**figures, "nodes": nodes(self, depth)}
 
     def __getitem__(self, figure: str) -> Any:
         """A figure by its dotted name: `parameters.total`, `flops.expected`, `memory.peak_inference`, `roles.encoders.flops`."""
@@ -188,7 +191,8 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "memory": Profile._memory,
     "training": lambda price: price.training and price.training.to_dict(),
     "roles": Profile._roles,
-    "nodes": lambda price: [node.to_dict() for node in price.nodes],
+    "by": lambda price: groups(price),
+    "nodes": lambda price: nodes(price),
     "experts": lambda price: [layer.to_dict() for layer in price.experts],
     "roofline": lambda price: price.on and price.on.roofline.to_dict(),
     "fit": lambda price: price.on and price.on.fit.to_dict(),

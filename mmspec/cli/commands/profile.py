@@ -6,12 +6,14 @@ import sys
 
 import click
 
+from mmspec.cli.breakdown import View, takes_view
 from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes_spec
 
 
 @click.command
 @takes_spec
 @json_option
+@takes_view
 @click.option("--batch", default=1, show_default=True, metavar="N", help="samples at once")
 @click.option(
     "--length", "lengths", multiple=True, metavar="INPUT=N", help="tokens of a text; as many as it may have by default"
@@ -54,6 +56,7 @@ def command(
     precision: str | None,
     changes: tuple[str, ...],
     variant: str | None,
+    view: View,
 ) -> None:
     """Parameters, FLOPs and memory, node by node. The folder of a trained model brings its measured exit rates and
     expert loads; without them or stated ones, expectations are n/a."""
@@ -80,16 +83,23 @@ def command(
         precision=precision,
         **symbols_of(graph, lengths_of(lengths)),
     )
+    if view.out:
+        from mmspec.cli.files import write
+
+        write(price, view)
     if as_json:
         from mmspec.cli.entry import json_text
 
-        click.echo(json_text(price.to_dict()))
+        click.echo(json_text(price.to_dict(view.depth or 1)))
+    if as_json or view.out:
         return
+    from mmspec.cli.breakdown import table as rows
     from mmspec.cli.ink import Ink
     from mmspec.cli.price import table
 
     ink = Ink(sys.stdout)
-    click.echo("\n".join(table(read, graph, price, ink)), color=ink.coloured)
+    text = rows(price, view, ink) if view.asked else table(read, graph, price, ink)
+    click.echo("\n".join(text), color=ink.coloured)
     if price.on:
         from mmspec.cli.on_device import lines
 
