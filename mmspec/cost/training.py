@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from mmspec.cost.budgets import with_costs
@@ -38,6 +39,16 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """An operation at work in some phase of the step, and the bytes that are held then, all included."""
+
+    path: str
+    kind: str
+    phase: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Memory:
     """Bytes of a training step. `peak` is the most that is held at once, `at` where that is; `alive` what is held there, the
     largest first. Weights, buffers, states, master copies and inputs are there throughout; gradients from when they are computed
@@ -58,6 +69,14 @@ class Memory:
     alive: tuple[Held, ...] = ()
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    meter: Meter = field(default_factory=Meter, repr=False, compare=False)
+
+    @cached_property
+    def course(self) -> tuple[Moment, ...]:
+        """Memory over time, from the first operation of the forward to the optimizer's step."""
+        there = ("weights", "buffers", "states", "master", "inputs")
+        moments = (Moment(place.path, place.kind, place.phase, size) for place, size in self.meter.course())
+        return tuple(moment for moment in moments if moment.phase not in there)
 
     @property
     def always(self) -> int:
@@ -139,6 +158,7 @@ def step_memory(
             at=meter.at,
             alive=held,
             notes=_notes(losses),
+            meter=meter,
         )
     return memory
 

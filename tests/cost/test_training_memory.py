@@ -176,6 +176,25 @@ def test_memory_says_where_it_is_at_its_most_and_what_is_alive_there():
     assert memory.at.kind == "token_cross_entropy"  # logits of 99 words are wider than all else here
 
 
+def test_memory_over_time_begins_with_what_is_there_rises_to_the_peak_and_ends_with_the_step():
+    memory = step_of(small("vit_b16"), Step(), 8)
+    assert max(moment.bytes for moment in memory.course) == memory.peak
+    assert memory.always < memory.course[0].bytes < memory.always + 0.2 * memory.saved
+    assert list(dict.fromkeys(m.phase for m in memory.course if m.phase != "gradients")) == [
+        "forward",
+        "backward",
+        "optimizer",
+    ]
+    # the optimizer's temporaries are above weights, states and all gradients
+    assert (
+        memory.course[-1].bytes
+        == memory.always
+        + memory.gradients
+        + 2 * 4 * max(parameter.numel() for parameter in mmspec.build(small("vit_b16")).parameters())
+        + 4
+    )  # and the loss
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in mmspec.shipped.folder("specs").glob("*.yaml")))
 def test_every_shipped_spec_has_rules_for_all_that_it_does(name):
     spec = mmspec.load(name)

@@ -64,6 +64,21 @@ class Meter:
         if size:
             self.give(self.take(size, place), size)
 
+    def course(self) -> list[tuple[Place, int]]:
+        """Operation after operation, and the most bytes that are held while each is at work."""
+        moments: list[tuple[Place, int]] = []
+        held: dict[int, int] = {}
+        now = 0
+        for number, size, place in self._log:
+            now += (0 if place is None else size) - held.pop(number, 0)
+            if place is not None:
+                held[number] = size
+                if moments and moments[-1][0] == place:
+                    moments[-1] = (place, max(now, moments[-1][1]))
+                else:
+                    moments.append((place, now))
+        return moments
+
     def alive_at_peak(self) -> list[tuple[Place, int]]:
         """What was held at the worst moment: for whom, and how many bytes."""
         alive: dict[int, tuple[Place, int]] = {}
