@@ -132,7 +132,7 @@ class Profile:
         """A figure by its dotted name: `parameters.total`, `flops.expected`, `memory.peak_inference`, `roles.encoders.flops`."""
         group, *keys = figure.split(".")
         if self.step is None and (figure == "memory.peak_training" or group == "training"):
-            return replace(self, step=Step())[figure]
+            return replace(self, step=Step(precision=self.precision))[figure]
         return reduce(lambda inner, key: inner[key], keys, GROUPS[group](self))
 
     def _parameters(self) -> dict[str, int]:

@@ -223,6 +223,8 @@ def test_the_peak_is_computed_where_it_is_asked_for_alone():
     asked = mmspec.profile(spec, batch=2, step=Step())
     assert price["memory.peak_training"] == asked["training.peak"] == asked.to_dict()["memory"]["peak_training"]
     assert "memory.peak_training" not in asked["unknown"]
+    half = mmspec.profile(spec, batch=2, precision="bf16")
+    assert half["memory.peak_training"] == step_of(spec, Step(precision="bf16")).peak
 
 
 @pytest.mark.parametrize(
