@@ -19,6 +19,7 @@ from mmspec.cost.routing import WEIGHT_BYTES, ExpertsPrice, Known, experts_of
 from mmspec.cost.step import HALF, PRECISIONS, Step
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
+from mmspec.ir.found import found_once
 from mmspec.ir.graph import copies, owned
 from mmspec.ir.primitives import shape_text
 from mmspec.passes import lower, lower_objectives
@@ -91,7 +92,6 @@ class Profile:
     name: str
     sizes: Mapping[str, int]
     nodes: tuple[NodePrice, ...]
-    activations: int | None
     spec: ModelSpec = field(repr=False, compare=False)
     graph: Graph = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()
@@ -99,6 +99,7 @@ class Profile:
     experts: tuple[ExpertsPrice, ...] = ()
     communication: int = 0
     precision: str = "fp32"
+    attention: str = "fused"
     step: Step | None = None
     on: OnDevice | None = field(default=None, compare=False)
 
@@ -111,6 +112,16 @@ class Profile:
 
         losses = lower_objectives(self.spec) if self.spec.objectives else None
         return step_memory(self.graph, losses, self.sizes, self.step)
+
+    @cached_property
+    def activations(self) -> int | None:
+        """The most bytes of activations that live at once at inference; None where some operation has no rule."""
+        way = Step(precision=self.precision, attention=self.attention)
+        if way == Step():
+            return peak_activations(self.graph, Sizes(self.sizes))
+        from mmspec.cost.inference import activations  # not loaded where nobody asks
+
+        return activations(self.graph, self.sizes, way)
 
     @cached_property
     def ledger(self) -> Entry:
@@ -132,7 +143,7 @@ class Profile:
         """A figure by its dotted name: `parameters.total`, `flops.expected`, `memory.peak_inference`, `roles.encoders.flops`."""
         group, *keys = figure.split(".")
         if self.step is None and (figure == "memory.peak_training" or group == "training"):
-            return replace(self, step=Step(precision=self.precision))[figure]
+            return replace(self, step=Step(precision=self.precision, attention=self.attention))[figure]
         return reduce(lambda inner, key: inner[key], keys, GROUPS[group](self))
 
     def _parameters(self) -> dict[str, int]:
@@ -160,6 +171,9 @@ class Profile:
 
     def _unknown(self) -> dict[str, str]:
         said = dict(self.unknown)
+        if self.activations is None:
+            why = f"some operation has no rule for what it holds in {self.precision} with {self.attention} attention"
+            said |= {"memory.activations": why, "memory.peak_inference": why}
         if self.training is None:
             said["memory.peak_training"] = (
                 "how it is trained is not said; ask with --train, or for this figure by its name"
@@ -262,21 +276,11 @@ def profile(
     elif silent and any(layer.reached is None for layer in experts):
         unknown["experts"] = unknown["flops.expected"]
     own = precision if device is None or precision in PRECISIONS else "fp32"  # a device may have others
-    travelling, way = communication(graph, sizes), Step(precision=own, attention=attention)
-    if way == Step():
-        activations: int | None = peak_activations(graph, sizes)
-    else:
-        from mmspec.cost.inference import activations as rehearsed  # not loaded where nobody asks
-
-        activations = rehearsed(graph, sizes.sizes, way)
-    if activations is None:
-        why = f"some operation has no rule for what it holds in {precision} with {attention} attention"
-        unknown |= {"memory.activations": why, "memory.peak_inference": why}
+    way, travelling = Step(precision=own, attention=attention), communication(graph, sizes)
     price = Profile(
         spec.name,
         sizes.sizes,
         nodes,
-        activations,
         spec,
         graph,
         graph.notes,
@@ -284,6 +288,7 @@ def profile(
         experts,
         travelling,
         way.precision,
+        way.attention,
         step,
     )
     if device is None:
@@ -351,6 +356,7 @@ def _node(
     )
 
 
+@found_once
 def _parameters(graph: Graph) -> tuple[int, int]:
     """All parameters, and those of the experts that a token does not meet."""
     total = idle = 0
@@ -378,6 +384,7 @@ def trained_and_shared(graph: Graph) -> dict[str, int]:
     return {"trainable": _trainable(graph), "shared": shared}
 
 
+@found_once
 def _trainable(graph: Graph) -> int:
     return sum(
         sum(parameter.size for parameter in op.parameters if parameter.trainable)
