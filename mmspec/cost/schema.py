@@ -57,11 +57,12 @@ def profile_schema() -> Schema:
             ),
             memory=_record(
                 "bytes",
-                weights=_count("of all parameters in float32"),
-                activations=_count("the most that live at once at inference"),
-                peak_inference=_count("both"),
+                weights=_count("of all parameters, at the precision"),
+                activations=_count("the most that live at once at inference", unknown=True),
+                peak_inference=_count("both", unknown=True),
                 peak_training=_count("of a step", unknown=True),
             ),
+            training=_or_null(_training()),
             roles=_map(
                 "by role of the nodes", _record("", parameters=_count("of the role"), flops=_count("of the role"))
             ),
@@ -82,6 +83,29 @@ def profile_schema() -> Schema:
         ),
         "$defs": {"work": _work_fields(), "part": _part()},
     }  # fmt: skip
+
+
+def _training() -> Schema:
+    place = {"path": _text("in the model; empty for the losses"), "kind": _text("of the operation")}
+    return _record(
+        "what a training step holds, in bytes; null unless asked for",
+        weights=_count("at the precision"),
+        buffers=_count("constants and running statistics"),
+        states=_count("of the optimizer"),
+        master=_count("copies of the weights in float32"),
+        inputs=_count("a batch and its targets"),
+        gradients=_count("of all weights, when the backward is done"),
+        saved=_count("kept for the backward when the forward ends", unknown=True),
+        peak=_count("the most at once", unknown=True),
+        at=_or_null(_record("where that is", **place, phase=_text("forward, backward, recomputation, optimizer"))),
+        alive={
+            "type": "array",
+            "description": "what is held there; sums to the peak",
+            "items": _record("", **place, what=_text("for: weights, states, forward, backward, ..."), bytes=_count("")),
+        },
+        unknown={"type": "array", "description": "operations without a rule", "items": _text("")},
+        notes={"type": "array", "description": "what is taken for granted", "items": _text("")},
+    )
 
 
 def _node() -> Schema:
