@@ -44,15 +44,16 @@ Heard = Callable[
 
 
 class Executor(Protocol):
-    """Who trains. At most `slots` jobs are under way at once; `wait` gives the next one that has ended.
+    """Who trains. At most `slots` jobs are under way at once; `wait` gives the next one that has ended, or None to be asked for
+    more first: slots may have come.
 
     Raises   UserError: what would stop every job as well (the data, the user's own code).
     """
 
-    slots: int
-
+    @property
+    def slots(self) -> int: ...
     def submit(self, job: Job) -> None: ...
-    def wait(self, heard: Heard) -> Outcome: ...
+    def wait(self, heard: Heard) -> Outcome | None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
 

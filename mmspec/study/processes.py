@@ -10,7 +10,9 @@ import multiprocessing
 import os
 import pickle
 import signal
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -22,7 +24,7 @@ from mmspec.study.jobs import Heard, Job, Outcome, run
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess, SpawnProcess
 
-    from mmspec.study.evaluation import Evaluate
+    from mmspec.study.evaluation import Evaluate, Tick
     from mmspec.study.file import Study
 
 DEATHS = 2  # of the processes that train one spec, after which it is not tried again
@@ -38,11 +40,18 @@ class _Worker:
 
 @dataclass
 class Processes:
-    """`slots` workers.   evaluate: instead of the study's recipe or hook; it must be a function of a module."""
+    """`slots` workers.
+
+    evaluate     instead of the study's recipe or hook; it must be a function of a module
+    patience_s   after which `wait` gives None; it waits for ever by default
+    stop_s       that an interrupted training has for its checkpoint
+    """
 
     study: Study
     slots: int
     evaluate: Evaluate | None = None
+    patience_s: float | None = None
+    stop_s: float = PATIENCE_S
     _workers: list[_Worker] = field(default_factory=list)
     _waiting: list[Job] = field(default_factory=list)
     _deaths: dict[int, int] = field(default_factory=dict)
@@ -60,13 +69,17 @@ class Processes:
         self._waiting.append(job)
         self._hand_out()
 
-    def wait(self, heard: Heard) -> Outcome:
+    def wait(self, heard: Heard) -> Outcome | None:
+        end = None if self.patience_s is None else time.monotonic() + self.patience_s
         while True:
-            for worker in self._ready():
+            for worker in self._ready(None if end is None else max(0.0, end - time.monotonic())):
                 outcome = self._hear(worker, heard)
                 if outcome is not None:
+                    self._deaths.pop(outcome.number, None)
                     self._hand_out()
                     return outcome
+            if end is not None and time.monotonic() >= end:
+                return None
 
     def __exit__(self, *_: object) -> None:
         """Workers are interrupted, so that they keep a checkpoint of what is under way."""
@@ -76,7 +89,7 @@ class Processes:
                 with suppress(ProcessLookupError):
                     os.kill(worker.process.pid, signal.SIGINT)
         for worker in self._workers:
-            worker.process.join(PATIENCE_S)
+            worker.process.join(self.stop_s)
             if worker.process.is_alive():
                 worker.process.kill()
         self._workers.clear()
@@ -115,11 +128,11 @@ class Processes:
         self._workers.append(worker)
         return worker
 
-    def _ready(self) -> list[_Worker]:
+    def _ready(self, seconds: float | None) -> list[_Worker]:
         handles: dict[Any, _Worker] = {}
         for worker in self._workers:
             handles |= {worker.pipe: worker, worker.process.sentinel: worker}
-        return list(dict.fromkeys(handles[each] for each in wait(list(handles))))
+        return list(dict.fromkeys(handles[each] for each in wait(list(handles), seconds)))
 
     def _hear(self, worker: _Worker, heard: Heard) -> Outcome | None:
         try:
@@ -155,31 +168,18 @@ class Processes:
 
 def work(pipe: Connection, text: str, origin: str, evaluate: Evaluate | None, threads: int) -> None:
     """What a worker does: jobs in, ticks and outcomes out, until the pipe closes."""
-    import torch
-
-    from mmspec.study.base import open_base
-    from mmspec.study.candidate import digest
-    from mmspec.study.evaluation import evaluation_of
-    from mmspec.study.file import read_study
-
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C in a terminal is heard by the search alone, which passes it on once
-    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_the_search, daemon=True).start()
     try:
-        study = read_study(text, origin)
-        base, _ = open_base(study)
-        train = evaluate or evaluation_of(study)
+        train = trainings(text, origin, evaluate, threads)
         while True:
             job: Job = pipe.recv()
-            spec = base.choose(dict(job.params))
-            if digest(spec) != job.digest:
-                pipe.send(("user error", f"the base of {origin} has changed since this search began"))
-                return
 
             def tick(step: int, steps: int, metrics: Mapping[str, float], number: int = job.number) -> None:
                 pipe.send(("tick", (number, step, steps, dict(metrics))))
 
-            pipe.send(("done", run(job, spec, train, tick)))
+            pipe.send(("done", train(job, tick)))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
     except UserError as error:
@@ -188,6 +188,37 @@ def work(pipe: Connection, text: str, origin: str, evaluate: Evaluate | None, th
         os._exit(1)  # not even a message may be possible
     except Exception as error:
         _say(pipe, "failure", f"{type(error).__name__}: {error}")
+
+
+def trainings(text: str, origin: str, evaluate: Evaluate | None, threads: int) -> Callable[[Job, Tick], Outcome]:
+    """How a process that has nothing but the study's text trains.   Raises UserError, of jobs too: their base is another."""
+    import torch
+
+    from mmspec.study.base import open_base
+    from mmspec.study.candidate import digest
+    from mmspec.study.evaluation import evaluation_of
+    from mmspec.study.file import read_study
+
+    torch.set_num_threads(threads)
+    study = read_study(text, origin)
+    base, _ = open_base(study)
+    method = evaluate or evaluation_of(study)
+
+    def train(job: Job, tick: Tick) -> Outcome:
+        spec = base.choose(dict(job.params))
+        if digest(spec) != job.digest:
+            raise UserError(f"the base of {origin} has changed since this search began")
+        return run(job, spec, method, tick)
+
+    return train
+
+
+def _end_with_the_search() -> None:
+    """A search that was killed may be resumed at once: nobody else may then still write into the folders of its trainings."""
+    search = multiprocessing.parent_process()
+    if search is not None:
+        search.join()
+        os._exit(1)
 
 
 def _say(pipe: Connection, kind: str, message: str) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
     from mmspec.spec import ModelSpec
+    from mmspec.study.database import Database
 
 PATIENCE = 5  # turns in a row that train nothing, before a new point is drawn instead of asking the sampler again
 
@@ -48,6 +49,8 @@ def search(
     events: Listener = silent,
     evaluate: Evaluate | None = None,
     workers: int = 1,
+    executor: str = "processes",
+    storage: str | None = None,
 ) -> Front:
     """Search around a study's base until its budget is spent.
 
@@ -58,6 +61,8 @@ def search(
     events    is told what happens (see `mmspec.study.events`)
     evaluate  instead of the study's recipe or hook: (spec, folder, seed, tick) -> metrics
     workers   trainings at once, each in a process of its own; one is done here
+    executor  "processes" of this machine, or "ray": tasks of a cluster that sees `out`
+    storage   the URL of a PostgreSQL database to keep the study in, instead of a file in `out`; many hosts: `mmspec.study.hosts`
 
     Raises   SpecError: a mistake in the study or its base.   UserError: the folder holds another study; Ctrl-C; data.
     """
@@ -66,9 +71,24 @@ def search(
     gc.freeze()  # what was imported is not garbage: looking through it again and again costs a fifth of the pricing
     planned = plan(study, *base, price)
     folder = Path(out) if out is not None else Path("runs") / study.title
-    executor = _executor(planned, evaluate, workers)
-    _open_folder(folder, planned, resume, restart)
-    with Store.open(folder, study.objectives) as store:
+    trains = _executor(planned, evaluate, workers, executor)
+    if storage is None:
+        _open_folder(folder, planned, resume, restart)
+        return carry_out(planned, folder, trains, events)
+    from mmspec.study.database import Database
+    from mmspec.study.shared import open_shared
+
+    database = Database.of(storage, study.title)
+    with database.alone():
+        open_shared(folder, planned, database, resume, restart)
+        return carry_out(planned, folder, trains, events, database)
+
+
+def carry_out(
+    planned: Plan, folder: Path, executor: Executor, events: Listener, database: Database | None = None
+) -> Front:
+    """A study that was begun, to its end. `database`: where it is kept, by the process that holds its lock."""
+    with Store.open(folder, planned.study.objectives, database) as store:
         _same_question(store, planned)
         try:
             with executor:
@@ -120,9 +140,13 @@ def _flat(data: Any, prefix: str = "") -> dict[str, str]:
     return found or {prefix: str(data)}
 
 
-def _executor(planned: Plan, evaluate: Evaluate | None, workers: int) -> Executor:
+def _executor(planned: Plan, evaluate: Evaluate | None, workers: int, kind: str) -> Executor:
     if workers < 1:
         raise UserError(f"at least one training is done at a time, not {workers}")
+    if kind == "ray":
+        from mmspec.study.on_ray import OnRay
+
+        return OnRay(planned.study, workers, evaluate)
     if workers > 1:
         return Processes(planned.study, workers, evaluate)
     return InProcess(evaluate or evaluation_of(planned.study), lambda params: planned.base.choose(dict(params)))
@@ -147,7 +171,8 @@ class _Search:
             if not store.pending:
                 return
             outcome = self.executor.wait(lambda *said: self.events(say.Progress(*said)))
-            self.settle(store.pending[outcome.number], outcome)
+            if outcome is not None:
+                self.settle(store.pending[outcome.number], outcome)
 
     def affordable(self) -> bool:
         budget, store = self.planned.study.budget, self.store
@@ -242,6 +267,8 @@ def _confirmed(planned: Plan, front: Front, executor: Executor, events: Listener
             executor.submit(left.pop(0).job)
             under_way += 1
         outcome = executor.wait(lambda *_: None)
+        if outcome is None:
+            continue
         under_way -= 1
         trained = of[outcome.number].trained
         try:

@@ -19,7 +19,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.study import Study as OptunaStudy
     from optuna.trial import FrozenTrial, Trial
+
+    from mmspec.study.database import Database
 
 DATABASE = "study.db"
 LOCK = ".lock"
@@ -78,41 +80,55 @@ class Store:
             self._adopt(trial)
 
     @staticmethod
-    def create(folder: Path, objectives: Sequence[Objective], question: Mapping[str, Any]) -> None:
-        """Write the database of a new study into a folder that nobody else sees yet."""
+    def create(
+        folder: Path, objectives: Sequence[Objective], question: Mapping[str, Any], database: Database | None = None
+    ) -> None:
+        """Write the database of a new study into a folder that nobody else sees yet, or its record into one that hosts share."""
         import optuna
 
         study = optuna.create_study(
-            storage=_storage(folder),
-            study_name=_NAME,
+            storage=_storage(folder) if database is None else database.optuna(),
+            study_name=_NAME if database is None else database.study,
             directions=["maximize" if o.maximize else "minimize" for o in objectives],
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([o.name for o in objectives])  # for optuna-dashboard
+        if database is not None:
+            from mmspec.study.database import IDENTIFIED
+            from mmspec.study.shared import identity_of
+
+            study.set_user_attr(IDENTIFIED, identity_of(folder))
         study.set_user_attr("question", json.dumps(question, sort_keys=True))
         _close(study)
 
     @staticmethod
     @contextmanager
-    def open(folder: Path, objectives: Sequence[Objective]) -> Iterator[Store]:
-        """The study of a folder, for one process at a time; turns that a crash left open are closed.
+    def open(folder: Path, objectives: Sequence[Objective], database: Database | None = None) -> Iterator[Store]:
+        """The study of a folder, for one process at a time; turns that a crash left open are closed. `database`: where it is kept
+        instead of the folder, by the process that holds its lock there.
 
         Raises   UserError: another process searches here, or the database cannot be read
         """
         import optuna
         from sqlalchemy.exc import SQLAlchemyError
 
-        with _alone(folder):
-            if not (folder / DATABASE).is_file():
+        with _alone(folder) if database is None else nullcontext():
+            if database is None and not (folder / DATABASE).is_file():
                 raise UserError(f"{folder} has no {DATABASE}; it is not the folder of a study, or not a whole one")
             try:
-                study = optuna.load_study(storage=_storage(folder), study_name=_NAME)
+                study = (
+                    optuna.load_study(storage=_storage(folder), study_name=_NAME)
+                    if database is None
+                    else optuna.load_study(storage=database.optuna(), study_name=database.study)
+                )
                 for trial in study.get_trials(deepcopy=False):
                     if not trial.state.is_finished() and JOB not in trial.user_attrs:
                         _cut_short(study, trial)
                 store = Store(folder, study, objectives)
             except (SQLAlchemyError, KeyError) as error:
+                if database is not None:
+                    raise Failure(f"the study in {database} cannot be read: {database.reason(error)}") from error
                 reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
                 raise UserError(
                     f"{folder / DATABASE} cannot be read ({reason}); the trained networks in {folder / 'trials'} are untouched. "
