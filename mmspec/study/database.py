@@ -7,6 +7,7 @@ between mmspec and the server breaks both.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -70,7 +71,8 @@ class Database:
         import psycopg
 
         plain = self.url.set(drivername="postgresql")
-        query = {"connect_timeout": CONNECT_S, "options": SERVER, **CLIENT}
+        name = f"mmspec {os.getpid()}"  # for pg_stat_activity
+        query = {"connect_timeout": CONNECT_S, "options": SERVER, "application_name": name, **CLIENT}
         query = {key: value for key, value in query.items() if key not in self.url.query}
         try:
             return psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True, **query)

@@ -65,6 +65,11 @@ class Processes:
             ) from None
         return self
 
+    def warm(self) -> None:
+        """Start them all, which takes as long as importing torch, before there is anything to do."""
+        while len(self._workers) < self.slots:
+            self._start()
+
     def submit(self, job: Job) -> None:
         self._waiting.append(job)
         self._hand_out()

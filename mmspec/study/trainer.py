@@ -78,6 +78,7 @@ class Trainer(threading.Thread):
             board.leave(self.me)  # what an earlier session did not answer
             short = min(PATIENCE_S, self.lease_s / 4)
             with Processes(self.study, self.slots, self.evaluate, patience_s=LOOK_S, stop_s=short) as processes:
+                processes.warm()  # no sign of life can be given meanwhile, so that nothing is taken before
                 while not self._asked_to_stop.is_set():
                     try:
                         if not self._turn(board, processes):

@@ -1,6 +1,7 @@
 """A study that is priced for real and trained by formula, so that a whole search takes a second or two.
 
-Run as a program it is such a search in a process of its own, which a test can kill: `python tiny.py FOLDER [--resume]`.
+Run as a program it is such a search in a process of its own, which a test can kill: `python tiny.py FOLDER [--resume]`, or one of
+many that share it: `python tiny.py FOLDER --storage URL`.
 """
 
 import math
@@ -70,11 +71,29 @@ def slowly(spec, folder, seed, tick):
     return formula(spec, folder, seed, tick)
 
 
+def noted(spec, folder, seed, tick):
+    """Slowly, writing down what begins, and for which search."""
+    import multiprocessing
+
+    host = multiprocessing.parent_process()
+    with Path("begun").open("a") as file:
+        file.write(f"{folder.name} {host.pid if host else os.getpid()}\n")
+    time.sleep(0.4)
+    return formula(spec, folder, seed, tick)
+
+
 if __name__ == "__main__":
     os.chdir(sys.argv[1])
     number = int(sys.argv[sys.argv.index("--workers") + 1]) if "--workers" in sys.argv else 1
     try:
-        search(study("."), "out", resume="--resume" in sys.argv, evaluate=slowly, workers=number)
+        if "--storage" in sys.argv:
+            from mmspec.study.hosts import take_part
+
+            url = sys.argv[sys.argv.index("--storage") + 1]
+            front = take_part(study("."), url, "out", workers=number, lease_s=4, evaluate=noted)
+            print("front" if front else "helped")
+        else:
+            search(study("."), "out", resume="--resume" in sys.argv, evaluate=slowly, workers=number)
     except Exception as error:  # what the command line does
         print(error, file=sys.stderr)
         sys.exit(2)
