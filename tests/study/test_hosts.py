@@ -201,8 +201,7 @@ def test_when_the_coordinator_is_killed_another_goes_on_and_no_result_is_lost_or
 
 @pytest.mark.slow
 def test_a_host_that_is_killed_is_replaced_after_its_lease_and_one_that_is_ended_at_once(url, tmp_path):
-    study(tmp_path, STUDY.replace("trials: 8", "trials: 24"))
-    first, second, third = [start(tmp_path, url) for _ in range(3)]
+    first, second, third = [start(tmp_path, url, "--trials", "24") for _ in range(3)]
     until(lambda: len({who for _, who in begun(tmp_path)}) == 3)
     (tmp_path / "begun").rename(tmp_path / "before")
     coordinator = next(p for p in (first, second, third) if coordinates(url, p))

@@ -85,12 +85,13 @@ def noted(spec, folder, seed, tick):
 if __name__ == "__main__":
     os.chdir(sys.argv[1])
     number = int(sys.argv[sys.argv.index("--workers") + 1]) if "--workers" in sys.argv else 1
+    trials = int(sys.argv[sys.argv.index("--trials") + 1]) if "--trials" in sys.argv else 8
     try:
         if "--storage" in sys.argv:
             from mmspec.study.hosts import take_part
 
             url = sys.argv[sys.argv.index("--storage") + 1]
-            front = take_part(study("."), url, "out", workers=number, lease_s=4, evaluate=noted)
+            front = take_part(study(".", STUDY.replace("trials: 8", f"trials: {trials}")), url, "out", workers=number, lease_s=4, evaluate=noted)
             print("front" if front else "helped")
         else:
             search(study("."), "out", resume="--resume" in sys.argv, evaluate=slowly, workers=number)
