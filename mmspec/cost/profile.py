@@ -16,16 +16,18 @@ from mmspec.cost.ledger import Entry, ledger
 from mmspec.cost.measured import Measured
 from mmspec.cost.memory import peak_activations
 from mmspec.cost.routing import WEIGHT_BYTES, ExpertsPrice, Known, experts_of
+from mmspec.cost.step import HALF, PRECISIONS, Step
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
 from mmspec.ir.graph import copies, owned
 from mmspec.ir.primitives import shape_text
-from mmspec.passes import lower
+from mmspec.passes import lower, lower_objectives
 from mmspec.spec import ModelSpec
 
 if TYPE_CHECKING:
     from mmspec.cost.devices import Device
     from mmspec.cost.on_device import OnDevice
+    from mmspec.cost.training import Memory
 
 SCHEMA = 1  # of the dictionary; raised when a figure changes its meaning
 
@@ -80,22 +82,35 @@ class Profile:
     decoding      a step of writing a text, and the keys and values that are kept for it
     experts       of each layer of experts: FLOPs of each for one token, load, imbalance, how many are touched, bytes they move
     communication bytes between devices per forward, where experts are placed on several, if all get the same load
-    memory        bytes; weights (float32), activations (the most that live at once), peak_inference (both);
-                  peak_training is None: not computed yet
+    memory        bytes; weights, activations (the most that live at once), peak_inference (both); peak_training: of a training
+                  step, which takes a walk of its own: asked for by its name, or where `step` says how it is done
+    training      what a training step holds, where `step` says how it is done
     roofline      on a device, where one was named: the least time of a pass, and what holds it up; fit: what fits on it
     """
 
     name: str
     sizes: Mapping[str, int]
     nodes: tuple[NodePrice, ...]
-    activations: int
+    activations: int | None
     spec: ModelSpec = field(repr=False, compare=False)
     graph: Graph = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
     experts: tuple[ExpertsPrice, ...] = ()
     communication: int = 0
+    precision: str = "fp32"
+    step: Step | None = None
     on: OnDevice | None = field(default=None, compare=False)
+
+    @cached_property
+    def training(self) -> Memory | None:
+        """What a training step holds, done as `step` says; None where it says nothing."""
+        if self.step is None:
+            return None
+        from mmspec.cost.training import step_memory  # not loaded where nobody asks
+
+        losses = lower_objectives(self.spec) if self.spec.objectives else None
+        return step_memory(self.graph, losses, self.sizes, self.step)
 
     @cached_property
     def ledger(self) -> Entry:
@@ -116,6 +131,8 @@ class Profile:
     def __getitem__(self, figure: str) -> Any:
         """A figure by its dotted name: `parameters.total`, `flops.expected`, `memory.peak_inference`, `roles.encoders.flops`."""
         group, *keys = figure.split(".")
+        if self.step is None and (figure == "memory.peak_training" or group == "training"):
+            return replace(self, step=Step())[figure]
         return reduce(lambda inner, key: inner[key], keys, GROUPS[group](self))
 
     def _parameters(self) -> dict[str, int]:
@@ -134,11 +151,22 @@ class Profile:
         }  # fmt: skip
 
     def _memory(self) -> dict[str, int | None]:
-        weights = sum(node.parameters for node in self.nodes) * WEIGHT_BYTES
+        weights = sum(node.parameters for node in self.nodes) * (2 if self.precision in HALF else WEIGHT_BYTES)
         return {
-            "weights": weights, "activations": self.activations, "peak_inference": weights + self.activations,
-            "peak_training": None,
+            "weights": weights, "activations": self.activations,
+            "peak_inference": None if self.activations is None else weights + self.activations,
+            "peak_training": None if self.training is None else self.training.peak,
         }  # fmt: skip
+
+    def _unknown(self) -> dict[str, str]:
+        said = dict(self.unknown)
+        if self.training is None:
+            said["memory.peak_training"] = (
+                "how it is trained is not said; ask with --train, or for this figure by its name"
+            )
+        elif self.training.peak is None:
+            said["memory.peak_training"] = f"no rule says what {', '.join(self.training.unknown)} holds"
+        return said
 
     def _roles(self) -> dict[str, Any]:
         return {
@@ -161,14 +189,15 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "decoding": lambda price: price.decoding and price.decoding.to_dict(),
     "communication": lambda price: {"bytes": price.communication, "load": "even"},
     "memory": Profile._memory,
+    "training": lambda price: price.training and price.training.to_dict(),
     "roles": Profile._roles,
     "by": lambda price: groups(price),
     "nodes": lambda price: nodes(price),
     "experts": lambda price: [layer.to_dict() for layer in price.experts],
     "roofline": lambda price: price.on and price.on.roofline.to_dict(),
     "fit": lambda price: price.on and price.on.fit.to_dict(),
-    "unknown": lambda price: dict(price.unknown),
-    "notes": lambda price: list(price.notes),
+    "unknown": Profile._unknown,
+    "notes": lambda price: [*price.notes, *(price.training.notes if price.training else ())],
 }
 
 FIGURES = (
@@ -185,6 +214,8 @@ def profile(
     *,
     expert_loads: Mapping[str, Sequence[float]] | None = None,
     measured: Measured | None = None,
+    step: Step | None = None,
+    attention: str = "fused",
     device: str | Device | None = None,
     precision: str = "fp32",
     **lengths: int,
@@ -195,7 +226,9 @@ def profile(
     exit_rates     for a node that may halt, the share of samples that leave at each exit
     expert_loads   for layers of experts, by their module's name or its beginning, the share of the choices that each expert gets
     measured       the same as a training measured it; what is stated goes before
-    device         the least time on it, and what fits: `h200`, or a file of one's own; `precision`: of all numbers there
+    step           how a training step is done, whose memory is then among the figures
+    precision, attention    of all numbers, at inference too: the words of `Step`; with a device, one that it has
+    device         the least time on it, and what fits: `h200`, or a file of one's own
 
     Raises   SpecError; UserError: a batch below 1, a length that is no input's or more than the input's, rates or loads that are no
              distribution or name nothing that halts or has experts; an unknown device, or a precision that it does not have.
@@ -217,7 +250,7 @@ def profile(
     }  # of a node that has one choice, which is its
     means = {name: _means(part, rates.get(name), routes.get(name), batch) for name, (_, part) in priced.items()}
     nodes = tuple(_node(name, roles[name], priced, means, sizes, rates, sources) for name in roles)
-    unknown = {"memory.peak_training": "activations of a training step are not computed yet"}
+    unknown: dict[str, str] = {}
     if silent := [name for name in halting if name not in rates]:
         why = f"how many samples leave {', '.join(silent)} at each exit is not known; give exit rates, or train"
         unknown |= {"flops.expected": why, "flops.expected_uncompacted": why}
@@ -228,8 +261,31 @@ def profile(
         unknown["experts"] = "which experts tokens choose is not known; give expert loads, or train"
     elif silent and any(layer.reached is None for layer in experts):
         unknown["experts"] = unknown["flops.expected"]
-    activations, travelling = peak_activations(graph, sizes), communication(graph, sizes)
-    price = Profile(spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling)
+    own = precision if device is None or precision in PRECISIONS else "fp32"  # a device may have others
+    travelling, way = communication(graph, sizes), Step(precision=own, attention=attention)
+    if way == Step():
+        activations: int | None = peak_activations(graph, sizes)
+    else:
+        from mmspec.cost.inference import activations as rehearsed  # not loaded where nobody asks
+
+        activations = rehearsed(graph, sizes.sizes, way)
+    if activations is None:
+        why = f"some operation has no rule for what it holds in {precision} with {attention} attention"
+        unknown |= {"memory.activations": why, "memory.peak_inference": why}
+    price = Profile(
+        spec.name,
+        sizes.sizes,
+        nodes,
+        activations,
+        spec,
+        graph,
+        graph.notes,
+        unknown,
+        experts,
+        travelling,
+        way.precision,
+        step,
+    )
     if device is None:
         return price
     from mmspec.cost.on_device import on_device

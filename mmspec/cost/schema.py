@@ -58,10 +58,11 @@ def profile_schema() -> Schema:
             memory=_record(
                 "bytes",
                 weights=_count("of all parameters in float32"),
-                activations=_count("the most that live at once at inference"),
-                peak_inference=_count("both"),
-                peak_training=_count("of a step", unknown=True),
+                activations=_count("the most that live at once at inference", unknown=True),
+                peak_inference=_count("both", unknown=True),
+                peak_training=_count("of a step, with --train", unknown=True),
             ),
+            training=_or_null(_training()),
             roles=_map(
                 "by role of the nodes", _record("", parameters=_count("of the role"), flops=_count("of the role"))
             ),
@@ -161,6 +162,29 @@ def _experts() -> Schema:
             all=_count("of all experts"),
         ),
     )
+
+
+def _training() -> Schema:
+    text = _text("")
+    place = _record("", path=_text("of the operation"), kind=_text("of the operation"), phase=_text("of the step"))
+    return _record(
+        "bytes of a training step, with --train; null without",
+        weights=_count("there throughout"),
+        buffers=_count("constants and statistics, throughout"),
+        states=_count("of the optimizer, throughout"),
+        master=_count("copies of the weights in float32, throughout"),
+        inputs=_count("inputs and targets"),
+        gradients=_count("of weights, from when they are computed to the end"),
+        saved=_count("kept when the forward ends; null where a rule is missing", unknown=True),
+        peak=_count("the most that is held at once; null where a rule is missing", unknown=True),
+        at={"anyOf": [place, {"type": "null"}], "description": "where that is"},
+        alive={
+            "type": "array", "description": "what is held there, the largest first",
+            "items": _record("", path=_text("of the operation"), kind=_text("of it"), what=_text("sort"), bytes=_count("")),
+        },
+        unknown={"type": "array", "items": text, "description": "operations of which no rule says what they hold"},
+        notes={"type": "array", "items": text, "description": "what was taken for granted"},
+    )  # fmt: skip
 
 
 def _roofline() -> Schema:

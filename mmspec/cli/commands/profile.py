@@ -28,11 +28,27 @@ from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes
 @click.option(
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
+@click.option("--train", is_flag=True, help="the memory of a training step, too, and where it is at its most")
+@click.option(
+    "--optimizer",
+    metavar="NAME",
+    help="adamw, adamw-foreach, adamw-fused, adamw-8bit, sgd, sgd-momentum (implies --train)",
+)
+@click.option("--checkpoint", is_flag=True, help="blocks of stacks keep their input only (implies --train)")
+@click.option("--master", is_flag=True, help="weights in bf16 with a copy in float32 (implies --train)")
+@click.option(
+    "--attention", default="fused", show_default=True, metavar="NAME", help="fused or materialised; at inference, too"
+)
 @on_device
 def command(
     spec: str,
     as_json: bool,
     batch: int,
+    train: bool,
+    optimizer: str | None,
+    checkpoint: bool,
+    master: bool,
+    attention: str,
     lengths: tuple[str, ...],
     expert_loads: tuple[str, ...],
     exit_rates: tuple[str, ...],
@@ -46,12 +62,14 @@ def command(
     expert loads; without them or stated ones, expectations are n/a."""
     from mmspec.cost import measured, profile
     from mmspec.cost.profile import symbols_of
+    from mmspec.cost.step import Step
     from mmspec.passes import lower
 
-    if precision is not None and device is None:
-        raise click.UsageError("--precision needs a --device, whose peak in it is asked for")
+    trained = train or optimizer or checkpoint or master
     read = opened(spec, changes, variant).require_closed()
     graph = lower(read)
+    precision = precision or "fp32"
+    way = Step(optimizer or "adamw", precision, master, checkpoint, attention) if trained else None
     price = profile(
         read,
         batch,
@@ -59,8 +77,10 @@ def command(
         graph,
         expert_loads=dict(_shares(text, "--expert-load", "MODULE=L,L,...") for text in expert_loads),
         measured=None if changes or variant else measured(spec),
+        step=way,
+        attention=attention,
         device=device,
-        precision=precision or "fp32",
+        precision=precision,
         **symbols_of(graph, lengths_of(lengths)),
     )
     if view.out:
