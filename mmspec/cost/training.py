@@ -25,6 +25,7 @@ from mmspec.cost.rehearsal import (
 )
 from mmspec.cost.rehearsal.state import STATE, enter, set_for_a_while
 from mmspec.cost.step import HALF, Step
+from mmspec.cost.timeline import Moment
 from mmspec.ir import Graph
 
 
@@ -35,16 +36,6 @@ class Held:
     path: str
     kind: str
     what: str  # "weights", "buffers", "states", "master", "inputs", "gradients", "forward" (saved), "backward", ...
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Moment:
-    """An operation at work in some phase of the step, and the bytes that are held then, all included."""
-
-    path: str
-    kind: str
-    phase: str
     bytes: int
 
 
@@ -75,7 +66,7 @@ class Memory:
     def course(self) -> tuple[Moment, ...]:
         """Memory over time, from the first operation of the forward to the optimizer's step."""
         there = ("weights", "buffers", "states", "master", "inputs")
-        moments = (Moment(place.path, place.kind, place.phase, size) for place, size in self.meter.course())
+        moments = (Moment(place.path, place.kind, size, place.phase) for place, size in self.meter.course())
         return tuple(moment for moment in moments if moment.phase not in there)
 
     @property

@@ -178,8 +178,8 @@ def test_memory_says_where_it_is_at_its_most_and_what_is_alive_there():
 
 def test_memory_over_time_begins_with_what_is_there_rises_to_the_peak_and_ends_with_the_step():
     memory = step_of(small("vit_b16"), Step(), 8)
-    assert max(moment.bytes for moment in memory.course) == memory.peak
-    assert memory.always < memory.course[0].bytes < memory.always + 0.2 * memory.saved
+    assert max(moment.alive for moment in memory.course) == memory.peak
+    assert memory.always < memory.course[0].alive < memory.always + 0.2 * memory.saved
     assert list(dict.fromkeys(m.phase for m in memory.course if m.phase != "gradients")) == [
         "forward",
         "backward",
@@ -187,7 +187,7 @@ def test_memory_over_time_begins_with_what_is_there_rises_to_the_peak_and_ends_w
     ]
     # the optimizer's temporaries are above weights, states and all gradients
     assert (
-        memory.course[-1].bytes
+        memory.course[-1].alive
         == memory.always
         + memory.gradients
         + 2 * 4 * max(parameter.numel() for parameter in mmspec.build(small("vit_b16")).parameters())
