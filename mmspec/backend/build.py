@@ -84,10 +84,11 @@ def serving_form(spec: ModelSpec, state: Mapping[str, torch.Tensor]) -> fx.Graph
     return module.eval().requires_grad_(False)
 
 
-def build_graph(graph: Graph, fresh: bool = True) -> fx.GraphModule:
+def build_graph(graph: Graph, fresh: bool = True, fits: bool = False) -> fx.GraphModule:
     """The module of a whole model's graph, with its parameters initialised as the graph says, or, where not `fresh`, with what
-    happened to be in memory.   Raises UserError."""
-    check_memory(graph)
+    happened to be in memory. `fits`: it is known to, as fake tensors do.   Raises UserError."""
+    if not fits:
+        check_memory(graph)
     graph = with_costs(graph)
     with _uncollected():
         with torch.device("meta"), _Uninitialised():

@@ -1,0 +1,73 @@
+"""Which bytes torch holds when: the life of every storage that is made while the mode is on.
+
+What an operation holds for itself while it runs (scratch of a kernel) is not seen; fake tensors have storages as real ones do.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from mmspec.cost.allocator import Event
+
+
+class Tracking(TorchDispatchMode):
+    """Bytes of storages beside those of `before`, which were there already.
+
+    now, peak   bytes;   at: torch's operation at the peak, and in `phase` what was going on
+    events      every birth and death in order, for a simulated allocator
+    """
+
+    def __init__(self, before: Iterable[torch.Tensor] = ()) -> None:
+        super().__init__()
+        self._before = [tensor.untyped_storage() for tensor in before]  # held, so that no later one gets their identity
+        self._known: dict[int, int | None] = {id(storage): None for storage in self._before}
+        self._references: dict[int, Any] = {}
+        self._sizes: dict[int, int] = {}
+        self._number = 0
+        self.now = self.peak = 0
+        self.at = self.phase = self.peak_phase = ""
+        self.events: list[Event] = []
+
+    def restart(self) -> None:
+        """Forget the peak: it is looked for from here on."""
+        self.peak, self.at, self.peak_phase = self.now, "", self.phase
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        if function.namespace == "prim":  # a tensor is asked about itself, nothing runs
+            return NotImplemented
+        result = function(*arguments, **(keywords or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self._see(tensor.untyped_storage())
+        if self.now > self.peak:
+            self.peak, self.at, self.peak_phase = self.now, str(function), self.phase
+        return result
+
+    def _see(self, storage: Any) -> None:
+        identity, size = id(storage), storage.nbytes()
+        if identity in self._known:
+            number = self._known[identity]
+            if number is None or self._sizes[number] == size:
+                return
+            self._gone(identity, number)  # it was resized
+        self._number += 1
+        number = self._number
+        # torch gives a storage one Python object for as long as it lives, and that is what is watched
+        self._references[number] = weakref.ref(storage, lambda _: self._gone(identity, number))
+        self._known[identity], self._sizes[number] = number, size
+        self.now += size
+        self.events.append(Event(number, size))
+
+    def _gone(self, identity: int, number: int) -> None:
+        if (size := self._sizes.pop(number, None)) is None:
+            return
+        self._references.pop(number)
+        self.now -= size
+        self.events.append(Event(number, -size))
+        self._known.pop(identity, None)
