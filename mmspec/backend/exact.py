@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mmspec.backend.build import build_graph, build_objectives
 from mmspec.backend.counting import Counting
 from mmspec.backend.priced import as_priced
-from mmspec.backend.tracking import Tracking
+from mmspec.backend.tracking import InPlace, Tracking
 from mmspec.cost.allocator import Event, Reserved, simulate
 from mmspec.cost.flops import Sizes
 from mmspec.errors import UserError
@@ -38,11 +38,11 @@ class Exact:
     """What a run has shown.
 
     forward       FLOPs of the model, in evaluation or, of a training step, in training
-    backward      FLOPs of all gradients of what the losses ask for; None at inference
-    losses        FLOPs of the losses' own products, forward; theirs backward are in `backward`
+    backward      FLOPs of the gradients of the model's outputs that the losses ask for; None at inference
+    losses        FLOPs of the losses' own products, forward and backward
     operations    FLOPs by torch's operation
     uncounted     products that ran and of which no formula is known: FLOPs are more than is said where there are any
-    resident      bytes that are there all the time: weights, buffers, inputs, and in training what the optimizer remembers
+    resident      bytes that are there all the time: weights, buffers, inputs, targets, and in training what the optimizer remembers
     peak          the most bytes beside those; `at` torch's operation there, `phase` what was going on
     events        births and deaths of all storages, those of what is resident first
     """
@@ -91,12 +91,10 @@ def exact(
             if not fake:
                 _filled(model)
             given = _examples(graph.inputs, sizes) if inputs is None else dict(inputs)
-            run = _Run(spec, model, given, optimizer)
+            asked = _targets(spec, sizes) if targets is None and train and spec.objectives else dict(targets or {})
+            run = _Run(spec, model, given, asked, optimizer)
             with as_priced(model, graph, sizes, fake=fake):
-                if not train:
-                    return run.inference(fake)
-                asked = _targets(spec, sizes) if targets is None else dict(targets)
-                return run.step(asked, fake)
+                return run.step(fake) if train else run.inference(fake)
     except (RuntimeError, NotImplementedError) as error:
         if not fake:
             raise
@@ -105,10 +103,17 @@ def exact(
 
 
 class _Run:
-    def __init__(self, spec: ModelSpec, model: nn.Module, inputs: dict[str, Tensor], optimizer: Optimizer) -> None:
-        self.spec, self.model, self.inputs, self.optimizer = spec, model, inputs, optimizer
+    def __init__(
+        self,
+        spec: ModelSpec,
+        model: nn.Module,
+        inputs: Mapping[str, Tensor],
+        targets: Mapping[str, Tensor],
+        optimizer: Optimizer,
+    ) -> None:
+        self.spec, self.model, self.inputs, self.targets, self.optimizer = spec, model, inputs, targets, optimizer
         state = _once((*model.parameters(), *model.buffers()))
-        self.before = _once((*state, *inputs.values()))
+        self.before = _once((*state, *inputs.values(), *targets.values()))
         self.weights = sum(map(_bytes, state))
         self.given = sum(map(_bytes, self.before)) - self.weights
         self.tracking = Tracking(self.before)
@@ -120,9 +125,10 @@ class _Run:
             self.model(**self.inputs)
         return self.result(fake, forward)
 
-    def step(self, targets: Mapping[str, Tensor], fake: bool) -> Exact:
+    def step(self, fake: bool) -> Exact:
         losses = build_objectives(self.spec) if self.spec.objectives else None
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        in_place = InPlace()
         tracking, counts = self.tracking, [Counting() for _ in range(3)]
         with tracking:
             tracking.phase = "states"
@@ -138,22 +144,31 @@ class _Run:
             with counts[0]:
                 outputs = self.model(**self.inputs)
             tracking.phase = "losses"
+            begun: list[int] = []
+            _told(outputs, lambda: begun.append(counts[2].flops))  # what was made last goes backward first: all losses
             with counts[1]:
-                total = _sum(outputs) if losses is None else losses(outputs, targets)["total"]
+                total = _sum(outputs) if losses is None else losses(outputs, self.targets)["total"]
             del outputs
             tracking.phase = "backward"
-            with counts[2]:
+            with counts[2], in_place:
                 total.backward()
             del total
             tracking.phase = "optimizer"
             if optimizer is not None:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-        return self.result(fake, *counts, states=states)
+        return self.result(fake, counts[0], counts[1], counts[2], begun[0] if begun else 0, states)
 
     def result(
-        self, fake: bool, forward: Counting, losses: Counting | None = None, backward: Counting | None = None, states: int = 0
+        self,
+        fake: bool,
+        forward: Counting,
+        losses: Counting | None = None,
+        backward: Counting | None = None,
+        begun: int = 0,
+        states: int = 0,
     ) -> Exact:
+        """`begun`: FLOPs of the losses' gradients, after which those of the model begin."""
         counts = [each for each in (forward, losses, backward) if each is not None]
         by_operation = {name: 0 for each in counts for name in each.by_operation}
         for each in counts:
@@ -161,7 +176,8 @@ class _Run:
                 by_operation[name] += flops
         tracking = self.tracking
         return Exact(
-            fake, forward.flops, None if backward is None else backward.flops, 0 if losses is None else losses.flops,
+            fake, forward.flops, None if backward is None else backward.flops - begun,
+            begun if losses is None else begun + losses.flops,
             by_operation, tuple(dict.fromkeys(name for each in counts for name in each.uncounted)),
             self.weights, self.given, self.weights + self.given + states, tracking.peak - states,
             tracking.at, tracking.peak_phase, (*self.events, *tracking.events),
@@ -222,6 +238,13 @@ def _shape(shape: Iterable[Any]) -> list[int]:
     sizes = list(shape)
     assert all(isinstance(size, int) for size in sizes), f"{sizes} are not bound"
     return sizes
+
+
+def _told(outputs: Mapping[str, Tensor | None], call: Callable[[], None]) -> None:
+    """Call it when the gradient of an output is there."""
+    for output in outputs.values():
+        if output is not None and output.requires_grad:
+            output.register_hook(lambda _: call())
 
 
 def _sum(outputs: Mapping[str, Tensor | None]) -> Tensor:

@@ -71,3 +71,38 @@ class Tracking(TorchDispatchMode):
         self.now -= size
         self.events.append(Event(number, -size))
         self._known.pop(identity, None)
+
+
+class InPlace(TorchDispatchMode):
+    """Sums of gradients where autograd makes them without a mode: into the first, if nobody else holds it. Where a mode is on,
+    autograd makes them anew. It must be the last mode that is entered: it counts who holds what it is handed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._alone: tuple[int, int] | None = None
+        x = torch.ones(2, device="cpu", requires_grad=True)
+        h = x * 2
+        with self:  # two gradients that nobody else holds
+            (h.sin() + h.cos()).sum().backward()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        if function is torch.ops.aten.add.Tensor and torch._C._current_graph_task_id() != -1 and not keywords:
+            first, second = arguments
+            if isinstance(second, torch.Tensor) and first.shape == second.shape:
+                holders = first._use_count(), torch._C._storage_Use_Count(first.untyped_storage()._cdata)
+                if self._alone is None:
+                    self._alone = holders
+                elif holders == self._alone and _dense(first):
+                    return first.add_(second)
+        return function(*arguments, **(keywords or {}))
+
+
+def _dense(tensor: torch.Tensor) -> bool:
+    """Whether its numbers lie without gaps and none twice, in whatever order of the axes."""
+    step = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1:
+            if stride != step:
+                return False
+            step *= size
+    return True
