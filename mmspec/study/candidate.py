@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mmspec.cost.limits import Limit
 from mmspec.spec.diagnostics import SpecError
-from mmspec.study.limits import Limit
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec

@@ -27,11 +27,11 @@ from pydantic import (
 )
 
 from mmspec import shipped
+from mmspec.cost.limits import Limit, LimitError, canonical, parse_limit
 from mmspec.spec import reader, tree
 from mmspec.spec.diagnostics import Diagnostic, SpecError
 from mmspec.spec.document import Document, read_document
 from mmspec.spec.source import Source
-from mmspec.study.limits import Limit, LimitError, canonical, parse_limit
 from mmspec.study.result import Objective
 from mmspec.training import Evaluation, Recipe
 
@@ -77,6 +77,10 @@ class Study(BaseModel):
     budget: Budget = Field(description="trials, and seconds if you like")
     sampler: Literal["tpe", "nsga2", "random"] = Field(
         "tpe", description="who proposes: tpe (multivariate), nsga2, random"
+    )
+    confirm: NonNegativeInt = Field(
+        3,
+        description="fresh trainings of each spec on the front and just behind it, whose means are then the front; 0: none",
     )
     seed: NonNegativeInt = Field(0, description="of the proposals and, with the trial's number, of each training")
 

@@ -124,3 +124,11 @@ def test_a_pass_reads_each_weight_once_however_large_the_batch():
     one, two = (mmspec.profile(spec, batch=size).ledger.forward for size in (1, 2))
     assert one.read < two.read < 2 * one.read
     assert two.written == 2 * one.written
+
+
+def test_a_pass_reads_the_weights_of_as_many_experts_as_are_chosen():
+    spec = mmspec.load("mixtral_8x7b")
+    few, many = (mmspec.profile(spec, text=length) for length in (1, 64))
+    assert few.ledger.forward.read == pytest.approx(4 * few["parameters.active"], rel=0.02)
+    experts = 4 * (many["parameters.total"] - many["parameters.active"])  # 6 of 8
+    assert many.ledger.forward.read - few.ledger.forward.read == pytest.approx(experts, rel=0.02)

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from mmspec.cli.options import json_option, opened, takes_spec
+from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes_spec
 
 
 @click.command
@@ -26,6 +26,7 @@ from mmspec.cli.options import json_option, opened, takes_spec
 @click.option(
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
+@on_device
 def command(
     spec: str,
     as_json: bool,
@@ -33,6 +34,8 @@ def command(
     lengths: tuple[str, ...],
     expert_loads: tuple[str, ...],
     exit_rates: tuple[str, ...],
+    device: str | None,
+    precision: str | None,
     changes: tuple[str, ...],
     variant: str | None,
 ) -> None:
@@ -42,6 +45,8 @@ def command(
     from mmspec.cost.profile import symbols_of
     from mmspec.passes import lower
 
+    if precision is not None and device is None:
+        raise click.UsageError("--precision needs a --device, whose peak in it is asked for")
     read = opened(spec, changes, variant).require_closed()
     graph = lower(read)
     price = profile(
@@ -51,7 +56,9 @@ def command(
         graph,
         expert_loads=dict(_shares(text, "--expert-load", "MODULE=L,L,...") for text in expert_loads),
         measured=None if changes or variant else measured(spec),
-        **symbols_of(graph, dict(map(_length, lengths))),
+        device=device,
+        precision=precision or "fp32",
+        **symbols_of(graph, lengths_of(lengths)),
     )
     if as_json:
         from mmspec.cli.entry import json_text
@@ -63,13 +70,10 @@ def command(
 
     ink = Ink(sys.stdout)
     click.echo("\n".join(table(read, graph, price, ink)), color=ink.coloured)
+    if price.on:
+        from mmspec.cli.on_device import lines
 
-
-def _length(text: str) -> tuple[str, int]:
-    name, _, tokens = text.partition("=")
-    if not tokens.strip().isdecimal():
-        raise click.BadParameter(f"expected INPUT=N, found {text!r}", param_hint="--length")
-    return name.strip(), int(tokens)
+        click.echo("\n".join(["", *lines(read, price, ink)]), color=ink.coloured)
 
 
 def _shares(text: str, option: str, wanted: str) -> tuple[str, list[float]]:
