@@ -70,7 +70,7 @@ LACKING: Mapping[Any, Formula] = {
 
 # products of which nobody has a formula here: where one of them runs, the count is what is known and no more
 UNCOUNTED = (
-    "_cdist_forward", "_cdist_backward", "_trilinear", "mkldnn_rnn_layer", "mkldnn_rnn_layer_backward", "_cudnn_rnn",
+    "_trilinear", "mkldnn_rnn_layer", "mkldnn_rnn_layer_backward", "_cudnn_rnn",
     "_cudnn_rnn_backward", "_fft_r2c", "_fft_c2c", "_fft_c2r", "_sparse_mm", "_sparse_addmm", "linalg_matrix_exp", "linalg_eig",
     "_linalg_eigh", "_linalg_svd", "linalg_qr", "linalg_lu_factor_ex", "linalg_cholesky_ex", "linalg_inv_ex", "_linalg_solve_ex",
     "linalg_solve_triangular", "_int_mm", "_weight_int8pack_mm", "_weight_int4pack_mm", "_native_multi_head_attention",

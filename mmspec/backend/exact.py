@@ -41,6 +41,7 @@ class Exact:
     backward      FLOPs of the gradients of the model's outputs that the losses ask for; None at inference
     losses        FLOPs of the losses' own products, forward and backward
     operations    FLOPs by torch's operation
+    parameters    numbers that are trained or were
     uncounted     products that ran and of which no formula is known: FLOPs are more than is said where there are any
     resident      bytes that are there all the time: weights, buffers, inputs, targets, and in training what the optimizer remembers
     peak          the most bytes beside those; `at` torch's operation there, `phase` what was going on
@@ -52,6 +53,7 @@ class Exact:
     backward: int | None
     losses: int
     operations: Mapping[str, int]
+    parameters: int
     uncounted: tuple[str, ...]
     weights: int
     inputs: int
@@ -73,13 +75,13 @@ def exact(
     *,
     graph: Graph | None = None,
     inputs: Mapping[str, Tensor] | None = None,
-    targets: Mapping[str, Tensor] | None = None,
+    wanted: Mapping[str, Tensor] | None = None,
     optimizer: Optimizer = torch.optim.AdamW,
 ) -> Exact:
     """Run a spec's model once at these sizes; with `train`, a step: forward, losses (the sum of all outputs where a spec has none),
     backward, optimizer, which has done one before.
 
-    inputs, targets   real tensors, for a run on real ones; without them it is on fake ones
+    inputs, wanted   real tensors (`wanted`: what the objectives compare with), for a run on real ones; without them it is on fake ones
 
     Raises   SpecError; UserError: something in it depends on numbers, which fake tensors do not have, or fails.
     """
@@ -90,8 +92,8 @@ def exact(
             model = build_graph(graph, fresh=False, fits=fake).train(train)
             if not fake:
                 _filled(model)
-            given = _examples(graph.inputs, sizes) if inputs is None else dict(inputs)
-            asked = _targets(spec, sizes) if targets is None and train and spec.objectives else dict(targets or {})
+            given = examples(graph.inputs, sizes) if inputs is None else dict(inputs)
+            asked = targets(spec, sizes) if wanted is None and train else dict(wanted or {})
             run = _Run(spec, model, given, asked, optimizer)
             with as_priced(model, graph, sizes, fake=fake):
                 return run.step(fake) if train else run.inference(fake)
@@ -147,7 +149,7 @@ class _Run:
             begun: list[int] = []
             _told(outputs, lambda: begun.append(counts[2].flops))  # what was made last goes backward first: all losses
             with counts[1]:
-                total = _sum(outputs) if losses is None else losses(outputs, self.targets)["total"]
+                total = summed(outputs) if losses is None else losses(outputs, self.targets)["total"]
             del outputs
             tracking.phase = "backward"
             with counts[2], in_place:
@@ -178,7 +180,7 @@ class _Run:
         return Exact(
             fake, forward.flops, None if backward is None else backward.flops - begun,
             begun if losses is None else begun + losses.flops,
-            by_operation, tuple(dict.fromkeys(name for each in counts for name in each.uncounted)),
+            by_operation, sum(parameter.numel() for parameter in self.model.parameters()), tuple(dict.fromkeys(name for each in counts for name in each.uncounted)),
             self.weights, self.given, self.weights + self.given + states, tracking.peak - states,
             tracking.at, tracking.peak_phase, (*self.events, *tracking.events),
         )  # fmt: skip
@@ -220,18 +222,21 @@ def _filled(model: nn.Module) -> None:
             parameter.normal_(std=0.02)
 
 
-def _examples(values: Iterable[Value], sizes: Sizes) -> dict[str, Tensor]:
-    """Inputs of a graph; what may be left out is."""
-    return {
-        value.name: torch.empty(_shape(sizes(value)), dtype=DTYPES[value.dtype]) for value in values if not value.optional
-    }
+def examples(values: Iterable[Value], sizes: Sizes, device: str = "cpu") -> dict[str, Tensor]:
+    """Inputs of a graph, of zeros; what may be left out is."""
+    return {value.name: _zeros(value, sizes, device) for value in values if not value.optional}
 
 
-def _targets(spec: ModelSpec, sizes: Sizes) -> dict[str, Tensor]:
+def targets(spec: ModelSpec, sizes: Sizes, device: str = "cpu") -> dict[str, Tensor]:
+    """What the objectives compare with, of zeros, by the column's name."""
+    if not spec.objectives:
+        return {}
     columns = [value for value in lower_objectives(spec).inputs if value.name.endswith("_target")]
-    return {
-        value.name.removesuffix("_target"): torch.empty(_shape(sizes(value)), dtype=DTYPES[value.dtype]) for value in columns
-    }
+    return {value.name.removesuffix("_target"): _zeros(value, sizes, device) for value in columns}
+
+
+def _zeros(value: Value, sizes: Sizes, device: str) -> Tensor:
+    return torch.zeros(_shape(sizes(value)), dtype=DTYPES[value.dtype], device=device)
 
 
 def _shape(shape: Iterable[Any]) -> list[int]:
@@ -247,7 +252,8 @@ def _told(outputs: Mapping[str, Tensor | None], call: Callable[[], None]) -> Non
             output.register_hook(lambda _: call())
 
 
-def _sum(outputs: Mapping[str, Tensor | None]) -> Tensor:
+def summed(outputs: Mapping[str, Tensor | None]) -> Tensor:
+    """The sum of all that is trained: the loss of a spec that has none.   Raises UserError"""
     floats = [value.sum() for value in outputs.values() if value is not None and value.requires_grad]
     if not floats:
         raise UserError("nothing in it is trained: there is no backward")

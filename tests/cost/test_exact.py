@@ -23,9 +23,17 @@ from mmspec.testing import bound_sizes, example, example_targets
 
 SMALL = ("vit_b16", "bert_base", "clip_vit_b32", "swin_t", "convnext_t", "gpt2_small", "llama_1b", "t5_base", "mixtral_8x7b")
 BILLIONS = ("llama_70b", "mixtral_8x7b", "llava_1_5_7b")
+QUICK = (
+    "bert_base", "convnext_t", "digits_dino", "fusion_concat", "fusion_gated", "fusion_gated_expert_choice", "fusion_text_selection",
+    "mae_b", "mobilevit_s", "spoken_words", "t5_base", "vit_b16",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name in shipped.names("specs") if name not in BILLIONS])
+def each(name):
+    return pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize("name", [each(name) for name in shipped.names("specs") if name not in BILLIONS])
 def test_forward_and_backward_flops_of_every_shipped_spec_are_those_that_torch_runs(name):
     """Attention is fused and convolutions are grouped: what torch's own counter leaves out or makes too much of."""
     spec = mmspec.load(name)
@@ -49,10 +57,10 @@ def both(name, train):
     """The same run on tensors without numbers and on real ones."""
     spec = mmspec.load(name, variant="small")
     graph = mmspec.lower(spec)
-    inputs, sizes = example(graph, 2), None
+    inputs = example(graph, 2)
     sizes = Sizes(bound_sizes(graph, inputs))
     targets = example_targets(spec, inputs, 2) if train else None
-    return exact(spec, sizes, train), exact(spec, sizes, train, inputs=inputs, targets=targets)
+    return exact(spec, sizes, train), exact(spec, sizes, train, inputs=inputs, wanted=targets)
 
 
 @pytest.mark.parametrize("train", [False, True])
@@ -102,7 +110,7 @@ def test_at_inference_the_peak_is_that_of_torch_s_allocator_to_the_byte(name, va
 
 @pytest.mark.parametrize(("name", "variant"), [case for case in CASES if case[0] != "convnext_t"])
 def test_in_training_the_peak_is_that_of_torch_s_allocator_within_a_thousandth(name, variant):
-    spec, _, model, inputs, sizes = ready(name, variant)
+    spec, graph, model, inputs, sizes = ready(name, variant)
     losses, targets = build_objectives(spec), example_targets(spec, inputs, 2)
     optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad])
 
@@ -119,8 +127,10 @@ def test_in_training_the_peak_is_that_of_torch_s_allocator_within_a_thousandth(n
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     optimizer.step()
     optimizer.zero_grad()
-    step()
-    assert allocated(step) == pytest.approx(exact(spec, sizes, train=True).peak, rel=1e-3)
+    with as_priced(model, graph, sizes):
+        step()
+        found = allocated(step)
+    assert found == pytest.approx(exact(spec, sizes, train=True).peak, rel=1e-3)
 
 
 # formulas ------------------------------------------------------------------------------------------------------------
@@ -180,9 +190,8 @@ def test_matrices_times_vectors_are_products_too():
 
 def test_products_without_a_formula_are_named_and_not_made_nothing_of():
     with Counting() as counting, torch.no_grad():
-        torch.cdist(torch.randn(30, 4), torch.randn(40, 4))
         nn.LSTM(4, 5)(torch.randn(2, 3, 4))
-    assert set(counting.uncounted) == {"_cdist_forward", "mkldnn_rnn_layer"}
+    assert set(counting.uncounted) == {"mkldnn_rnn_layer"}
 
 
 @pytest.mark.parametrize("mode", [nullcontext, torch.no_grad, torch.inference_mode])
@@ -229,9 +238,11 @@ def test_gradients_are_summed_in_place_where_autograd_does_so_without_a_mode():
 
     step()
     found = allocated(step)
-    with Tracking() as tracking, InPlace():
+    in_place = InPlace()
+    with Tracking() as tracking, in_place:
         step()
     with Tracking() as anew:
         step()
-    assert tracking.peak == found
-    assert len(anew.events) > len(tracking.events)
+    assert tracking.peak == pytest.approx(found, abs=100), "but for scalars"
+    births = [sum(event.bytes == 4000 for event in each.events) for each in (tracking, anew)]
+    assert births[1] == births[0] + 2, "three gradients are summed twice"

@@ -7,6 +7,7 @@ import sys
 import click
 
 from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes_spec
+from mmspec.cli.rerun import takes_exact
 
 
 @click.command
@@ -26,6 +27,8 @@ from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes
 @click.option(
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
+@click.option("--train", is_flag=True, help="with --exact: a training step")
+@takes_exact
 @on_device
 def command(
     spec: str,
@@ -34,6 +37,8 @@ def command(
     lengths: tuple[str, ...],
     expert_loads: tuple[str, ...],
     exit_rates: tuple[str, ...],
+    train: bool,
+    exact: bool,
     device: str | None,
     precision: str | None,
     changes: tuple[str, ...],
@@ -60,10 +65,15 @@ def command(
         precision=precision or "fp32",
         **symbols_of(graph, lengths_of(lengths)),
     )
+    run = None
+    if exact:
+        from mmspec.cli.rerun import rerun
+
+        run = rerun(price, train)
     if as_json:
         from mmspec.cli.entry import json_text
 
-        click.echo(json_text(price.to_dict()))
+        click.echo(json_text(price.to_dict() | (run.to_dict() if run is not None else {})))
         return
     from mmspec.cli.ink import Ink
     from mmspec.cli.price import table
@@ -74,6 +84,8 @@ def command(
         from mmspec.cli.on_device import lines
 
         click.echo("\n".join(["", *lines(read, price, ink)]), color=ink.coloured)
+    if run is not None:
+        click.echo("\n".join(run.lines(ink)), color=ink.coloured)
 
 
 def _shares(text: str, option: str, wanted: str) -> tuple[str, list[float]]:
