@@ -19,12 +19,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmspec.backend.build import build_graph, build_objectives
 from mmspec.backend.counting import Counting
+from mmspec.backend.opaque import AnswersAsDeclared
 from mmspec.backend.priced import as_priced
 from mmspec.backend.tracking import InPlace, Tracking
 from mmspec.cost.allocator import Event, Reserved, simulate
 from mmspec.cost.flops import Sizes
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Value
+from mmspec.ir.graph import operations
 from mmspec.passes import lower, lower_objectives
 from mmspec.spec import ModelSpec
 
@@ -88,10 +90,12 @@ def exact(
     graph = graph or lower(spec)
     fake = inputs is None
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True) if fake else nullcontext(), _Decided() if fake else nullcontext(), _uncollected():
+        with FakeTensorMode(allow_non_fake_inputs=True) if fake else nullcontext(), _Decided() if fake else nullcontext(), _uncollected(), _plain():
             model = build_graph(graph, fresh=False, fits=fake).train(train)
             if not fake:
                 _filled(model)
+            for path, op in operations(graph, "opaque"):
+                model.get_submodule(path).register_forward_hook(AnswersAsDeclared(path, op, sizes))
             given = examples(graph.inputs, sizes) if inputs is None else dict(inputs)
             asked = targets(spec, sizes) if wanted is None and train else dict(wanted or {})
             run = _Run(spec, model, given, asked, optimizer)
@@ -213,6 +217,17 @@ def _uncollected() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def _plain() -> Iterator[None]:
+    """Modules of torch's own run as they do in training: their fast path at inference is one operation that nobody sees into."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _filled(model: nn.Module) -> None:

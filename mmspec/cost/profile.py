@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmspec.cost.communication import communication
+from mmspec.cost.coverage import Hole, holes, reason
 from mmspec.cost.decoding import Decoding, decoding
 from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.halting import last_of
@@ -17,7 +18,7 @@ from mmspec.cost.memory import peak_activations
 from mmspec.cost.routing import WEIGHT_BYTES, ExpertsPrice, Known, experts_of
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
-from mmspec.ir.graph import copies, owned
+from mmspec.ir.graph import copies, own_parameters, own_trained, owned
 from mmspec.ir.primitives import shape_text
 from mmspec.passes import lower
 from mmspec.spec import ModelSpec
@@ -81,6 +82,8 @@ class Profile:
     communication bytes between devices per forward, where experts are placed on several, if all get the same load
     memory        bytes; weights (float32), activations (the most that live at once), peak_inference (both);
                   peak_training is None: not computed yet
+    coverage      whether everything has a price, and what has none: then totals that it is part of are None, and the sum of what is
+                  known is beside them (flops.known, parameters.known)
     roofline      on a device, where one was named: the least time of a pass, and what holds it up; fit: what fits on it
     """
 
@@ -95,6 +98,19 @@ class Profile:
     experts: tuple[ExpertsPrice, ...] = ()
     communication: int = 0
     on: OnDevice | None = field(default=None, compare=False)
+    holes: tuple[Hole, ...] = ()
+
+    def lacks(self, figure: str, nodes: Iterable[str] | None = None) -> bool:
+        """Whether something in the model, or in these nodes, has no `flops`, `numbers` (parameters) or `held` (memory)."""
+        among = None if nodes is None else set(nodes)
+        return any(figure in hole.lacks and (among is None or hole.node in among) for hole in self.holes)
+
+    def need(self, figure: str) -> Any:
+        """A figure that one cannot do without.   Raises UserError: it is not known, and why"""
+        value = self[figure]
+        if value is None:
+            raise UserError(f"{figure} of {self.name} is not known: {self.unknown.get(figure, 'it is not computed')}")
+        return value
 
     @cached_property
     def ledger(self) -> Entry:
@@ -115,36 +131,50 @@ class Profile:
         group, *keys = figure.split(".")
         return reduce(lambda inner, key: inner[key], keys, GROUPS[group](self))
 
-    def _parameters(self) -> dict[str, int]:
-        return {
-            "total": sum(node.parameters for node in self.nodes),
-            "active": sum(node.active for node in self.nodes),
-            **trained_and_shared(self.graph),
-        }
+    def _parameters(self) -> dict[str, int | None]:
+        known = sum(node.parameters for node in self.nodes)
+        found = {"total": known, "active": sum(node.active for node in self.nodes), **trained_and_shared(self.graph)}
+        return {**(dict.fromkeys(found) if self.lacks("numbers") else found), "known": known}
 
     def _flops(self) -> dict[str, Any]:
         flops = sum(node.flops for node in self.nodes)
-        return {
+        found = {
             "total": flops, "minimum": sum(node.minimum for node in self.nodes), "maximum": flops,
             "expected": _sum([node.expected for node in self.nodes]),
             "expected_uncompacted": _sum([node.uncompacted for node in self.nodes]),
         }  # fmt: skip
+        return {**(dict.fromkeys(found) if self.lacks("flops") else found), "known": flops}
 
     def _memory(self) -> dict[str, int | None]:
-        weights = sum(node.parameters for node in self.nodes) * WEIGHT_BYTES
-        return {
-            "weights": weights, "activations": self.activations, "peak_inference": weights + self.activations,
-            "peak_training": None,
-        }  # fmt: skip
+        weights = None if self.lacks("numbers") else sum(node.parameters for node in self.nodes) * WEIGHT_BYTES
+        activations = None if self.lacks("held") else self.activations
+        peak = None if weights is None or activations is None else weights + activations
+        return {"weights": weights, "activations": activations, "peak_inference": peak, "peak_training": None}
 
     def _roles(self) -> dict[str, Any]:
-        return {
-            role: {
-                "parameters": sum(node.parameters for node in self.nodes if node.role == role),
-                "flops": sum(node.flops for node in self.nodes if node.role == role),
+        found = {}
+        for role in dict.fromkeys(node.role for node in self.nodes):
+            nodes = [node for node in self.nodes if node.role == role]
+            names = [node.name for node in nodes]
+            found[role] = {
+                "parameters": None if self.lacks("numbers", names) else sum(node.parameters for node in nodes),
+                "flops": None if self.lacks("flops", names) else sum(node.flops for node in nodes),
             }
-            for role in dict.fromkeys(node.role for node in self.nodes)
-        }
+        return found
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        found = []
+        for node in self.nodes:
+            data = node.to_dict()
+            if self.lacks("numbers", [node.name]):
+                data |= {"parameters": None, "active": None}
+            if self.lacks("flops", [node.name]):
+                data |= {name: None for name in data if "flops" in name}
+            found.append(data)
+        return found
+
+    def _coverage(self) -> dict[str, Any]:
+        return {"complete": not self.holes, "without_rule": [hole.to_dict() for hole in self.holes]}
 
 
 GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each computed when it is asked for
@@ -153,19 +183,31 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "sizes": lambda price: dict(price.sizes),
     "parameters": Profile._parameters,
     "flops": Profile._flops,
-    "forward": lambda price: price.ledger.forward.to_dict(),
-    "backward": lambda price: price.ledger.backward.to_dict(),
+    "forward": lambda price: None if price.lacks("flops") else price.ledger.forward.to_dict(),
+    "backward": lambda price: None if price.lacks("flops") else price.ledger.backward.to_dict(),
     "decoding": lambda price: price.decoding and price.decoding.to_dict(),
     "communication": lambda price: {"bytes": price.communication, "load": "even"},
     "memory": Profile._memory,
     "roles": Profile._roles,
-    "nodes": lambda price: [node.to_dict() for node in price.nodes],
+    "nodes": Profile._nodes,
+    "coverage": Profile._coverage,
     "experts": lambda price: [layer.to_dict() for layer in price.experts],
     "roofline": lambda price: price.on and price.on.roofline.to_dict(),
     "fit": lambda price: price.on and price.on.fit.to_dict(),
     "unknown": lambda price: dict(price.unknown),
     "notes": lambda price: list(price.notes),
 }
+
+UNKNOWN = {  # by what an operation may lack, the figures that cannot be known without it
+    "flops": (
+        "flops.total", "flops.minimum", "flops.maximum", "flops.expected", "flops.expected_uncompacted", "forward", "backward",
+    ),
+    "numbers": (
+        "parameters.total", "parameters.active", "parameters.trainable", "parameters.shared", "memory.weights",
+        "memory.peak_inference",
+    ),
+    "held": ("memory.activations", "memory.peak_inference", "memory.peak_training"),
+}  # fmt: skip
 
 FIGURES = (
     "parameters.total", "parameters.active", "flops.total", "flops.expected", "memory.weights", "memory.activations",
@@ -224,10 +266,16 @@ def profile(
         unknown["experts"] = "which experts tokens choose is not known; give expert loads, or train"
     elif silent and any(layer.reached is None for layer in experts):
         unknown["experts"] = unknown["flops.expected"]
+    missing = holes(graph)
+    for lacking, names in UNKNOWN.items():
+        if why := reason(missing, lacking):
+            unknown |= dict.fromkeys(names, why)
     activations, travelling = peak_activations(graph, sizes), communication(graph, sizes)
-    price = Profile(spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling)
+    price = Profile(spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling, holes=missing)
     if device is None:
         return price
+    if missing:
+        raise UserError(f"what {spec.name} takes on a device is not known: " + "; ".join(map(str, missing)))
     from mmspec.cost.on_device import on_device
 
     return replace(price, on=on_device(price, device, precision))
@@ -295,7 +343,7 @@ def _parameters(graph: Graph) -> tuple[int, int]:
     """All parameters, and those of the experts that a token does not meet."""
     total = idle = 0
     for op in graph.ops:
-        total += sum(parameter.size for parameter in op.parameters if not parameter.buffer)
+        total += own_parameters(op)
         for body, count in owned(op):
             inner, unmet = _parameters(body)
             total += count * inner
@@ -320,9 +368,7 @@ def trained_and_shared(graph: Graph) -> dict[str, int]:
 
 def _trainable(graph: Graph) -> int:
     return sum(
-        sum(parameter.size for parameter in op.parameters if parameter.trainable)
-        + sum(count * _trainable(body) for body, count in owned(op))
-        for op in graph.ops
+        own_trained(op) + sum(count * _trainable(body) for body, count in owned(op)) for op in graph.ops
     )
 
 

@@ -27,6 +27,7 @@ from mmspec.cli.rerun import takes_exact
 @click.option(
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
+@click.option("--strict", is_flag=True, help="exit 2 if there is something without a price, and say what")
 @click.option("--train", is_flag=True, help="with --exact: a training step")
 @takes_exact
 @on_device
@@ -37,6 +38,7 @@ def command(
     lengths: tuple[str, ...],
     expert_loads: tuple[str, ...],
     exit_rates: tuple[str, ...],
+    strict: bool,
     train: bool,
     exact: bool,
     device: str | None,
@@ -65,6 +67,10 @@ def command(
         precision=precision or "fp32",
         **symbols_of(graph, lengths_of(lengths)),
     )
+    if strict and price.holes:
+        from mmspec.errors import UserError
+
+        raise UserError("\n  ".join([f"{price.name} is not priced in full", *map(str, price.holes)]))
     run = None
     if exact:
         from mmspec.cli.rerun import rerun

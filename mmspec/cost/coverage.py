@@ -1,0 +1,56 @@
+"""What a price does not cover: operations of which no rule says what they cost. They are listed, and no total is made without
+them. Each is given once, however many blocks it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mmspec.ir import Graph
+from mmspec.ir.graph import owned
+
+FIGURES = {"flops": "FLOPs", "numbers": "parameters", "held": "memory"}
+
+
+@dataclass(frozen=True)
+class Hole:
+    """An operation without a price.   path: its module's, blocks without numbers;   module: what is called;   lacks: of FIGURES"""
+
+    path: str
+    kind: str
+    module: str
+    lacks: tuple[str, ...]
+
+    @property
+    def node(self) -> str:
+        return self.path.partition(".")[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"path": self.path, "kind": self.kind, "module": self.module, "lacks": [FIGURES[name] for name in self.lacks]}
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.module}) declares no {' and no '.join(FIGURES[name] for name in self.lacks)}"
+
+
+def holes(graph: Graph, path: str = "") -> tuple[Hole, ...]:
+    """In the order in which they run."""
+    return tuple(dict.fromkeys(_found(graph, path)))
+
+
+def reason(found: tuple[Hole, ...], figure: str) -> str | None:
+    """Why a total is not known; None where it is."""
+    lacking = [hole for hole in found if figure in hole.lacks]
+    if not lacking:
+        return None
+    named = ", ".join(f"{hole.path} ({hole.module})" for hole in lacking)
+    return f"{named} declares no {FIGURES[figure]}; --exact finds them by running it"
+
+
+def _found(graph: Graph, path: str) -> Iterator[Hole]:
+    for op in graph.ops:
+        here = f"{path}{op.name}"
+        if op.kind == "opaque" and (lacks := tuple(name for name in FIGURES if op.attributes[name] is None)):
+            yield Hole(here, op.kind, op.attributes["module"], lacks)
+        for body, _ in owned(op):
+            yield from _found(body, f"{here}.")
