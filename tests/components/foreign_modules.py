@@ -11,34 +11,35 @@ from mmspec.spec import Encoder
 
 
 class Mixer(nn.Module):
-    """Tokens are mixed by one matrix, channels by another.   [B, C, H, W] -> [B, H * W, width]"""
+    """Patches of a picture, mixed by a matrix.   [B, C, H, W] -> [B, H / patch * W / patch, width]"""
 
-    def __init__(self, channels: int, places: int, width: int) -> None:
+    def __init__(self, channels: int, places: int, width: int, patch: int) -> None:
         super().__init__()
-        self.inward = nn.Linear(channels, width)
+        self.inward = nn.Conv2d(channels, width, patch, patch)
         self.mix = nn.Parameter(torch.randn(places, places))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.inward(x.flatten(2).transpose(1, 2))
+        y = self.inward(x).flatten(2).transpose(1, 2)
         return torch.einsum("mn,bnd->bmd", self.mix, y)
 
 
 class Attended(nn.Module):
-    """What eager counters make nothing of at inference: torch's own fast path.   [B, C, H, W] -> [B, H * W, width]"""
+    """What eager counters make nothing of at inference: torch's own fast path.   [B, C, H, W] -> [B, H / patch * W / patch, width]"""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, patch: int) -> None:
         super().__init__()
-        self.inward = nn.Linear(channels, width)
+        self.inward = nn.Conv2d(channels, width, patch, patch)
         self.layer = nn.TransformerEncoderLayer(width, 2, 2 * width, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(self.inward(x.flatten(2).transpose(1, 2)))
+        return self.layer(self.inward(x).flatten(2).transpose(1, 2))
 
 
 class Mixed(Encoder):
     """A mixer that declares what it costs, or, of another `kind`, nothing or what is not so."""
 
     type: Literal["mixed"] = "mixed"
+    patch_size: PositiveInt = Field(2, description="rows and columns of a patch")
     width: PositiveInt = Field(16, description="channels of the tokens")
     kind: Literal["declared", "undeclared", "attended", "wrong_shape", "wrong_path", "wrong_class", "wrong_arguments"] = Field(
         "declared", description="which"
@@ -46,12 +47,13 @@ class Mixed(Encoder):
 
     def emit(self, g: Scope, x: Value) -> Value:
         batch, channels, rows, columns = x.shape
-        places, width = rows * columns, self.width
+        patch, width = self.patch_size, self.width
+        places = rows // patch * (columns // patch)
         shape = (batch, places, width)
         if self.kind == "attended":
-            arguments = {"channels": channels, "width": width}
+            arguments = {"channels": channels, "width": width, "patch": patch}
             return g.opaque("body", "foreign_modules:Attended", x, shape=shape, arguments=arguments)
-        arguments = {"channels": channels, "places": places, "width": width}
+        arguments = {"channels": channels, "places": places, "width": width, "patch": patch}
         if self.kind == "undeclared":
             return g.opaque("body", "foreign_modules:Mixer", x, shape=shape, arguments=arguments)
         if self.kind == "wrong_shape":
@@ -62,8 +64,8 @@ class Mixed(Encoder):
             return g.opaque("body", "foreign_modules:Nobody", x, shape=shape)
         if self.kind == "wrong_arguments":
             return g.opaque("body", "foreign_modules:Mixer", x, shape=shape, arguments={"wide": 3})
-        flops = 2 * batch * places * width * (channels + places)
-        parameters = channels * width + width + places * places
+        flops = 2 * batch * places * width * (channels * patch**2 + places)
+        parameters = channels * patch**2 * width + width + places**2
         return g.opaque(
             "body", "foreign_modules:Mixer", x, shape=shape, arguments=arguments, flops=flops, parameters=parameters,
             held=4 * batch * places * width,

@@ -19,14 +19,14 @@ from mmspec.errors import UserError
 from mmspec.spec import Catalogue, SpecError, read
 from mmspec.testing import check_component, check_spec, example
 
-CHANNELS, PLACES, WIDTH = 3, 16, 8
-FLOPS = 2 * PLACES * WIDTH * (CHANNELS + PLACES)
-PARAMETERS = CHANNELS * WIDTH + WIDTH + PLACES**2
+PATCH, PLACES, WIDTH = 2 * 2 * 3, 4, 8
+FLOPS = 2 * PLACES * WIDTH * (PATCH + PLACES)
+PARAMETERS = PATCH * WIDTH + WIDTH + PLACES**2
 HEAD = 2 * WIDTH * 5
 TEXT = """\
 name: foreign
 inputs: {{image: {{type: image, size: 4, channels: 3}}}}
-encoders: {{image: {{type: mixed, width: 8, kind: {kind}, frozen: {frozen}}}}}
+encoders: {{image: {{type: mixed, width: 8, patch_size: 2, kind: {kind}, frozen: {frozen}}}}}
 heads: {{label: {{type: classification, classes: 5}}}}
 objectives: [{{type: cross_entropy, target: answer}}]
 """
@@ -54,8 +54,8 @@ def test_what_is_declared_is_the_price_and_what_torch_computes():
     price, shown = run(spec_of(), train=True, batch=3)
     assert price["flops.total"] == shown.forward == 3 * (FLOPS + HEAD)
     assert price["parameters.total"] == shown.parameters == PARAMETERS + WIDTH * 5 + 5
-    assert price.ledger.backward.flops == 2 * 3 * (FLOPS + HEAD), "the gradient of the picture is declared with all others"
-    assert shown.backward == price.ledger.backward.flops - 2 * 3 * PLACES * WIDTH * CHANNELS, "and nobody asks for it"
+    assert price.ledger.backward.flops == 2 * 3 * (FLOPS + HEAD), "the gradient of the picture is in what is declared"
+    assert shown.backward == price.ledger.backward.flops - 2 * 3 * PLACES * WIDTH * PATCH, "and nobody asks for it"
     assert price["coverage"] == {"complete": True, "without_rule": []}
 
 
@@ -96,11 +96,11 @@ def test_a_run_sees_into_torch_s_own_transformer_layer():
     """Projections, two products of attention, feed-forward; its fast path counts as nothing elsewhere."""
     layer = 2 * PLACES * WIDTH * (3 * WIDTH + WIDTH + 2 * 2 * WIDTH) + 2 * 2 * PLACES**2 * WIDTH
     _, shown = run(spec_of("attended"))
-    assert shown.forward == 2 * PLACES * CHANNELS * WIDTH + layer + HEAD
+    assert shown.forward == 2 * PLACES * PATCH * WIDTH + layer + HEAD
 
 
 def test_a_module_that_answers_otherwise_than_declared_is_found_out():
-    with pytest.raises(UserError, match=r"image.body \(foreign_modules:Mixer\) answers \[1, 16, 8\], and \[1, 32, 8\] is declared"):
+    with pytest.raises(UserError, match=r"image.body \(foreign_modules:Mixer\) answers \[1, 4, 8\], and \[1, 8, 8\] is declared"):
         run(spec_of("wrong_shape"))
 
 
@@ -125,9 +125,9 @@ def test_what_is_no_import_path_is_the_component_s_mistake_and_located():
 def test_it_is_shown_drawn_written_saved_and_read_again(tmp_path, monkeypatch):
     spec = spec_of("undeclared")
     graph = mmspec.lower(spec)
-    assert "image.body" in str(graph) or "image: f32[B, 16, 8] = mixed(inputs.image)" in str(graph)
+    assert "image.body" in str(graph) or "image: f32[B, 4, 8] = mixed(inputs.image)" in str(graph)
     text = source(graph)
-    assert "self.body = opaque('foreign_modules:Mixer', {'channels': 3, 'places': 16, 'width': 8})" in text.replace('"', "'")
+    assert "self.body = opaque('foreign_modules:Mixer', {'channels': 3, 'places': 4, 'width': 8, 'patch': 2})" in text.replace('"', "'")
     model = mmspec.build(spec)
     write_folder(spec, model, tmp_path / "built")
     assert {"image.body.mix", "image.body.inward.weight"} <= model.state_dict().keys()
