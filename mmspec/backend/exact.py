@@ -7,8 +7,9 @@ What data decide is decided as it is priced (`backend.priced`). What a kernel ho
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,17 +81,22 @@ def exact(
     wanted: Mapping[str, Tensor] | None = None,
     optimizer: Optimizer = torch.optim.AdamW,
 ) -> Exact:
-    """Run a spec's model once at these sizes; with `train`, a step: forward, losses (the sum of all outputs where a spec has none),
-    backward, optimizer, which has done one before.
+    """Run a spec's model once at these sizes; with `train`, a step: forward, losses (the sum of all outputs where a spec has
+    none), backward, optimizer, which has done one before.
 
-    inputs, wanted   real tensors (`wanted`: what the objectives compare with), for a run on real ones; without them it is on fake ones
+    inputs   real tensors, for a run on real ones; without them it is on fake ones;   wanted: what the objectives compare with
 
     Raises   SpecError; UserError: something in it depends on numbers, which fake tensors do not have, or fails.
     """
     graph = graph or lower(spec)
     fake = inputs is None
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True) if fake else nullcontext(), _Decided() if fake else nullcontext(), _uncollected(), _plain():
+        with (
+            FakeTensorMode(allow_non_fake_inputs=True) if fake else nullcontext(),
+            _decided(fake),
+            _uncollected(),
+            _plain(),
+        ):
             model = build_graph(graph, fresh=False, fits=fake).train(train)
             if not fake:
                 _filled(model)
@@ -176,23 +182,31 @@ class _Run:
     ) -> Exact:
         """`begun`: FLOPs of the losses' gradients, after which those of the model begin."""
         counts = [each for each in (forward, losses, backward) if each is not None]
-        by_operation = {name: 0 for each in counts for name in each.by_operation}
+        by_operation: Counter[str] = Counter()
         for each in counts:
-            for name, flops in each.by_operation.items():
-                by_operation[name] += flops
+            by_operation.update(each.by_operation)
         tracking = self.tracking
         return Exact(
-            fake, forward.flops, None if backward is None else backward.flops - begun,
-            begun if losses is None else begun + losses.flops,
-            by_operation, sum(parameter.numel() for parameter in self.model.parameters()), tuple(dict.fromkeys(name for each in counts for name in each.uncounted)),
-            self.weights, self.given, self.weights + self.given + states, tracking.peak - states,
-            tracking.at, tracking.peak_phase, (*self.events, *tracking.events),
-        )  # fmt: skip
+            fake=fake,
+            forward=forward.flops,
+            backward=None if backward is None else backward.flops - begun,
+            losses=begun if losses is None else begun + losses.flops,
+            operations=by_operation,
+            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            uncounted=tuple(dict.fromkeys(name for each in counts for name in each.uncounted)),
+            weights=self.weights,
+            inputs=self.given,
+            resident=self.weights + self.given + states,
+            peak=tracking.peak - states,
+            at=tracking.at,
+            phase=tracking.peak_phase,
+            events=(*self.events, *tracking.events),
+        )
 
 
-class _Decided(TorchDispatchMode):
-    """What is asked of tensors that have no numbers is answered as it is priced: everyone goes on, what is checked is right, and the
-    optimizer is at its first step. How many there are of something is not known."""
+class _Decided(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """What is asked of tensors that have no numbers is answered as it is priced: everyone goes on, what is checked is right, and
+    the optimizer is at its first step. How many there are of something is not known."""
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         if function.namespace == "prim":  # a tensor is asked about itself, nothing runs
@@ -205,6 +219,10 @@ class _Decided(TorchDispatchMode):
             if x.dtype.is_floating_point:
                 return 1.0
         return function(*arguments, **(keywords or {}))
+
+
+def _decided(fake: bool) -> Any:
+    return _Decided() if fake else nullcontext()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -264,7 +282,7 @@ def _told(outputs: Mapping[str, Tensor | None], call: Callable[[], None]) -> Non
     """Call it when the gradient of an output is there."""
     for output in outputs.values():
         if output is not None and output.requires_grad:
-            output.register_hook(lambda _: call())
+            output.register_hook(lambda _: call())  # type: ignore[no-untyped-call]
 
 
 def summed(outputs: Mapping[str, Tensor | None]) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmspec.backend.runtime import Admit, Claim, Cover, Decide, Experts, KeepAbove, Loop, NextBest, Stages
 from mmspec.cost.flops import Sizes, bind_all, flops
 from mmspec.ir import Graph, Op, bind, product
-from mmspec.ir.graph import copies
+from mmspec.ir.graph import copies, operations
 
 LIMITS = (
     ((Admit, NextBest), "capacity", None),
@@ -80,15 +80,18 @@ def loaded(model: nn.Module, graph: Graph, sizes: Sizes) -> Iterator[None]:
     """Every token chooses the same experts, whatever it would choose: nobody has to look at what was chosen, which fake tensors
     could not tell."""
     found: list[Any] = []
-    for path, op in _experts(graph):
+    for path, op in operations(graph, "experts"):
         module: Any = model.get_submodule(path)
         assert isinstance(module, Experts)
-        counts = loads(op, sizes)
-        module.counts = lambda chosen, counts=counts: counts
+        module.__dict__["counts"] = _answers(loads(op, sizes))
         found.append(module)
     yield
     for module in found:
-        del module.counts
+        del module.__dict__["counts"]
+
+
+def _answers(counts: list[int]) -> Any:
+    return lambda chosen: counts
 
 
 @contextmanager
@@ -122,15 +125,6 @@ def loads(op: Op, sizes: Sizes) -> list[int]:
         counts.append(min(busiest, left))
         left -= counts[-1]
     return counts
-
-
-def _experts(graph: Graph, path: str = "") -> Iterator[tuple[str, Op]]:
-    for op in graph.ops:
-        here = f"{path}{op.name}"
-        if op.kind == "experts":
-            yield here, op
-        for index, body in enumerate(copies(op)):
-            yield from _experts(body, f"{here}." if op.kind in ("call", "define") else f"{here}.{index}.")
 
 
 def _whole(dim: object) -> int:

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from mmspec.cost.allocator import Event
 
 
-class Tracking(TorchDispatchMode):
+class Tracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Bytes of storages beside those of `before`, which were there already.
 
     now, peak   bytes;   at: torch's operation at the peak, and in `phase` what was going on
@@ -24,7 +24,7 @@ class Tracking(TorchDispatchMode):
     """
 
     def __init__(self, before: Iterable[torch.Tensor] = ()) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._before = [tensor.untyped_storage() for tensor in before]  # held, so that no later one gets their identity
         self._known: dict[int, int | None] = {id(storage): None for storage in self._before}
         self._references: dict[int, Any] = {}
@@ -78,7 +78,7 @@ class InPlace(TorchDispatchMode):
     autograd makes them anew. It must be the last mode that is entered: it counts who holds what it is handed."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._alone: tuple[int, int] | None = None
         x = torch.ones(2, device="cpu", requires_grad=True)
         h = x * 2

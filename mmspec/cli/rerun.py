@@ -29,7 +29,9 @@ COLUMNS = (
 def takes_exact(function: Function) -> Function:
     """`--exact`."""
     option = click.option(
-        "--exact", is_flag=True, help="run the module on tensors without numbers, and print what differs from this price"
+        "--exact",
+        is_flag=True,
+        help="run the module on tensors without numbers, and print what differs from this price",
     )
     return option(function)
 
@@ -50,7 +52,13 @@ class Rerun:
         }
         where = {"operation": self.shown.at, "phase": self.shown.phase}
         return {
-            "exact": {**figures, "losses": self.shown.losses, "at": where, "uncounted": list(self.shown.uncounted), "cuda": self.card}
+            "exact": {
+                **figures,
+                "losses": self.shown.losses,
+                "at": where,
+                "uncounted": list(self.shown.uncounted),
+                "cuda": self.card,
+            }
         }
 
     def lines(self, ink: Ink) -> list[str]:
@@ -104,5 +112,9 @@ def rerun(price: Profile, train: bool) -> Rerun:
         pairs += [("activations", price["memory.activations"], shown.peak)]
     simulated = shown.cuda()
     measured = on_card(price.spec, Sizes(price.sizes), train, graph=price.graph)
-    card = {**vars(simulated), "measured": None if measured is None else vars(measured), "verified": measured is not None}
+    card = {
+        **vars(simulated),
+        "measured": None if measured is None else vars(measured),
+        "verified": measured is not None,
+    }
     return Rerun(shown, tuple(pairs), card)

@@ -27,7 +27,12 @@ class Hole:
         return self.path.partition(".")[0]
 
     def to_dict(self) -> dict[str, Any]:
-        return {"path": self.path, "kind": self.kind, "module": self.module, "lacks": [FIGURES[name] for name in self.lacks]}
+        return {
+            "path": self.path,
+            "kind": self.kind,
+            "module": self.module,
+            "lacks": [FIGURES[name] for name in self.lacks],
+        }
 
     def __str__(self) -> str:
         return f"{self.path} ({self.module}) declares no {' and no '.join(FIGURES[name] for name in self.lacks)}"
@@ -38,12 +43,9 @@ def holes(graph: Graph, path: str = "") -> tuple[Hole, ...]:
     return tuple(dict.fromkeys(_found(graph, path)))
 
 
-def reason(found: tuple[Hole, ...], figure: str) -> str | None:
-    """Why a total is not known; None where it is."""
-    lacking = [hole for hole in found if figure in hole.lacks]
-    if not lacking:
-        return None
-    named = ", ".join(f"{hole.path} ({hole.module})" for hole in lacking)
+def reason(found: tuple[Hole, ...], figure: str) -> str:
+    """Why a total is not known that they lack a part of."""
+    named = ", ".join(f"{hole.path} ({hole.module})" for hole in found if figure in hole.lacks)
     return f"{named} declares no {FIGURES[figure]}; --exact finds them by running it"
 
 

@@ -268,10 +268,23 @@ def profile(
         unknown["experts"] = unknown["flops.expected"]
     missing = holes(graph)
     for lacking, names in UNKNOWN.items():
-        if why := reason(missing, lacking):
-            unknown |= dict.fromkeys(names, why)
+        unknown |= (
+            dict.fromkeys(names, reason(missing, lacking)) if any(lacking in hole.lacks for hole in missing) else {}
+        )
     activations, travelling = peak_activations(graph, sizes), communication(graph, sizes)
-    price = Profile(spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling, holes=missing)
+    price = Profile(
+        spec.name,
+        sizes.sizes,
+        nodes,
+        activations,
+        spec,
+        graph,
+        graph.notes,
+        unknown,
+        experts,
+        travelling,
+        holes=missing,
+    )
     if device is None:
         return price
     if missing:
@@ -367,9 +380,7 @@ def trained_and_shared(graph: Graph) -> dict[str, int]:
 
 
 def _trainable(graph: Graph) -> int:
-    return sum(
-        own_trained(op) + sum(count * _trainable(body) for body, count in owned(op)) for op in graph.ops
-    )
+    return sum(own_trained(op) + sum(count * _trainable(body) for body, count in owned(op)) for op in graph.ops)
 
 
 @dataclass(frozen=True)

@@ -219,6 +219,4 @@ def learns(op: Op) -> bool:
 
 def parameter_count(graph: Graph) -> int:
     """Parameters of the module built from `graph`; a block of a stack is counted once and multiplied."""
-    return sum(
-        own_parameters(op) + sum(count * parameter_count(body) for body, count in owned(op)) for op in graph.ops
-    )
+    return sum(own_parameters(op) + sum(count * parameter_count(body) for body, count in owned(op)) for op in graph.ops)

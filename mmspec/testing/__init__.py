@@ -84,11 +84,13 @@ def check_parameters(graph: Graph, model: nn.Module) -> None:
     expected = {placed.path: tuple(placed.parameter.shape) for placed in parameters(graph)}
     kept = {name: buffer for name, buffer in model.named_buffers() if name in model.state_dict()}  # running statistics
     found = {name: tuple(tensor.shape) for name, tensor in (*model.named_parameters(), *kept.items())}
-    opaque = {path: op for path, op in operations(graph, "opaque")}
+    opaque = dict(operations(graph, "opaque"))
     for path, op in opaque.items():  # its parameters have names of its own
         inside = {name for name in found if name.startswith(f"{path}.")}
         numbers = sum(parameter.numel() for parameter in model.get_submodule(path).parameters())
-        assert op.attributes["numbers"] in (None, numbers), f"{path} has {numbers} parameters and declares another number"
+        assert op.attributes["numbers"] in (None, numbers), (
+            f"{path} has {numbers} parameters and declares another number"
+        )
         found = {name: shape for name, shape in found.items() if name not in inside}
     assert found == expected, f"parameters differ: {set(found.items()) ^ set(expected.items())}"
     frozen = {p.path for p in parameters(graph) if not p.parameter.trainable and not p.parameter.buffer}

@@ -41,9 +41,9 @@ class Mixed(Encoder):
     type: Literal["mixed"] = "mixed"
     patch_size: PositiveInt = Field(2, description="rows and columns of a patch")
     width: PositiveInt = Field(16, description="channels of the tokens")
-    kind: Literal["declared", "undeclared", "attended", "wrong_shape", "wrong_path", "wrong_class", "wrong_arguments"] = Field(
-        "declared", description="which"
-    )
+    kind: Literal[
+        "declared", "undeclared", "attended", "wrong_shape", "wrong_path", "wrong_class", "wrong_arguments"
+    ] = Field("declared", description="which")
 
     def emit(self, g: Scope, x: Value) -> Value:
         batch, channels, rows, columns = x.shape

@@ -73,10 +73,22 @@ def test_what_is_not_declared_is_listed_and_no_total_is_made_without_it():
     assert price["coverage"] == {
         "complete": False,
         "without_rule": [
-            {"path": "image.body", "kind": "opaque", "module": "foreign_modules:Mixer", "lacks": ["FLOPs", "parameters", "memory"]}
+            {
+                "path": "image.body",
+                "kind": "opaque",
+                "module": "foreign_modules:Mixer",
+                "lacks": ["FLOPs", "parameters", "memory"],
+            }
         ],
     }
-    for figure in ("flops.total", "flops.expected", "parameters.total", "memory.weights", "memory.peak_inference", "forward"):
+    for figure in (
+        "flops.total",
+        "flops.expected",
+        "parameters.total",
+        "memory.weights",
+        "memory.peak_inference",
+        "forward",
+    ):
         assert price[figure] is None
         assert "image.body (foreign_modules:Mixer)" in price.unknown[figure]
     assert price["flops.known"] == HEAD and price["parameters.known"] == WIDTH * 5 + 5
@@ -87,7 +99,7 @@ def test_what_is_not_declared_is_listed_and_no_total_is_made_without_it():
 
 
 def test_a_run_fills_the_hole():
-    price, shown = run(spec_of("undeclared"), train=True)
+    _, shown = run(spec_of("undeclared"), train=True)
     assert shown.forward == FLOPS + HEAD and shown.parameters == PARAMETERS + WIDTH * 5 + 5
     assert shown.uncounted == ()
 
@@ -100,7 +112,9 @@ def test_a_run_sees_into_torch_s_own_transformer_layer():
 
 
 def test_a_module_that_answers_otherwise_than_declared_is_found_out():
-    with pytest.raises(UserError, match=r"image.body \(foreign_modules:Mixer\) answers \[1, 4, 8\], and \[1, 8, 8\] is declared"):
+    with pytest.raises(
+        UserError, match=r"image.body \(foreign_modules:Mixer\) answers \[1, 4, 8\], and \[1, 8, 8\] is declared"
+    ):
         run(spec_of("wrong_shape"))
 
 
@@ -127,7 +141,10 @@ def test_it_is_shown_drawn_written_saved_and_read_again(tmp_path, monkeypatch):
     graph = mmspec.lower(spec)
     assert "image.body" in str(graph) or "image: f32[B, 4, 8] = mixed(inputs.image)" in str(graph)
     text = source(graph)
-    assert "self.body = opaque('foreign_modules:Mixer', {'channels': 3, 'places': 4, 'width': 8, 'patch': 2})" in text.replace('"', "'")
+    assert (
+        "self.body = opaque('foreign_modules:Mixer', {'channels': 3, 'places': 4, 'width': 8, 'patch': 2})"
+        in text.replace('"', "'")
+    )
     model = mmspec.build(spec)
     write_folder(spec, model, tmp_path / "built")
     assert {"image.body.mix", "image.body.inward.weight"} <= model.state_dict().keys()
@@ -167,7 +184,9 @@ def command(folder, *words):
 def test_an_installed_package_brings_it_and_strict_refuses_what_has_no_price(tmp_path):
     said = command(tmp_path, "profile", "spec.yaml")
     assert said.returncode == 0, said.stderr
-    assert "image.body (foreign_modules:Mixer) declares no FLOPs and no parameters and no memory" in " ".join(said.stdout.split())
+    assert "image.body (foreign_modules:Mixer) declares no FLOPs and no parameters and no memory" in " ".join(
+        said.stdout.split()
+    )
     strict = command(tmp_path, "profile", "spec.yaml", "--strict")
     assert strict.returncode == 2
     assert strict.stderr.splitlines() == [

@@ -1,6 +1,7 @@
 """The simulated allocator of CUDA, by cases worked out from its rules by hand."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -95,13 +96,15 @@ def test_blocks_never_overlap_and_fill_their_segments(seed):
         else:
             held.append(allocator.take(chance.choice((1, 700, 90_000, MIB, 3 * MIB, 12 * MIB + 5))))
         spans = sorted((block.address, block.address + block.size) for block in held)
-        assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
         assert sum(block.size for block in held) == allocator.allocated <= allocator.reserved
     for block in held:
         allocator.give(block)
     assert allocator.allocated == 0
     before = allocator.reserved
-    assert sum(size for pool in allocator._free.values() for size, _ in pool) == before, "every segment is whole and free"
+    assert sum(size for pool in allocator._free.values() for size, _ in pool) == before, (
+        "every segment is whole and free"
+    )
 
 
 def test_a_tensor_of_no_bytes_asks_for_nothing():

@@ -21,7 +21,17 @@ from mmspec.backend.tracking import InPlace, Tracking
 from mmspec.cost import Sizes
 from mmspec.testing import bound_sizes, example, example_targets
 
-SMALL = ("vit_b16", "bert_base", "clip_vit_b32", "swin_t", "convnext_t", "gpt2_small", "llama_1b", "t5_base", "mixtral_8x7b")
+SMALL = (
+    "vit_b16",
+    "bert_base",
+    "clip_vit_b32",
+    "swin_t",
+    "convnext_t",
+    "gpt2_small",
+    "llama_1b",
+    "t5_base",
+    "mixtral_8x7b",
+)
 BILLIONS = ("llama_70b", "mixtral_8x7b", "llava_1_5_7b")
 QUICK = (
     "bert_base", "convnext_t", "digits_dino", "fusion_concat", "fusion_gated", "fusion_gated_expert_choice", "fusion_text_selection",

@@ -79,7 +79,12 @@ def _prices(figures: dict[str, list[int]], ink: Ink) -> list[str]:
 
     columns = (Column("price"), Column("A", right=True), Column("B", right=True), Column("B / A", right=True))
     rows = [
-        (FIGURES[name], quantity(a, _unit(name)), quantity(b, _unit(name)), f"{b / a:.3f}" if a and b is not None else "")
+        (
+            FIGURES[name],
+            quantity(a, _unit(name)),
+            quantity(b, _unit(name)),
+            f"{b / a:.3f}" if a and b is not None else "",
+        )
         for name, (a, b) in figures.items()
     ]
     return lines(columns, rows, ink)
