@@ -29,7 +29,9 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-if __name__ == "profile":  # this folder comes first on the path of its scripts, and torch wants Python's own module of that name
+if (
+    __name__ == "profile"
+):  # this folder comes first on the path of its scripts, and torch wants Python's own module of that name
     own = importlib.util.spec_from_file_location("profile", Path(sysconfig.get_path("stdlib"), "profile.py"))
     assert own is not None and own.loader is not None
     sys.modules["profile"] = importlib.util.module_from_spec(own)
@@ -217,7 +219,9 @@ def measured(tool: str, name: str, times: int) -> dict[str, Any]:
             process.returncode = status
         seconds = time.perf_counter() - began
         megabytes = usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
-        found |= json.loads(said.splitlines()[-1]) if said and not status else {"error": f"stopped with status {status}"}
+        found |= (
+            json.loads(said.splitlines()[-1]) if said and not status else {"error": f"stopped with status {status}"}
+        )
         worked = usage.ru_utime + usage.ru_stime
         found["worked"] = min(worked, found.get("worked", worked))
         found["seconds"] = min(seconds, found.get("seconds", seconds))
@@ -240,6 +244,7 @@ def compare(name: str, tools: list[str]) -> bool:
     truth = NETWORKS[name]["flops"]
     print(f"\n{name}   {truth:,} FLOPs")
     kept, others = True, []
+    static: dict[str, Any] | None = None
     for tool in tools:
         title, _, package = TOOLS[tool]
         if package == "transformers" and "." not in NETWORKS[name]["class"]:
@@ -270,10 +275,9 @@ def compare(name: str, tools: list[str]) -> bool:
                 kept = False
         else:
             others.append((row["seconds"], row["megabytes"]))
-    if "mmspec" in tools and others:
-        first = all(static["seconds"] < seconds and static["megabytes"] < size for seconds, size in others)
-        kept &= first
+    if static is not None and others:
         times, sizes = min(s for s, _ in others) / static["seconds"], min(m for _, m in others) / static["megabytes"]
+        kept &= times > 1 and sizes > 1
         print(f"    mmspec profile beside the next: {times:.1f} times less time, {sizes:.1f} times less memory")
     return kept
 

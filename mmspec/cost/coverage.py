@@ -49,6 +49,28 @@ def reason(found: tuple[Hole, ...], figure: str) -> str:
     return f"{named} declares no {FIGURES[figure]}; --exact finds them by running it"
 
 
+def without(found: tuple[Hole, ...], entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Nodes, or what is inside them, as plain data: what a hole is part of is None."""
+    return [_without(found, entry) for entry in entries] if found else entries
+
+
+def _without(found: tuple[Hole, ...], entry: dict[str, Any]) -> dict[str, Any]:
+    path = entry.get("path", entry.get("name"))
+    inside = [hole for hole in found if hole.path == path or hole.path.startswith(f"{path}.")]
+    lacks = {name for hole in inside for name in hole.lacks}
+    entry = dict(entry)
+    if "flops" in lacks:
+        entry |= {name: None for name in entry if "flops" in name or name in ("forward", "backward")}
+    if "numbers" in lacks:
+        entry |= {name: None for name in entry if name in ("parameters", "active")}
+    if "memory" in entry:
+        unknown = {"weights": "numbers" in lacks, "activations": "held" in lacks}
+        entry["memory"] = {name: None if unknown[name] else value for name, value in entry["memory"].items()}
+    if "children" in entry:
+        entry["children"] = without(tuple(inside), entry["children"])
+    return entry
+
+
 def _found(graph: Graph, path: str) -> Iterator[Hole]:
     for op in graph.ops:
         here = f"{path}{op.name}"

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mmspec.cost.breakdown import groups, nodes
 from mmspec.cost.communication import communication
-from mmspec.cost.coverage import Hole, holes, reason
+from mmspec.cost.coverage import Hole, holes, reason, without
 from mmspec.cost.decoding import Decoding, decoding
 from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.halting import last_of
@@ -122,9 +123,11 @@ class Profile:
         """One more token of the text that the model writes; None where it writes none."""
         return decoding(self.spec, self.graph, Sizes(self.sizes))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON. What is not known is None, with the reason under `unknown`."""
-        return {group: figures(self) for group, figures in GROUPS.items()}
+    def to_dict(self, depth: int = 1) -> dict[str, Any]:
+        """Plain data for JSON. What is not known is None, with the reason under `unknown`. Beyond a `depth` of 1 nodes have what is
+        inside them as `children`."""
+        figures = {group: figures(self) for group, figures in GROUPS.items()}
+        return figures if depth == 1 else {**figures, "nodes": without(self.holes, nodes(self, depth))}
 
     def __getitem__(self, figure: str) -> Any:
         """A figure by its dotted name: `parameters.total`, `flops.expected`, `memory.peak_inference`, `roles.encoders.flops`."""
@@ -162,17 +165,6 @@ class Profile:
             }
         return found
 
-    def _nodes(self) -> list[dict[str, Any]]:
-        found = []
-        for node in self.nodes:
-            data = node.to_dict()
-            if self.lacks("numbers", [node.name]):
-                data |= {"parameters": None, "active": None}
-            if self.lacks("flops", [node.name]):
-                data |= {name: None for name in data if "flops" in name}
-            found.append(data)
-        return found
-
     def _coverage(self) -> dict[str, Any]:
         return {"complete": not self.holes, "without_rule": [hole.to_dict() for hole in self.holes]}
 
@@ -189,7 +181,8 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "communication": lambda price: {"bytes": price.communication, "load": "even"},
     "memory": Profile._memory,
     "roles": Profile._roles,
-    "nodes": Profile._nodes,
+    "by": lambda price: None if price.holes else groups(price),
+    "nodes": lambda price: without(price.holes, nodes(price)),
     "coverage": Profile._coverage,
     "experts": lambda price: [layer.to_dict() for layer in price.experts],
     "roofline": lambda price: price.on and price.on.roofline.to_dict(),
@@ -200,13 +193,13 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
 
 UNKNOWN = {  # by what an operation may lack, the figures that cannot be known without it
     "flops": (
-        "flops.total", "flops.minimum", "flops.maximum", "flops.expected", "flops.expected_uncompacted", "forward", "backward",
+        "flops.total", "flops.minimum", "flops.maximum", "flops.expected", "flops.expected_uncompacted", "forward", "backward", "by",
     ),
     "numbers": (
-        "parameters.total", "parameters.active", "parameters.trainable", "parameters.shared", "memory.weights",
+        "by", "parameters.total", "parameters.active", "parameters.trainable", "parameters.shared", "memory.weights",
         "memory.peak_inference",
     ),
-    "held": ("memory.activations", "memory.peak_inference", "memory.peak_training"),
+    "held": ("by", "memory.activations", "memory.peak_inference", "memory.peak_training"),
 }  # fmt: skip
 
 FIGURES = (

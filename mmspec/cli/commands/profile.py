@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from mmspec.cli.breakdown import View, takes_view
 from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes_spec
 from mmspec.cli.rerun import takes_exact
 
@@ -13,6 +14,7 @@ from mmspec.cli.rerun import takes_exact
 @click.command
 @takes_spec
 @json_option
+@takes_view
 @click.option("--batch", default=1, show_default=True, metavar="N", help="samples at once")
 @click.option(
     "--length", "lengths", multiple=True, metavar="INPUT=N", help="tokens of a text; as many as it may have by default"
@@ -45,6 +47,7 @@ def command(
     precision: str | None,
     changes: tuple[str, ...],
     variant: str | None,
+    view: View,
 ) -> None:
     """Parameters, FLOPs and memory, node by node. The folder of a trained model brings its measured exit rates and
     expert loads; without them or stated ones, expectations are n/a."""
@@ -76,16 +79,25 @@ def command(
         from mmspec.cli.rerun import rerun
 
         run = rerun(price, train)
+    if view.out:
+        from mmspec.cli.files import write
+
+        write(price, view, more=run.to_dict() if run is not None else None)
     if as_json:
         from mmspec.cli.entry import json_text
 
-        click.echo(json_text(price.to_dict() | (run.to_dict() if run is not None else {})))
+        click.echo(json_text(price.to_dict(view.depth or 1) | (run.to_dict() if run is not None else {})))
+    if as_json or view.out:
         return
+    from mmspec.cli.breakdown import table as rows
     from mmspec.cli.ink import Ink
     from mmspec.cli.price import table
 
     ink = Ink(sys.stdout)
-    click.echo("\n".join(table(read, graph, price, ink)), color=ink.coloured)
+    text = rows(price, view, ink) if view.asked else table(read, graph, price, ink)
+    if view.asked:
+        text += [line for hole in price.holes for line in ink.wrapped(f"{hole}; sums are without it", "note:")]
+    click.echo("\n".join(text), color=ink.coloured)
     if price.on:
         from mmspec.cli.on_device import lines
 
