@@ -193,7 +193,8 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
 
 UNKNOWN = {  # by what an operation may lack, the figures that cannot be known without it
     "flops": (
-        "flops.total", "flops.minimum", "flops.maximum", "flops.expected", "flops.expected_uncompacted", "forward", "backward", "by",
+        "flops.total", "flops.minimum", "flops.maximum", "flops.expected", "flops.expected_uncompacted", "forward", "backward",
+        "by",
     ),
     "numbers": (
         "by", "parameters.total", "parameters.active", "parameters.trainable", "parameters.shared", "memory.weights",

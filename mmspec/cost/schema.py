@@ -84,7 +84,7 @@ def profile_schema() -> Schema:
             )),
             coverage=_record(
                 "whether everything has a price",
-                complete={"type": "boolean"},
+                complete={"type": "boolean", "description": "whether totals are known"},
                 without_rule={"type": "array", "description": "operations without one", "items": _record(
                     "",
                     path=_text("of its module; alike blocks of a stack share one, without a number"),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 import torch
 from foreign_modules import Mixed
@@ -15,6 +16,7 @@ from mmspec.backend.exact import exact
 from mmspec.backend.source import source
 from mmspec.components import CATALOGUE
 from mmspec.cost import Sizes
+from mmspec.cost.schema import profile_schema
 from mmspec.errors import UserError
 from mmspec.spec import Catalogue, SpecError, read
 from mmspec.testing import check_component, check_spec, example
@@ -95,7 +97,10 @@ def test_what_is_not_declared_is_listed_and_no_total_is_made_without_it():
     image, label = price["nodes"]
     assert image["flops"] is None and image["parameters"] is None and label["flops"] == HEAD
     assert price["roles"]["heads"]["flops"] == HEAD and price["roles"]["encoders"]["flops"] is None
-    json.dumps(price.to_dict(), allow_nan=False)
+    data = price.to_dict(depth=3)
+    jsonschema.validate(json.loads(json.dumps(data, allow_nan=False)), profile_schema())
+    (body,) = data["nodes"][0]["children"]
+    assert body["kind"] == "opaque" and body["flops"] is None and body["forward"] is None
 
 
 def test_a_run_fills_the_hole():
