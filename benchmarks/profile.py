@@ -5,8 +5,9 @@
 
 Each figure comes from a process of its own, whose wall time (imports included), processor time and peak memory are printed. The
 truth is that of encoders.json: 2 for each multiply-add of linear layers, convolutions and attention products. Tools that count
-multiply-adds are doubled. The others' networks are those of Hugging Face transformers; the row "building it" is what importing and building them
-takes, which is in the rows below it. Tools that are not installed are skipped (`pip install mmspec[peers]`, and `deepspeed`).
+multiply-adds are doubled. The others' networks are those of Hugging Face transformers; the row "building it" is what importing and
+building them takes, which is in the rows below it. Tools that are not installed are skipped (`pip install mmspec[peers]`, and
+`deepspeed`).
 
 Held: mmspec equal everywhere; vit_b16, llama_70b and mixtral_8x7b in at most 0.4 s and 120 MB, less than any other's.
 """
