@@ -3,11 +3,11 @@ them. Each is given once, however many blocks it stands in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mmspec.ir import Graph
+from mmspec.ir.found import found_once
 from mmspec.ir.graph import owned
 
 FIGURES = {"flops": "FLOPs", "numbers": "parameters", "held": "memory"}
@@ -38,9 +38,16 @@ class Hole:
         return f"{self.path} ({self.module}) declares no {' and no '.join(FIGURES[name] for name in self.lacks)}"
 
 
-def holes(graph: Graph, path: str = "") -> tuple[Hole, ...]:
+@found_once
+def holes(graph: Graph) -> tuple[Hole, ...]:
     """In the order in which they run."""
-    return tuple(dict.fromkeys(_found(graph, path)))
+    found: list[Hole] = []
+    for op in graph.ops:
+        if op.kind == "opaque" and (lacks := tuple(name for name in FIGURES if op.attributes[name] is None)):
+            found.append(Hole(op.name, op.kind, op.attributes["module"], lacks))
+        for body, _ in owned(op):
+            found += [replace(hole, path=f"{op.name}.{hole.path}") for hole in holes(body)]
+    return tuple(dict.fromkeys(found))
 
 
 def reason(found: tuple[Hole, ...], figure: str) -> str:
@@ -69,12 +76,3 @@ def _without(found: tuple[Hole, ...], entry: dict[str, Any]) -> dict[str, Any]:
     if "children" in entry:
         entry["children"] = without(tuple(inside), entry["children"])
     return entry
-
-
-def _found(graph: Graph, path: str) -> Iterator[Hole]:
-    for op in graph.ops:
-        here = f"{path}{op.name}"
-        if op.kind == "opaque" and (lacks := tuple(name for name in FIGURES if op.attributes[name] is None)):
-            yield Hole(here, op.kind, op.attributes["module"], lacks)
-        for body, _ in owned(op):
-            yield from _found(body, f"{here}.")

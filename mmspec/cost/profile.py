@@ -19,6 +19,7 @@ from mmspec.cost.memory import peak_activations
 from mmspec.cost.routing import WEIGHT_BYTES, ExpertsPrice, Known, experts_of
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
+from mmspec.ir.found import found_once
 from mmspec.ir.graph import copies, own_parameters, own_trained, owned
 from mmspec.ir.primitives import shape_text
 from mmspec.passes import lower
@@ -91,7 +92,6 @@ class Profile:
     name: str
     sizes: Mapping[str, int]
     nodes: tuple[NodePrice, ...]
-    activations: int
     spec: ModelSpec = field(repr=False, compare=False)
     graph: Graph = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()
@@ -112,6 +112,11 @@ class Profile:
         if value is None:
             raise UserError(f"{figure} of {self.name} is not known: {self.unknown.get(figure, 'it is not computed')}")
         return value
+
+    @cached_property
+    def activations(self) -> int:
+        """The most bytes of activations that live at once."""
+        return peak_activations(self.graph, Sizes(self.sizes))
 
     @cached_property
     def ledger(self) -> Entry:
@@ -261,24 +266,13 @@ def profile(
     elif silent and any(layer.reached is None for layer in experts):
         unknown["experts"] = unknown["flops.expected"]
     missing = holes(graph)
-    for lacking, names in UNKNOWN.items():
-        unknown |= (
-            dict.fromkeys(names, reason(missing, lacking)) if any(lacking in hole.lacks for hole in missing) else {}
-        )
-    activations, travelling = peak_activations(graph, sizes), communication(graph, sizes)
+    for hole in missing:
+        for lacking in hole.lacks:
+            unknown |= dict.fromkeys(UNKNOWN[lacking], reason(missing, lacking))
+    travelling = communication(graph, sizes)
     price = Profile(
-        spec.name,
-        sizes.sizes,
-        nodes,
-        activations,
-        spec,
-        graph,
-        graph.notes,
-        unknown,
-        experts,
-        travelling,
-        holes=missing,
-    )
+        spec.name, sizes.sizes, nodes, spec, graph, graph.notes, unknown, experts, travelling, holes=missing
+    )  # fmt: skip
     if device is None:
         return price
     if missing:
@@ -346,6 +340,7 @@ def _node(
     )
 
 
+@found_once
 def _parameters(graph: Graph) -> tuple[int, int]:
     """All parameters, and those of the experts that a token does not meet."""
     total = idle = 0
@@ -373,6 +368,7 @@ def trained_and_shared(graph: Graph) -> dict[str, int]:
     return {"trainable": _trainable(graph), "shared": shared}
 
 
+@found_once
 def _trainable(graph: Graph) -> int:
     return sum(own_trained(op) + sum(count * _trainable(body) for body, count in owned(op)) for op in graph.ops)
 

@@ -105,7 +105,9 @@ def ready(name, variant):
 
 
 CASES = [("fusion_gated", None), ("halting_confidence", None), *((name, "small") for name in SMALL[:6])]
-SCRATCH = ("clip_vit_b32",)  # the kernel of a convolution holds its weights in another order, and nothing later holds as much
+SCRATCH = (
+    "clip_vit_b32",
+)  # the kernel of a convolution holds its weights in another order, and nothing later holds as much
 
 
 @pytest.mark.parametrize(("name", "variant"), CASES)
