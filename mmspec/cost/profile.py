@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmspec.cost.breakdown import groups, nodes
 from mmspec.cost.communication import communication
+from mmspec.cost.coverage import Hole, holes, reason, without
 from mmspec.cost.decoding import Decoding, decoding
 from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.halting import last_of
@@ -20,7 +21,7 @@ from mmspec.cost.step import HALF, PRECISIONS, Step
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
 from mmspec.ir.found import found_once
-from mmspec.ir.graph import copies, owned
+from mmspec.ir.graph import copies, own_parameters, own_trained, owned
 from mmspec.ir.primitives import shape_text
 from mmspec.passes import lower, lower_objectives
 from mmspec.spec import ModelSpec
@@ -86,6 +87,8 @@ class Profile:
     memory        bytes; weights, activations (the most that live at once), peak_inference (both); peak_training: of a training
                   step, which takes a walk of its own: asked for by its name, or where `step` says how it is done
     training      what a training step holds, where `step` says how it is done
+    coverage      whether everything has a price, and what has none: then totals that it is part of are None, and the sum of what is
+                  known is beside them (flops.known, parameters.known)
     roofline      on a device, where one was named: the least time of a pass, and what holds it up; fit: what fits on it
     """
 
@@ -102,6 +105,19 @@ class Profile:
     attention: str = "fused"
     step: Step | None = None
     on: OnDevice | None = field(default=None, compare=False)
+    holes: tuple[Hole, ...] = ()
+
+    def lacks(self, figure: str, nodes: Iterable[str] | None = None) -> bool:
+        """Whether something in the model, or in these nodes, has no `flops`, `numbers` (parameters) or `held` (memory)."""
+        among = None if nodes is None else set(nodes)
+        return any(figure in hole.lacks and (among is None or hole.node in among) for hole in self.holes)
+
+    def need(self, figure: str) -> Any:
+        """A figure that one cannot do without.   Raises UserError: it is not known, and why"""
+        value = self[figure]
+        if value is None:
+            raise UserError(f"{figure} of {self.name} is not known: {self.unknown.get(figure, 'it is not computed')}")
+        return value
 
     @cached_property
     def training(self) -> Memory | None:
@@ -137,7 +153,7 @@ class Profile:
         """Plain data for JSON. What is not known is None, with the reason under `unknown`. Beyond a `depth` of 1 nodes have what is
         inside them as `children`."""
         figures = {group: figures(self) for group, figures in GROUPS.items()}
-        return figures if depth == 1 else {**figures, "nodes": nodes(self, depth)}
+        return figures if depth == 1 else {**figures, "nodes": without(self.holes, nodes(self, depth))}
 
     def __getitem__(self, figure: str) -> Any:
         """A figure by its dotted name: `parameters.total`, `flops.expected`, `memory.peak_inference`, `roles.encoders.flops`."""
@@ -146,28 +162,27 @@ class Profile:
             return replace(self, step=Step(precision=self.precision, attention=self.attention))[figure]
         return reduce(lambda inner, key: inner[key], keys, GROUPS[group](self))
 
-    def _parameters(self) -> dict[str, int]:
-        return {
-            "total": sum(node.parameters for node in self.nodes),
-            "active": sum(node.active for node in self.nodes),
-            **trained_and_shared(self.graph),
-        }
+    def _parameters(self) -> dict[str, int | None]:
+        known = sum(node.parameters for node in self.nodes)
+        found = {"total": known, "active": sum(node.active for node in self.nodes), **trained_and_shared(self.graph)}
+        return {**(dict.fromkeys(found) if self.lacks("numbers") else found), "known": known}
 
     def _flops(self) -> dict[str, Any]:
         flops = sum(node.flops for node in self.nodes)
-        return {
+        found = {
             "total": flops, "minimum": sum(node.minimum for node in self.nodes), "maximum": flops,
             "expected": _sum([node.expected for node in self.nodes]),
             "expected_uncompacted": _sum([node.uncompacted for node in self.nodes]),
         }  # fmt: skip
+        return {**(dict.fromkeys(found) if self.lacks("flops") else found), "known": flops}
 
     def _memory(self) -> dict[str, int | None]:
-        weights = sum(node.parameters for node in self.nodes) * (2 if self.precision in HALF else WEIGHT_BYTES)
-        return {
-            "weights": weights, "activations": self.activations,
-            "peak_inference": None if self.activations is None else weights + self.activations,
-            "peak_training": None if self.training is None else self.training.peak,
-        }  # fmt: skip
+        known = sum(node.parameters for node in self.nodes) * (2 if self.precision in HALF else WEIGHT_BYTES)
+        weights = None if self.lacks("numbers") else known
+        activations = None if self.lacks("held") else self.activations
+        trained = None if self.training is None or self.lacks("held") else self.training.peak
+        peak = None if weights is None or activations is None else weights + activations
+        return {"weights": weights, "activations": activations, "peak_inference": peak, "peak_training": trained}
 
     def _unknown(self) -> dict[str, str]:
         said = dict(self.unknown)
@@ -183,13 +198,18 @@ class Profile:
         return said
 
     def _roles(self) -> dict[str, Any]:
-        return {
-            role: {
-                "parameters": sum(node.parameters for node in self.nodes if node.role == role),
-                "flops": sum(node.flops for node in self.nodes if node.role == role),
+        found = {}
+        for role in dict.fromkeys(node.role for node in self.nodes):
+            nodes = [node for node in self.nodes if node.role == role]
+            names = [node.name for node in nodes]
+            found[role] = {
+                "parameters": None if self.lacks("numbers", names) else sum(node.parameters for node in nodes),
+                "flops": None if self.lacks("flops", names) else sum(node.flops for node in nodes),
             }
-            for role in dict.fromkeys(node.role for node in self.nodes)
-        }
+        return found
+
+    def _coverage(self) -> dict[str, Any]:
+        return {"complete": not self.holes, "without_rule": [hole.to_dict() for hole in self.holes]}
 
 
 GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each computed when it is asked for
@@ -198,21 +218,34 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "sizes": lambda price: dict(price.sizes),
     "parameters": Profile._parameters,
     "flops": Profile._flops,
-    "forward": lambda price: price.ledger.forward.to_dict(),
-    "backward": lambda price: price.ledger.backward.to_dict(),
+    "forward": lambda price: None if price.lacks("flops") else price.ledger.forward.to_dict(),
+    "backward": lambda price: None if price.lacks("flops") else price.ledger.backward.to_dict(),
     "decoding": lambda price: price.decoding and price.decoding.to_dict(),
     "communication": lambda price: {"bytes": price.communication, "load": "even"},
     "memory": Profile._memory,
     "training": lambda price: price.training and price.training.to_dict(),
     "roles": Profile._roles,
-    "by": lambda price: groups(price),
-    "nodes": lambda price: nodes(price),
+    "by": lambda price: None if price.holes else groups(price),
+    "nodes": lambda price: without(price.holes, nodes(price)),
+    "coverage": Profile._coverage,
     "experts": lambda price: [layer.to_dict() for layer in price.experts],
     "roofline": lambda price: price.on and price.on.roofline.to_dict(),
     "fit": lambda price: price.on and price.on.fit.to_dict(),
     "unknown": Profile._unknown,
     "notes": lambda price: [*price.notes, *(price.training.notes if price.training else ())],
 }
+
+UNKNOWN = {  # by what an operation may lack, the figures that cannot be known without it
+    "flops": (
+        "flops.total", "flops.minimum", "flops.maximum", "flops.expected", "flops.expected_uncompacted", "forward", "backward",
+        "by",
+    ),
+    "numbers": (
+        "by", "parameters.total", "parameters.active", "parameters.trainable", "parameters.shared", "memory.weights",
+        "memory.peak_inference",
+    ),
+    "held": ("by", "memory.activations", "memory.peak_inference", "memory.peak_training"),
+}  # fmt: skip
 
 FIGURES = (
     "parameters.total", "parameters.active", "flops.total", "flops.expected", "memory.weights", "memory.activations",
@@ -277,6 +310,10 @@ def profile(
         unknown["experts"] = unknown["flops.expected"]
     own = precision if device is None or precision in PRECISIONS else "fp32"  # a device may have others
     way, travelling = Step(precision=own, attention=attention), communication(graph, sizes)
+    missing = holes(graph)
+    for hole in missing:
+        for lacking in hole.lacks:
+            unknown |= dict.fromkeys(UNKNOWN[lacking], reason(missing, lacking))
     price = Profile(
         spec.name,
         sizes.sizes,
@@ -290,9 +327,12 @@ def profile(
         way.precision,
         way.attention,
         step,
+        holes=missing,
     )
     if device is None:
         return price
+    if missing:
+        raise UserError(f"what {spec.name} takes on a device is not known: " + "; ".join(map(str, missing)))
     from mmspec.cost.on_device import on_device
 
     return replace(price, on=on_device(price, device, precision))
@@ -367,7 +407,7 @@ def _parameters(graph: Graph) -> tuple[int, int]:
     """All parameters, and those of the experts that a token does not meet."""
     total = idle = 0
     for op in graph.ops:
-        total += sum(parameter.size for parameter in op.parameters if not parameter.buffer)
+        total += own_parameters(op)
         for body, count in owned(op):
             inner, unmet = _parameters(body)
             total += count * inner
@@ -392,11 +432,7 @@ def trained_and_shared(graph: Graph) -> dict[str, int]:
 
 @found_once
 def _trainable(graph: Graph) -> int:
-    return sum(
-        sum(parameter.size for parameter in op.parameters if parameter.trainable)
-        + sum(count * _trainable(body) for body, count in owned(op))
-        for op in graph.ops
-    )
+    return sum(own_trained(op) + sum(count * _trainable(body) for body, count in owned(op)) for op in graph.ops)
 
 
 @dataclass(frozen=True)
