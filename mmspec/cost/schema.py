@@ -251,6 +251,15 @@ def _fit() -> Schema:
         held_back=_real("for a context, libraries, a system"),
         allocator_slack=_real("share that an allocator reserves over what lives"),
         largest_batch=_count("that fits at the same lengths; 0: none does"),
+        training=_or_null(
+            _record(
+                "the same of a training step, with --train",
+                step=_text("optimizer and precision"),
+                fits={"type": "boolean", "description": "needed <= allowed"},
+                needed=_count("the most that a step holds"),
+                largest_batch=_count("that fits at the same lengths; 0: none does"),
+            )
+        ),
     )
 
 
