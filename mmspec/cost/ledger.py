@@ -80,6 +80,7 @@ class _Place:
     role: str
     modality: str
     expert: bool = False
+    touched: int = 1  # how many experts' weights its operations read, at the most
 
     def at(self, name: str) -> _Place:
         return replace(self, path=f"{self.path}.{name}" if self.path else name)
@@ -157,6 +158,8 @@ class _Bill:
         if op.kind not in ("parameter", "constant"):
             products = primitive.flops(op, self.sizes)
             read, written = primitive.moved(op, self.sizes.bytes, floats)
+            if place.touched > 1 and read:
+                read += (place.touched - 1) * floats * sum(p.size for p in op.parameters if p.buffer != "i64")
             pointwise = _whole(primitive.pointwise(op, self.sizes))
             family = "experts" if place.expert else primitive.family
             forward = Work(**{family: _whole(products)}, pointwise=pointwise, read=read, written=written)
@@ -164,7 +167,7 @@ class _Bill:
                 learns = any(parameter.trainable for parameter in op.parameters)
                 again = _whole(primitive.backward(op, self.sizes, given, learns, self.fused)) if products else 0
                 wanted = sum(self.sizes.bytes(value) for value, need in zip(op.inputs, given, strict=True) if need)
-                made = wanted + (floats * trained if learns else 0) if read else 0
+                made = wanted + (place.touched * floats * trained if learns else 0) if read else 0
                 backward = Work(**{family: again}, pointwise=2 * pointwise, read=read + written, written=made)
         shape = tuple(map(_whole, self.sizes(op.outputs[0])))
         return Entry(
@@ -183,7 +186,7 @@ class _Bill:
         kinds: dict[tuple[int, Flags, Flags], list[int]] = {}
         wants: dict[tuple[int, Flags, Flags], tuple[tuple[Entry, ...], Flags]] = {}
         blocks = self.flow.blocks(op, needs)
-        after = op.attributes.get("after") or range(1, len(blocks))
+        ends = (*(op.attributes.get("after") or range(1, len(blocks))), len(blocks))
         for index in reversed(range(len(blocks))):
             body, given = blocks[index]
             if op.kind == "repeat":
@@ -191,7 +194,7 @@ class _Bill:
                 carried = tuple(get or any(rest[i] for i in at) for get in carried)
                 loss = bool(op.attributes.get("balance")) and gets[-1]
             else:  # whoever leaves is looked at
-                looked = index + 1 in after or op.kind == "loop"
+                looked = index + 1 in ends or op.kind == "loop"
                 carried = tuple(get or (looked and any(rest)) for get in carried)
                 loss = any(rest)
             outward = (*carried, *(loss for _ in range(len(body.outputs) - len(carried))))
@@ -246,7 +249,8 @@ class _Bill:
         return _sum(place, _kind(body), lines, next(iter(body.outputs.values())), self.sizes, times)
 
     def experts(self, op: Op, place: _Place, given: Flags, gets: Flags) -> tuple[list[Entry], Flags]:
-        """One body's shapes are those of all that is sent to all experts; of several, the costliest are met."""
+        """One body's shapes are those of all that is sent to all experts, whose weights are read as far as choices reach; of
+        several, the costliest are met."""
         where = replace(place.at(op.name), expert=True)
         dear = sorted(op.bodies, key=lambda body: bind_all(flops(body, self.sizes).own))
         met = dear[-op.attributes["met"] :] if len(op.bodies) > 1 else list(op.bodies)
@@ -255,6 +259,8 @@ class _Bill:
         for index, body in enumerate(op.bodies):
             flags = tuple(value.dtype == "f32" and any(given) for value in body.inputs)
             inside = where.at(str(index)) if len(op.bodies) > 1 else where
+            if len(op.bodies) == 1:  # as many experts as there are choices, until all are met
+                inside = replace(inside, touched=min(op.attributes["count"], _whole(self.sizes(body.inputs[0])[0])))
             found, _ = self.scope(body, inside, flags, (any(gets),) * len(body.outputs))
             number = sum(each is body for each in copies(op))
             times = sum(each is body for each in met)
