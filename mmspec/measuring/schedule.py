@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mmspec.cost import Sizes
-from mmspec.ir import PRIMITIVES, Graph, Op, Value, bind
+from mmspec.ir import PRIMITIVES, Graph, Op, Value
 from mmspec.ir.primitives import shape_text
 
 AT_HAND = ("parameter", "constant", "define", "functions")  # nothing runs
@@ -63,9 +63,9 @@ def identity(op: Op) -> Op:
     outputs = op.outputs[: len(op.outputs) - bool(attributes["balance"])]
     attributes["balance"] = False
     names = [f"carried{i}" for i in range(attributes["carried"])]
-    bodies = tuple(
+    bodies = tuple(  # there are fewer names than inputs
         replace(body, ops=(), outputs=dict(zip(names, body.inputs, strict=False))) for body in op.bodies
-    )  # with fewer names than inputs
+    )
     return replace(op, attributes=attributes, bodies=bodies, outputs=outputs)
 
 
@@ -88,9 +88,9 @@ def _steps(op: Op, sizes: Sizes, times: int, node: str, views: Mapping[int, str]
                 inner[id(each.outputs[0])] = f"{source}.{each.kind}{_attributes(each)}"
 
 
-def described(op: Op, sizes: Sizes, views: Mapping[int, str] = {}) -> str:  # noqa: B006  (never changed)
+def described(op: Op, sizes: Sizes, views: Mapping[int, str] | None = None) -> str:
     """All that decides how long an operation takes."""
-    inputs = " ".join(_value(value, sizes) + views.get(id(value), "") for value in op.inputs)
+    inputs = " ".join(_value(value, sizes) + (views or {}).get(id(value), "") for value in op.inputs)
     weights = " ".join(f"{parameter.shape}{parameter.buffer}" for parameter in op.parameters)
     bodies = " ".join(_body(body, sizes) for body in op.bodies)
     return f"{op.kind} {_attributes(op)} ({inputs}) [{weights}] {{{bodies}}}"
@@ -121,5 +121,3 @@ def _body(graph: Graph, sizes: Sizes) -> str:
     inputs = " ".join(_value(value, sizes) for value in graph.inputs)
     return f"({inputs}): {'; '.join(described(op, sizes) for op in graph.ops)}"
 
-
-__all__ = ["AT_HAND", "SCOPE", "Step", "bind", "described", "identity", "keeps_shapes", "label", "parts", "schedule"]

@@ -1,0 +1,116 @@
+"""Times that were measured, and what may be said of them. Imports no torch.
+
+A time is said where its runs agree: at least five of them, and the middle half of them within a tenth of the median. Otherwise
+the range is said, and that it is unsteady.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Any
+
+LEAST_RUNS = 5
+WIDEST = 0.1  # (third quartile - first quartile) / median
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of each run, in the order in which they were measured."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def minimum(self) -> float:
+        return min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        return median(self.seconds)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        if len(self.seconds) < 2:
+            return self.seconds[0], self.seconds[0]
+        first, _, third = quantiles(self.seconds, n=4, method="inclusive")
+        return first, third
+
+    @property
+    def spread(self) -> float | None:
+        """How wide the middle half is, as a share of the median; None of a single run."""
+        if len(self.seconds) < 2:
+            return None
+        first, third = self.quartiles
+        return (third - first) / self.median
+
+    @property
+    def unsteady(self) -> str:
+        """Why no single time may be said; empty where one may."""
+        if len(self.seconds) < LEAST_RUNS:
+            return f"{len(self.seconds)} run{'s' if len(self.seconds) > 1 else ''}"
+        spread = self.spread
+        assert spread is not None
+        return f"the middle half of the runs spreads over {spread:.0%} of the median" if spread > WIDEST else ""
+
+    @property
+    def said(self) -> str:
+        """12.3 ms, or 12.1 to 19.8 ms: nine of ten runs, where they are so many."""
+        if not self.unsteady:
+            return duration(self.median)
+        ordered = sorted(self.seconds)
+        return span(ordered[0], ordered[-1 - len(ordered) // 10])
+
+    def to_dict(self) -> dict[str, Any]:
+        first, third = self.quartiles
+        return {
+            "runs": len(self.seconds), "minimum_ms": 1e3 * self.minimum, "median_ms": 1e3 * self.median,
+            "first_quartile_ms": 1e3 * first, "third_quartile_ms": 1e3 * third, "maximum_ms": 1e3 * max(self.seconds),
+            "spread": self.spread, "steady": not self.unsteady,
+        }  # fmt: skip
+
+
+def interleaved(
+    runs: Mapping[str, Callable[[], object]], seconds: float, most: int = 1000, wait: Callable[[], None] = lambda: None
+) -> dict[str, Times]:
+    """Time each of several functions by turns, so that what else happens on the machine happens to all of them, until `seconds`
+    are over: at least once each, at most `most` times. `wait` returns when what was started is done."""
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    end = time.perf_counter() + seconds
+    while True:
+        for name, run in runs.items():
+            wait()
+            start = time.perf_counter()
+            run()
+            wait()
+            found[name].append(time.perf_counter() - start)
+        rounds = len(next(iter(found.values())))
+        if rounds >= most or time.perf_counter() >= end:
+            return {name: Times(tuple(times)) for name, times in found.items()}
+
+
+def duration(seconds: float) -> str:
+    """12.3 ms"""
+    unit, size = _unit(seconds)
+    return f"{_digits(seconds / size)} {unit}"
+
+
+def span(low: float, high: float) -> str:
+    """12.1 to 19.8 ms; one number where both are the same."""
+    unit, size = _unit(high)
+    texts = _digits(low / size), _digits(high / size)
+    return f"{texts[0]} {unit}" if texts[0] == texts[1] else f"{texts[0]} to {texts[1]} {unit}"
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    return next(((unit, size) for unit, size in (("s", 1.0), ("ms", 1e-3)) if seconds >= size), ("µs", 1e-6))
+
+
+def _digits(number: float) -> str:
+    return f"{number:.0f}" if number >= 99.95 else f"{number:.1f}" if number >= 9.995 else f"{number:.2f}"
+
+
+def best(samples: Sequence[float]) -> float:
+    """The fastest; 0 where there is none."""
+    return min(samples, default=0.0)
