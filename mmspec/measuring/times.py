@@ -7,13 +7,15 @@ the range is said, and that it is unsteady.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
 LEAST_RUNS = 5
 WIDEST = 0.1  # (third quartile - first quartile) / median
+QUICK = 0.05  # seconds
+TURN = 4
 
 
 @dataclass(frozen=True)
@@ -74,19 +76,25 @@ class Times:
 def interleaved(
     runs: Mapping[str, Callable[[], object]], seconds: float, most: int = 1000, wait: Callable[[], None] = lambda: None
 ) -> dict[str, Times]:
-    """Time each of several functions by turns, so that what else happens on the machine happens to all of them, until `seconds`
-    are over: at least once each, at most `most` times. `wait` returns when what was started is done."""
+    """Time several functions by turns, so that what else happens on the machine happens to all of them, until `seconds` are over:
+    at least once each, at most `most` times. `wait` returns when what was started is done.
+
+    A quick function runs several times in its turn, the first one untimed: the others have left the caches to it.
+    """
     found: dict[str, list[float]] = {name: [] for name in runs}
     end = time.perf_counter() + seconds
     while True:
         for name, run in runs.items():
-            wait()
-            start = time.perf_counter()
-            run()
-            wait()
-            found[name].append(time.perf_counter() - start)
-        rounds = len(next(iter(found.values())))
-        if rounds >= most or time.perf_counter() >= end:
+            quick = bool(found[name]) and found[name][-1] < QUICK
+            if quick and len(runs) > 1:
+                run()
+            for _ in range(TURN if quick else 1):
+                wait()
+                start = time.perf_counter()
+                run()
+                wait()
+                found[name].append(time.perf_counter() - start)
+        if min(map(len, found.values())) >= most or time.perf_counter() >= end:
             return {name: Times(tuple(times)) for name, times in found.items()}
 
 
@@ -110,7 +118,3 @@ def _unit(seconds: float) -> tuple[str, float]:
 def _digits(number: float) -> str:
     return f"{number:.0f}" if number >= 99.95 else f"{number:.1f}" if number >= 9.995 else f"{number:.2f}"
 
-
-def best(samples: Sequence[float]) -> float:
-    """The fastest; 0 where there is none."""
-    return min(samples, default=0.0)
