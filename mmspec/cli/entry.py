@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "draw": "the compiled graph, as a picture",
         "profile": "parameters, FLOPs and memory, node by node",
         "diff": "what differs between two specs, and what that costs",
+        "calibrate-device": "what this machine can do at most, measured",
     },
     "Use it": {
         "build": "a torch module: source, weights, price and picture in a folder",
@@ -45,7 +46,7 @@ COMMANDS = {name: text for section in SECTIONS.values() for name, text in sectio
 
 
 class Commands(click.Group):
-    """Commands by name, imported when they are called: `mmspec.cli.<name>.command`."""
+    """Commands by name, imported when they are called: `mmspec.cli.commands.<name>.command`."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -53,7 +54,7 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = import_module(f"mmspec.cli.commands.{name}")
+        module = import_module(f"mmspec.cli.commands.{name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

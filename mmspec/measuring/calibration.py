@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +33,10 @@ from mmspec.measuring.schedule import AT_HAND, SCOPE, Step, parts, schedule
 from mmspec.measuring.times import Times
 
 FORMAT = 1
+Run = Callable[..., Any]
 MOST_COPIES = 12
 SCOPES = 8  # entries into scopes that are timed in every pass, each another module
+BARE = "bare"  # the same without entering: what a clock and a function cost
 LEAST_PASSES, MOST_PASSES = 6, 2000
 
 
@@ -46,10 +48,6 @@ class Taken:
     minimum: float
     median: float
     spread: float | None
-
-    @staticmethod
-    def of(label: str, times: Times) -> Taken:
-        return Taken(label, times.minimum, times.median, times.spread)
 
 
 @dataclass
@@ -119,65 +117,81 @@ def calibrate(graph: Graph, sizes: Sizes, known: Calibration, seconds: float = 4
 
     Raises   UserError: the operations do not fit into memory
     """
-    steps = list(schedule(graph, sizes))
-    names = keys_of(graph, steps)
-    if not (new := {key for key, name in names.items() if name not in known.operations}):
+    names = keys_of(graph, list(schedule(graph, sizes)))
+    if all(name in known.operations for name in names.values()):
         return 0
-    labels = {step.key: step.label for step in steps}
-    with threads_of(int(known.machine["threads"])), torch.inference_mode():
-        samples = _Bench(graph, sizes, steps).run(seconds)
-    entering = samples[SCOPE].minimum, samples[SCOPE].median
-    for key in new:
-        taken = Taken.of(labels[key], samples[key])
-        if key != SCOPE:  # each ran in a scope of its own
-            low, middle = max(0.0, taken.minimum - entering[0]), max(0.0, taken.median - entering[1])
-            taken = Taken(taken.label, low, middle, taken.spread)
-        known.operations[names[key]] = taken
-    return len(new)
+    with threads_of(int(known.machine["threads"])):
+        bench = Bench(graph, sizes)
+        bench.run(seconds)
+    return bench.tell(known)
 
 
-class _Bench:
-    """The operations of a graph with their inputs, in the order of the graph, each with several sets of weights."""
+class Bench:
+    """The operations of a graph with costs, and their inputs, in the order of the graph, each with several sets of weights.
 
-    def __init__(self, graph: Graph, sizes: Sizes, steps: Sequence[Step]) -> None:
+    Raises   UserError: they do not fit into memory
+    """
+
+    def __init__(self, graph: Graph, sizes: Sizes) -> None:
+        steps = list(schedule(graph, sizes))
+        self.labels = {step.key: step.label for step in steps}
+        self.names = keys_of(graph, steps)
         self.keys = {id(step.op): step.key for step in steps if step.op is not None}
         different = {step.key: step.op for step in steps if step.op is not None}
         bytes_each = sum(FLOAT_BYTES * _own(op) for op in different.values())
         self.copies = max(1, min(MOST_COPIES, -(-cold_bytes(graph) // max(1, bytes_each))))
         check_room(self.copies * bytes_each, peak_activations(graph, sizes), "measuring its operations")
         self.order: list[str] = []
-        self.modules: dict[str, list[nn.Module]] = {SCOPE: [_scope(graph.inputs[0]) for _ in range(SCOPES)]}
-        self.given: dict[str, list[Any]] = {SCOPE: [torch.zeros(1)]}
+        scopes = [_scope(graph.inputs[0]) for _ in range(SCOPES)]
+        self.runs: dict[str, list[Run]] = {SCOPE: list(scopes), BARE: [scope.forward for scope in scopes]}
+        self.given: dict[str, list[Any]] = {SCOPE: [torch.zeros(1)], BARE: [torch.zeros(1)]}
         inputs = inputs_of(graph, sizes)
         meet(graph, [inputs.get(value.name) for value in graph.inputs], self.seen)
+        self.samples: dict[str, list[float]] = {key: [] for key in self.runs}
+        self.used = dict.fromkeys(self.runs, 0)
         every = max(1, len(self.order) // SCOPES)
-        self.order = [key for i, key in enumerate(self.order) for key in ([SCOPE, key] if i % every == 0 else [key])]
+        self.order = [
+            each for i, key in enumerate(self.order) for each in ([SCOPE, BARE, key] if i % every == 0 else [key])
+        ]
 
     def seen(self, op: Op, shell: Op, given: Sequence[Any]) -> nn.Module | None:
         if op.kind in AT_HAND:
             return None
         key = self.keys[id(op)]
         self.order.append(key)
-        if key not in self.modules:
-            self.modules[key] = [alone(shell, given) for _ in range(self.copies)]
-            self.given[key] = tensors_of(given)
-        return self.modules[key][0]
+        if key in self.runs:
+            return None
+        modules = [alone(shell, given) for _ in range(self.copies)]
+        self.runs[key] = [module.forward for module in modules]  # the operation, without entering its scope
+        self.given[key] = tensors_of(given)
+        return modules[0]
 
-    def run(self, seconds: float) -> dict[str, Times]:
+    def run(self, seconds: float) -> None:
+        """Time every operation, in several passes; another run adds to what is known."""
         clock = time.perf_counter
-        samples: dict[str, list[float]] = {key: [] for key in self.modules}
-        used = dict.fromkeys(self.modules, 0)
         begin, passes = clock(), 0
-        while passes < LEAST_PASSES or (clock() - begin < seconds and passes < MOST_PASSES):
-            for key in self.order:
-                modules, given = self.modules[key], self.given[key]
-                module = modules[used[key] % len(modules)]
-                used[key] += 1
-                start = clock()
-                module(*given)
-                samples[key].append(clock() - start)
-            passes += 1
-        return {key: Times(tuple(times[len(times) // passes :])) for key, times in samples.items()}  # less the first pass
+        with torch.inference_mode():
+            while passes <= LEAST_PASSES or (clock() - begin < seconds and passes < MOST_PASSES):
+                for key in self.order:
+                    runs, given = self.runs[key], self.given[key]
+                    run = runs[self.used[key] % len(runs)]
+                    self.used[key] += 1
+                    start = clock()
+                    run(*given)
+                    taken = clock() - start
+                    if passes:  # the first warms up
+                        self.samples[key].append(taken)
+                passes += 1
+
+    def tell(self, known: Calibration) -> int:
+        """Put what is new into a calibration; returns how many operations that are."""
+        bare = Times(tuple(self.samples[BARE]))
+        new = [key for key, name in self.names.items() if name not in known.operations]
+        for key in new:
+            times = Times(tuple(self.samples[key]))
+            low, middle = max(0.0, times.minimum - bare.minimum), max(0.0, times.median - bare.median)
+            known.operations[self.names[key]] = Taken(self.labels[key], low, middle, times.spread)
+        return len(new)
 
 
 def _own(op: Op) -> int:

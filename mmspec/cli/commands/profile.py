@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from mmspec.cli.measuring import Asked, measuring
 from mmspec.cli.options import json_option, opened, takes_spec
 
 
@@ -26,6 +27,7 @@ from mmspec.cli.options import json_option, opened, takes_spec
 @click.option(
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
+@measuring
 def command(
     spec: str,
     as_json: bool,
@@ -35,6 +37,7 @@ def command(
     exit_rates: tuple[str, ...],
     changes: tuple[str, ...],
     variant: str | None,
+    measuring: Asked,
 ) -> None:
     """Parameters, FLOPs and memory, node by node. The folder of a trained model brings its measured exit rates and
     expert loads; without them or stated ones, expectations are n/a."""
@@ -53,16 +56,18 @@ def command(
         measured=None if changes or variant else measured(spec),
         **symbols_of(graph, dict(map(_length, lengths))),
     )
+    found = measuring.answer(read, graph, price)
     if as_json:
         from mmspec.cli.entry import json_text
 
-        click.echo(json_text(price.to_dict()))
+        click.echo(json_text(price.to_dict() | (found.to_dict() if found is not None else {})))
         return
     from mmspec.cli.ink import Ink
     from mmspec.cli.price import table
 
     ink = Ink(sys.stdout)
-    click.echo("\n".join(table(read, graph, price, ink)), color=ink.coloured)
+    lines = [*table(read, graph, price, ink), *(found.lines(ink) if found is not None else [])]
+    click.echo("\n".join(lines), color=ink.coloured)
 
 
 def _length(text: str) -> tuple[str, int]:

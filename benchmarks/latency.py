@@ -1,0 +1,106 @@
+"""How well a model's time is known before it runs: the calibrated estimate and the roofline beside the time that it takes.
+
+    python benchmarks/latency.py                 four networks, batch 1, one thread
+    python benchmarks/latency.py vit_b16:8       others, as SPEC:BATCH
+    python benchmarks/latency.py --seconds 30    of each, half for its operations and half for itself
+
+Limits: the estimate within 10 % of the fastest run, the lower bound below it. Operations and model are measured by turns, so that
+what else happens on the machine happens to both; where runs of the model spread over more than a tenth the machine is not quiet, and
+nothing is judged. The roofline is that of the machine itself, as `mmspec calibrate-device` measures it, in the same run.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+import mmspec
+from mmspec.cost import Sizes
+from mmspec.cost.budgets import with_costs
+from mmspec.cost.devices import Device, read_device
+from mmspec.cost.ledger import ledger
+from mmspec.cost.roofline import roofline
+from mmspec.measuring.calibration import Bench, Calibration
+from mmspec.measuring.device import measure_device
+from mmspec.measuring.estimate import ERROR, Estimate, estimated
+from mmspec.measuring.examples import inputs_of
+from mmspec.measuring.machine import this_machine
+from mmspec.measuring.operations import go_on
+from mmspec.measuring.times import Times, interleaved
+
+CASES = ("vit_b16:1", "bert_base:1", "swin_t:1", "fusion_gated:8")
+TURNS = 5
+THREADS = 1
+
+
+def main() -> None:
+    torch.set_num_threads(THREADS)
+    arguments = sys.argv[1:]
+    seconds = 20.0
+    if "--seconds" in arguments:
+        at = arguments.index("--seconds")
+        seconds = float(arguments[at + 1])
+        del arguments[at : at + 2]
+    print(f"{this_machine(THREADS)}")
+    device = own_device()
+    print(f"products {device.peak('fp32') / 1e9:.0f} GFLOP/s, memory {device.bandwidth / 1e9:.1f} GB/s\n")
+    print(f"{'':18} lower bound  op by op  estimate   fastest    median  spread  error  typical")
+    failed = []
+    for case in arguments or CASES:
+        name, _, batch = case.partition(":")
+        spec = mmspec.load(name)
+        estimate, times = predicted_and_measured(spec, int(batch or 1), seconds)
+        graph = mmspec.lower(spec)
+        sizes = Sizes({"B": int(batch or 1), **graph.limits})
+        bound = roofline(ledger(spec, graph, sizes), graph, sizes, device, "fp32").whole
+        error = estimate.seconds / times.minimum - 1
+        kept = abs(error) <= ERROR and bound.least <= times.minimum
+        said = "" if kept else "   MISSED"
+        if times.unsteady:
+            said = f"   not judged: {times.unsteady}"
+        elif not kept:
+            failed.append(case)
+        milliseconds = [1e3 * each for each in (bound.least, bound.op_by_op, estimate.seconds, times.minimum, times.median)]
+        numbers = "  ".join(f"{each:8.2f}" for each in milliseconds)
+        print(f"{case:18}    {numbers}  {times.spread:6.1%} {error:+6.1%}  {estimate.typical / times.median - 1:+6.1%}{said}")
+    print(f"\nms; limits: error within {ERROR:.0%} of the fastest run, the lower bound below it: {'MISSED' if failed else 'met'}")
+    if failed:
+        raise SystemExit(1)
+
+
+def own_device() -> Device:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "this_machine.yaml"
+        path.write_text(measure_device(THREADS).to_yaml())
+        return read_device(str(path))
+
+
+def predicted_and_measured(spec: mmspec.spec.ModelSpec, batch: int, seconds: float) -> tuple[Estimate, Times]:
+    graph = with_costs(mmspec.lower(spec))
+    sizes = Sizes({"B": batch, **graph.limits})
+    bench = Bench(graph, sizes)
+    torch.manual_seed(0)
+    model = mmspec.build(spec).eval()
+    go_on(model)
+    inputs = inputs_of(graph, sizes)
+    times: list[float] = []
+
+    def run() -> None:
+        with torch.inference_mode():
+            model(**inputs)
+
+    for _ in range(TURNS):
+        bench.run(seconds / 2 / TURNS)
+        run()
+        times += interleaved({"torch": run}, seconds / 2 / TURNS)["torch"].seconds
+        time.sleep(0.1)
+    known = Calibration(this_machine(THREADS).to_dict())
+    return estimated(graph, sizes, known, bench.tell(known)), Times(tuple(times))
+
+
+if __name__ == "__main__":
+    main()
