@@ -4,9 +4,9 @@
     python benchmarks/latency.py vit_b16:8       others, as SPEC:BATCH
     python benchmarks/latency.py --seconds 30    of each, half for its operations and half for itself
 
-Limits: the estimate within 10 % of the fastest run, the lower bound below it. Operations and model are measured by turns, so that
-what else happens on the machine happens to both; where runs of the model spread over more than a tenth the machine is not quiet, and
-nothing is judged. The roofline is that of the machine itself, as `mmspec calibrate-device` measures it, in the same run.
+Limits: the estimate within 10 % of the fastest run, the lower bound below it. Operations and model are measured by turns, so
+that what else happens on the machine happens to both; where runs of the model spread over more than a tenth the machine is not
+quiet, and nothing is judged. The roofline is that of the machine itself, as `mmspec calibrate-device` measures it, in the same run.
 """
 
 from __future__ import annotations
@@ -64,10 +64,16 @@ def main() -> None:
             said = f"   not judged: {times.unsteady}"
         elif not kept:
             failed.append(case)
-        milliseconds = [1e3 * each for each in (bound.least, bound.op_by_op, estimate.seconds, times.minimum, times.median)]
+        milliseconds = [
+            1e3 * each for each in (bound.least, bound.op_by_op, estimate.seconds, times.minimum, times.median)
+        ]
         numbers = "  ".join(f"{each:8.2f}" for each in milliseconds)
-        print(f"{case:18}    {numbers}  {times.spread:6.1%} {error:+6.1%}  {estimate.typical / times.median - 1:+6.1%}{said}")
-    print(f"\nms; limits: error within {ERROR:.0%} of the fastest run, the lower bound below it: {'MISSED' if failed else 'met'}")
+        print(
+            f"{case:18}    {numbers}  {times.spread:6.1%} {error:+6.1%}  {estimate.typical / times.median - 1:+6.1%}{said}"
+        )
+    print(
+        f"\nms; limits: error within {ERROR:.0%} of the fastest run, the lower bound below it: {'MISSED' if failed else 'met'}"
+    )
     if failed:
         raise SystemExit(1)
 

@@ -161,7 +161,10 @@ def _measured(found: Measurement, estimate: Estimate | None, roofline: Roofline 
     from mmspec.measuring.runtimes import TITLES
     from mmspec.measuring.times import duration
 
-    columns = [Column("measured"), *(Column(title, right=True) for title in ("time", "at best", "spread", "runs", "made in"))]
+    columns = [
+        Column("measured"),
+        *(Column(title, right=True) for title in ("time", "at best", "spread", "runs", "made in")),
+    ]
     rows = []
     for name, times in found.times.items():
         best = "" if times.unsteady else duration(times.minimum)
@@ -181,7 +184,9 @@ def _measured(found: Measurement, estimate: Estimate | None, roofline: Roofline 
     text += [*_nodes(found, estimate, ink), *_memory(found, ink)]
     for name, times in found.times.items():
         if times.unsteady:
-            text += ink.wrapped(f"{TITLES[name]} is unsteady ({times.unsteady}): its range is given, not a time", "note:")
+            text += ink.wrapped(
+                f"{TITLES[name]} is unsteady ({times.unsteady}): its range is given, not a time", "note:"
+            )
     for name, why in found.missing.items():
         text += ink.wrapped(f"{TITLES[name]}: {why}", "note:")
     differences = [(name, value) for name, value in found.differences.items() if value is not None]
@@ -235,8 +240,10 @@ def _memory(found: Measurement, ink: Ink) -> list[str]:
         return ink.wrapped(said)
     allocated, reserved = found.memory["allocated"], found.memory["reserved"]
     assert allocated is not None and reserved is not None
-    said = f"memory: {quantity(allocated, 'B')} allocated at the most with the weights, {quantity(weights + predicted, 'B')} predicted"
-    return ink.wrapped(f"{said}; {quantity(reserved, 'B')} reserved")
+    said = (
+        f"memory: {quantity(allocated, 'B')} allocated at the most with the weights, {quantity(reserved, 'B')} reserved"
+    )
+    return ink.wrapped(f"{said}; {quantity(weights + predicted, 'B')} predicted")
 
 
 def _estimated(found: Estimate, ink: Ink) -> list[str]:
@@ -246,20 +253,31 @@ def _estimated(found: Estimate, ink: Ink) -> list[str]:
     from mmspec.measuring.estimate import ERROR
     from mmspec.measuring.times import duration
 
-    columns = [Column("operation"), Column("node", dim=True), *(Column(t, right=True) for t in ("runs", "each", "all", "share"))]
+    columns = [
+        Column("operation"),
+        Column("node", dim=True),
+        *(Column(t, right=True) for t in ("runs", "each", "all", "share")),
+    ]
     rows = [
-        [line.label, line.node, f"{line.times:,}", duration(line.minimum), duration(line.total), share(line.total, found.seconds)]
+        [
+            line.label,
+            line.node,
+            f"{line.times:,}",
+            duration(line.minimum),
+            duration(line.total),
+            share(line.total, found.seconds),
+        ]
         for line in found.lines[:SHOWN]
     ]
-    rest = found.lines[SHOWN:]
-    if rest:
-        total = math.fsum(line.total for line in rest)
-        rows.append([f"{len(rest)} others", "", f"{sum(line.times for line in rest):,}", "", duration(total), share(total, found.seconds)])
+    if rest := found.lines[SHOWN:]:
+        total, runs = math.fsum(line.total for line in rest), sum(line.times for line in rest)
+        rows.append([f"{len(rest)} others", "", f"{runs:,}", "", duration(total), share(total, found.seconds)])
     text = [*lines(columns, rows, ink), ""]
+    threads = found.machine["threads"]
     text += ink.wrapped(
         f"calibrated estimate: {duration(found.seconds)} at best, {duration(found.typical)} typically, in torch with "
-        f"{found.machine['threads']} thread{'s' if found.machine['threads'] != 1 else ''}; the sum of what {found.measured + found.known} "
-        f"different operations take by themselves ({found.measured} measured now), within {ERROR:.0%} of the best run on a quiet machine"
+        f"{threads} thread{'s' if threads != 1 else ''}; the sum of what {found.measured + found.known} different operations take "
+        f"by themselves ({found.measured} measured now), within {ERROR:.0%} of the best run on a quiet machine"
     )
     if found.warning:
         text += ink.wrapped(f"the estimate is of that machine, not of this: {found.warning}", "warning:")

@@ -105,10 +105,7 @@ class MeasuredDevice:
             f"cache_mb: {{value: {_digits(self.cache / 1e6)}, source: {source}}}",
             f"bandwidth_gb_s: {figure('value', self.bandwidth.best / 1e9, _noted(self.bandwidth))}",
             "peak_tflops:",
-            *(
-                f"  {name}: {figure('dense', found.best / 1e12, _noted(found))}"
-                for name, found in self.peaks.items()
-            ),
+            *(f"  {name}: {figure('dense', found.best / 1e12, _noted(found))}" for name, found in self.peaks.items()),
         ]
         if self.absent:
             lines += ["absent:", *(f"  {name}: {quoted(why)}" for name, why in self.absent.items())]
@@ -137,9 +134,7 @@ def measure_device(threads: int = 1, seconds: float = 20.0, progress: Progress =
             else:
                 peaks[name] = found
     date = datetime.date.today().isoformat()
-    return MeasuredDevice(
-        this_machine(threads), date, memory_bytes(), last_cache(), peaks, absent, bandwidth, overhead
-    )
+    return MeasuredDevice(this_machine(threads), date, memory_bytes(), last_cache(), peaks, absent, bandwidth, overhead)
 
 
 def _timed(run: Callable[[], Any], seconds: float) -> Times:
@@ -217,7 +212,7 @@ def _peak(precision: str, seconds: float) -> Roof:
             continue
         x, w = (torch.randn(side, side).to(DTYPES[precision]) for _ in range(2))
         ways[f"matmul {side}"] = flops, _call(torch.mm, x, w)
-        if precision != "fp64" and torch.backends.mkldnn.is_available():
+        if precision != "fp64" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             ways[f"oneDNN {side}"] = flops, _call(_onednn, x, w)
     return _roof(ways, seconds)
 

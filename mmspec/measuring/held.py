@@ -15,11 +15,11 @@ from torch.utils._pytree import tree_leaves
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-class Held(TorchDispatchMode):
+class Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The most bytes of storages that live at once, beside those that were there `before`."""
 
     def __init__(self, before: Iterable[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.before = {tensor.untyped_storage().data_ptr() for tensor in before}
         self.alive: dict[int, tuple[Any, int]] = {}
         self.peak = 0
@@ -28,7 +28,7 @@ class Held(TorchDispatchMode):
         result = function(*arguments, **(keywords or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in self.before:
-                reference = StorageWeakRef(tensor.untyped_storage())
+                reference = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
                 self.alive[reference.cdata] = reference, tensor.untyped_storage().nbytes()
         self.alive = {key: held for key, held in self.alive.items() if not held[0].expired()}
         self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
@@ -39,7 +39,7 @@ def held_bytes(run: Callable[[], Any], before: Iterable[Tensor]) -> int:
     """What tensors hold at the most while `run` runs."""
     with torch.no_grad(), Held(before) as held:
         run()
-    return held.peak
+    return int(held.peak)
 
 
 def process_growth(run: Callable[[], Any]) -> int | None:

@@ -31,7 +31,9 @@ class Machine:
     @property
     def name(self) -> str:
         """Fit for the name of a file."""
-        words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.cpu} {self.cores} cores {self.threads} threads torch {self.torch}")
+        words = re.sub(
+            r"[^A-Za-z0-9.]+", "-", f"{self.cpu} {self.cores} cores {self.threads} threads torch {self.torch}"
+        )
         return words.strip("-").lower()
 
     def __str__(self) -> str:
@@ -40,7 +42,11 @@ class Machine:
     def differences(self, other: Mapping[str, object]) -> list[str]:
         """What is another there, in words; empty for the same machine."""
         mine = self.to_dict()
-        return [f"{name} {other.get(name, 'unknown')} there, {mine[name]} here" for name in mine if other.get(name) != mine[name]]
+        return [
+            f"{name} {other.get(name, 'unknown')} there, {mine[name]} here"
+            for name in mine
+            if other.get(name) != mine[name]
+        ]
 
 
 def this_machine(threads: int) -> Machine:

@@ -39,7 +39,8 @@ class Measurement:
     times      by runtime; `missing` says of the others why they could not be had
     prepared   seconds that went into making each runtime ready; `differences` the largest of its outputs from torch's
     nodes      in torch: the fastest run with clocks in it, which is `overhead` slower than the fastest without
-    memory     bytes: `held` by tensors beside weights and inputs, `process` growth; on CUDA `allocated`, `reserved`, weights in them
+    memory     bytes: `held` by tensors beside weights and inputs, `process` growth; on CUDA, with the weights, `allocated` and
+               `reserved`
     predicted  bytes of activations and weights; seconds of the roofline and of the calibrated estimate, where they are known
     """
 
@@ -200,7 +201,9 @@ def _notes(price: Profile) -> tuple[str, ...]:
     if any(node.exits for node in price.nodes):
         notes.append("every sample runs to the last exit")
     if price.experts:
-        notes[0] = "weights are fresh, inputs are noise, texts as long as was priced; which experts are busy depends on them"
+        notes[0] = (
+            "weights are fresh, inputs are noise, texts as long as was priced; which experts are busy depends on them"
+        )
     return tuple(notes)
 
 

@@ -82,9 +82,7 @@ def _require_compiler() -> None:
         raise Missing(f"torch.compile needs a C++ compiler: none of {', '.join(tried)} is here") from error
 
 
-def exported(
-    spec: ModelSpec, model: nn.Module, inputs: Mapping[str, Tensor], expected: Outputs, threads: int
-) -> Ready:
+def exported(spec: ModelSpec, model: nn.Module, inputs: Mapping[str, Tensor], expected: Outputs, threads: int) -> Ready:
     """The file that `mmspec export` would write, unproved, its exits shut, in ONNX Runtime on the processor.
 
     Raises   Missing

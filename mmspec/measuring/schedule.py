@@ -120,4 +120,3 @@ def _attributes(op: Op) -> str:
 def _body(graph: Graph, sizes: Sizes) -> str:
     inputs = " ".join(_value(value, sizes) for value in graph.inputs)
     return f"({inputs}): {'; '.join(described(op, sizes) for op in graph.ops)}"
-

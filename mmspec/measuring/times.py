@@ -117,4 +117,3 @@ def _unit(seconds: float) -> tuple[str, float]:
 
 def _digits(number: float) -> str:
     return f"{number:.0f}" if number >= 99.95 else f"{number:.1f}" if number >= 9.995 else f"{number:.2f}"
-

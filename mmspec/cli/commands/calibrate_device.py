@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.option("-o", "--out", metavar="FILE", help="write the device here; among what is known of this machine by default")
+@click.option(
+    "-o", "--out", metavar="FILE", help="write the device here; among what is known of this machine by default"
+)
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="that compute together")
 @click.option(
     "--seconds", default=20.0, show_default=True, type=click.FloatRange(0, 3600, min_open=True), help="to measure for"
@@ -56,18 +58,24 @@ def _lines(found: MeasuredDevice, ink: Ink) -> list[str]:
     from mmspec.measuring.times import WIDEST
 
     columns = [Column(""), Column("at most", right=True), Column("by"), Column("spread", right=True)]
-    roofs = [("memory", found.bandwidth, 1e9, "GB/s"), *((name, roof, 1e9, "GFLOP/s") for name, roof in found.peaks.items())]
+    roofs = [
+        ("memory", found.bandwidth, 1e9, "GB/s"),
+        *((name, roof, 1e9, "GFLOP/s") for name, roof in found.peaks.items()),
+    ]
     rows = [
         [name, f"{roof.best / size:,.1f} {unit}", roof.way, "" if roof.spread is None else f"{roof.spread:.1%}"]
         for name, roof, size, unit in roofs
     ]
     text = ["", f"{ink.bold(found.name)}   {ink.dim(str(found.machine))}", "", *lines(columns, rows, ink), ""]
-    least = " and ".join(f"{what} {times.said}" for what, times in found.overhead.items())
-    text += ink.wrapped(f"the least that anything takes: {least.replace('operation', 'an operation').replace('module', 'a module')}")
-    text += ink.wrapped(f"memory {found.memory / 1e9:.1f} GB, last cache {found.cache / 1e6:.1f} MB; each figure is the best of all tried")
+    least = found.overhead
+    text += ink.wrapped(
+        f"the least that anything takes: an operation {least['operation'].said}, entering a module {least['module'].said}; "
+        f"memory {found.memory / 1e9:.1f} GB, last cache {found.cache / 1e6:.1f} MB; each figure is the best of all tried"
+    )
     for name, why in found.absent.items():
         text += ink.wrapped(f"{name}: {why}", "note:")
     wide = [name for name, roof, _, _ in roofs if roof.spread is not None and roof.spread > WIDEST]
     if wide:
-        text += ink.wrapped(f"{', '.join(wide)} varied by more than {WIDEST:.0%}: the machine is busy, and does more when it is not", "note:")
+        said = f"{', '.join(wide)} varied by more than {WIDEST:.0%}: the machine is busy, and does more when it is not"
+        text += ink.wrapped(said, "note:")
     return text
