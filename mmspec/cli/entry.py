@@ -29,6 +29,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "show": "the compiled graph, as the program it is",
         "draw": "the compiled graph, as a picture",
         "profile": "parameters, FLOPs and memory, node by node",
+        "devices": "what devices can do at most, with the source of each figure",
+        "check": "is the price within limits, for CI",
         "diff": "what differs between two specs, and what that costs",
         "calibrate-device": "what this machine can do at most, measured",
     },

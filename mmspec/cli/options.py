@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -30,6 +30,20 @@ def takes_spec(function: Function) -> Function:
     return click.argument("spec", metavar="SPEC")(changes(function))
 
 
+def on_device(function: Function) -> Function:
+    """`--device` and `--precision`."""
+    for option in (
+        click.option(
+            "--precision", metavar="P", help="of all numbers there: fp32 (the default), bf16, fp16, int8, ..."
+        ),
+        click.option(
+            "--device", metavar="D", help="what it takes there at the least: a name of `mmspec devices`, or a file"
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="for machines: JSON on stdout and nothing else")
 
 
@@ -38,6 +52,17 @@ def opened(spec: str, changes: tuple[str, ...] = (), variant: str | None = None)
     import mmspec
 
     return mmspec.load(spec, changes, variant)
+
+
+def lengths_of(texts: Iterable[str]) -> dict[str, int]:
+    """`--length text=12`, as a profile takes it."""
+    found = {}
+    for text in texts:
+        name, _, tokens = text.partition("=")
+        if not tokens.strip().isdecimal():
+            raise click.BadParameter(f"expected INPUT=N, found {text!r}", param_hint="--length")
+        found[name.strip()] = int(tokens)
+    return found
 
 
 def say(text: str = "") -> None:

@@ -32,13 +32,21 @@ class Sizes:
             bound = self._shapes[value.shape] = tuple(bind(dim, self.sizes) for dim in value.shape)
         return bound
 
+    def of(self, op: Op) -> Sizes:
+        """The sizes that this operation sees."""
+        return self
+
     def bytes(self, value: Value) -> int:
         elements = self._elements.get(value.shape)
         if elements is None:
             number = product(self(value))
             assert isinstance(number, int), f"{number} is not bound"
             elements = self._elements[value.shape] = number
-        return elements * (self.floats if value.dtype == "f32" else DTYPE_BYTES[value.dtype])
+        return elements * self.width(value)
+
+    def width(self, value: Value) -> int:
+        """Bytes of one of its entries."""
+        return self.floats if value.dtype == "f32" else DTYPE_BYTES[value.dtype]
 
 
 @dataclass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mmspec.ir import Graph, Op
+from mmspec.ir import Graph, Op, Value
 from mmspec.ir.graph import copies
 
 Flags = tuple[bool, ...]
@@ -29,9 +29,15 @@ class Flow:
             found = {id(value): need for value, need in zip(graph.inputs, given, strict=True)}
             for op in graph.ops:
                 for value, need in zip(op.outputs, self._made(op, found), strict=True):
-                    found[id(value)] = need and value.dtype == "f32"
+                    found[id(value)] = need and self.carries(value)
             self._needs[key] = found
         return self._needs[key]
+
+    def carries(self, value: Value) -> bool:
+        return value.dtype == "f32"
+
+    def made(self, op: Op, given: Flags) -> bool:
+        return any(given) or any(p.trainable for p in op.parameters) or any(map(trains, op.bodies))
 
     def given(self, op: Op, needs: dict[int, bool]) -> Flags:
         return tuple(needs.get(id(value), False) for value in op.inputs)
@@ -46,8 +52,8 @@ class Flow:
         if op.kind == "call":
             return self.outward(op.bodies[0], given)
         if op.kind in ("define", "functions"):
-            return (any(map(trains, op.bodies)),) * len(op.outputs)
-        some = any(given) or any(p.trainable for p in op.parameters) or any(map(trains, op.bodies))
+            return (self.made(op, ()),) * len(op.outputs)
+        some = self.made(op, given)
         if op.kind == "repeat":
             last = self.blocks(op, needs)[-1]
             carried = self.outward(*last)[: op.attributes["carried"]]

@@ -6,7 +6,7 @@ eighty layers has no more lines than one of two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
@@ -69,7 +69,8 @@ def ledger(spec: ModelSpec, graph: Graph, sizes: Sizes, fused: bool = True) -> E
 
     fused   attention keeps no scores for its backward, which computes them once more
     """
-    return _Bill(spec, sizes, fused).model(graph)
+    wanted = {value.name for value in lower_objectives(spec).inputs} if spec.objectives else set(graph.outputs)
+    return Bill(spec, sizes, fused).model(graph, (False,) * len(graph.inputs), wanted)
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,7 @@ class _Place:
     path: str
     role: str
     modality: str
-    expert: bool = False
-    touched: int = 1  # how many experts' weights its operations read, at the most
+    experts: int = 0  # how many of them may be met, whose weights are read
 
     def at(self, name: str) -> _Place:
         return replace(self, path=f"{self.path}.{name}" if self.path else name)
@@ -95,18 +95,18 @@ class _Asked:
     modality: str = ""
 
 
-class _Bill:
+class Bill:
     def __init__(self, spec: ModelSpec, sizes: Sizes, fused: bool) -> None:
         self.spec, self.sizes, self.fused = spec, sizes, fused
         self.flow = Flow()
         self.roles = {node.name: node.path.partition(".")[0] for node in spec.nodes}
         self.asked: dict[int, _Asked] = {}
 
-    def model(self, graph: Graph) -> Entry:
-        wanted = {value.name for value in lower_objectives(self.spec).inputs} if self.spec.objectives else None
-        gets = tuple(wanted is None or name in wanted for name in graph.outputs)
+    def model(self, graph: Graph, given: Flags, wanted: Collection[str]) -> Entry:
+        """`given`: which inputs need a gradient; `wanted`: the outputs that get one."""
+        gets = tuple(name in wanted for name in graph.outputs)
         streams = _modalities(self.spec, graph)
-        lines, _ = self.scope(graph, _Place("", "", ""), (False,) * len(graph.inputs), gets, streams)
+        lines, _ = self.scope(graph, _Place("", "", ""), given, gets, streams)
         return _sum(_Place("", "", ""), self.spec.name, lines, next(iter(graph.outputs.values())), self.sizes)
 
     def scope(
@@ -118,6 +118,8 @@ class _Bill:
         lines: list[Entry] = []
         defined: list[tuple[int, Op, _Place]] = []
         for op in reversed(graph.ops):
+            if not self.runs(op, needs):
+                continue
             where = place if streams is None else _placed(op, self.roles, streams)
             answers = tuple(got.get(id(value), False) and needs[id(value)] for value in op.outputs)
             if op.kind == "define":
@@ -131,6 +133,10 @@ class _Bill:
             lines.insert(index, self.defined(op, where))
         inward = tuple(got.get(id(value), False) and needs[id(value)] for value in graph.inputs)
         return tuple(reversed(lines)), inward
+
+    def runs(self, op: Op, needs: Mapping[int, bool]) -> bool:
+        """Whether it is part of the pass."""
+        return True
 
     def line(self, op: Op, place: _Place, needs: dict[int, bool], gets: Flags) -> tuple[list[Entry], Flags]:
         """What one operation costs, and which of its inputs get a gradient from it."""
@@ -151,23 +157,21 @@ class _Bill:
         )
 
     def operation(self, op: Op, place: _Place, given: Flags, gets: Flags) -> Entry:
-        primitive, floats = PRIMITIVES[op.kind], self.sizes.floats
+        primitive, floats, sizes = PRIMITIVES[op.kind], self.sizes.floats, self.sizes.of(op)
         where = place.at(op.name or op.outputs[0].name)
         trained = sum(parameter.size for parameter in op.parameters if not parameter.buffer)
         forward = backward = NOTHING
         if op.kind not in ("parameter", "constant"):
-            products = primitive.flops(op, self.sizes)
-            read, written = primitive.moved(op, self.sizes.bytes, floats)
-            if place.touched > 1 and read:
-                read += (place.touched - 1) * floats * sum(p.size for p in op.parameters if p.buffer != "i64")
-            pointwise = _whole(primitive.pointwise(op, self.sizes))
-            family = "experts" if place.expert else primitive.family
+            products = primitive.flops(op, sizes)
+            read, written = primitive.moved(op, sizes.bytes, floats, max(place.experts, 1))
+            pointwise = _whole(primitive.pointwise(op, sizes))
+            family = "experts" if place.experts else primitive.family
             forward = Work(**{family: _whole(products)}, pointwise=pointwise, read=read, written=written)
             if any(gets):
                 learns = any(parameter.trainable for parameter in op.parameters)
-                again = _whole(primitive.backward(op, self.sizes, given, learns, self.fused)) if products else 0
+                again = _whole(primitive.backward(op, sizes, given, learns, self.fused)) if products else 0
                 wanted = sum(self.sizes.bytes(value) for value, need in zip(op.inputs, given, strict=True) if need)
-                made = wanted + (place.touched * floats * trained if learns else 0) if read else 0
+                made = wanted + (floats * trained if learns else 0) if read else 0
                 backward = Work(**{family: again}, pointwise=2 * pointwise, read=read + written, written=made)
         shape = tuple(map(_whole, self.sizes(op.outputs[0])))
         return Entry(
@@ -249,20 +253,18 @@ class _Bill:
         return _sum(place, _kind(body), lines, next(iter(body.outputs.values())), self.sizes, times)
 
     def experts(self, op: Op, place: _Place, given: Flags, gets: Flags) -> tuple[list[Entry], Flags]:
-        """One body's shapes are those of all that is sent to all experts, whose weights are read as far as choices reach; of
-        several, the costliest are met."""
-        where = replace(place.at(op.name), expert=True)
+        """One body's shapes are those of all that is sent to all experts; of several, the costliest are met."""
+        where = replace(place.at(op.name), experts=1)
         dear = sorted(op.bodies, key=lambda body: bind_all(flops(body, self.sizes).own))
         met = dear[-op.attributes["met"] :] if len(op.bodies) > 1 else list(op.bodies)
         needs = tuple(any(given) for _ in given)
         lines = []
         for index, body in enumerate(op.bodies):
             flags = tuple(value.dtype == "f32" and any(given) for value in body.inputs)
-            inside = where.at(str(index)) if len(op.bodies) > 1 else where
-            if len(op.bodies) == 1:  # as many experts as there are choices, until all are met
-                inside = replace(inside, touched=min(op.attributes["count"], _whole(self.sizes(body.inputs[0])[0])))
-            found, _ = self.scope(body, inside, flags, (any(gets),) * len(body.outputs))
             number = sum(each is body for each in copies(op))
+            sent = _whole(self.sizes(body.inputs[0])[0])
+            inside = replace(where.at(str(index)) if len(op.bodies) > 1 else where, experts=min(number, max(sent, 1)))
+            found, _ = self.scope(body, inside, flags, (any(gets),) * len(body.outputs))
             times = sum(each is body for each in met)
             line = _sum(inside, body.name, found, next(iter(body.outputs.values())), self.sizes, times)
             lines.append(replace(line, copies=number))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmspec.cost.communication import communication
+from mmspec.cost.decoding import Decoding, decoding
 from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.halting import last_of
 from mmspec.cost.ledger import Entry, ledger
@@ -20,6 +21,10 @@ from mmspec.ir.graph import copies, owned
 from mmspec.ir.primitives import shape_text
 from mmspec.passes import lower
 from mmspec.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from mmspec.cost.devices import Device
+    from mmspec.cost.on_device import OnDevice
 
 SCHEMA = 1  # of the dictionary; raised when a figure changes its meaning
 
@@ -71,10 +76,12 @@ class Profile:
                   expected_uncompacted: of a batch that runs to its last sample; minimum: all leave at the first exit;
                   maximum: none leaves early
     forward       products by class, pointwise operations, bytes, of one pass with all exits; backward: of its gradients
+    decoding      a step of writing a text, and the keys and values that are kept for it
     experts       of each layer of experts: FLOPs of each for one token, load, imbalance, how many are touched, bytes they move
     communication bytes between devices per forward, where experts are placed on several, if all get the same load
     memory        bytes; weights (float32), activations (the most that live at once), peak_inference (both);
                   peak_training is None: not computed yet
+    roofline      on a device, where one was named: the least time of a pass, and what holds it up; fit: what fits on it
     """
 
     name: str
@@ -87,11 +94,17 @@ class Profile:
     unknown: Mapping[str, str] = field(default_factory=dict)
     experts: tuple[ExpertsPrice, ...] = ()
     communication: int = 0
+    on: OnDevice | None = field(default=None, compare=False)
 
     @cached_property
     def ledger(self) -> Entry:
         """What each operation computes and moves, forward and backward, as a tree."""
         return ledger(self.spec, self.graph, Sizes(self.sizes))
+
+    @cached_property
+    def decoding(self) -> Decoding | None:
+        """One more token of the text that the model writes; None where it writes none."""
+        return decoding(self.spec, self.graph, Sizes(self.sizes))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON. What is not known is None, with the reason under `unknown`."""
@@ -142,11 +155,14 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "flops": Profile._flops,
     "forward": lambda price: price.ledger.forward.to_dict(),
     "backward": lambda price: price.ledger.backward.to_dict(),
+    "decoding": lambda price: price.decoding and price.decoding.to_dict(),
     "communication": lambda price: {"bytes": price.communication, "load": "even"},
     "memory": Profile._memory,
     "roles": Profile._roles,
     "nodes": lambda price: [node.to_dict() for node in price.nodes],
     "experts": lambda price: [layer.to_dict() for layer in price.experts],
+    "roofline": lambda price: price.on and price.on.roofline.to_dict(),
+    "fit": lambda price: price.on and price.on.fit.to_dict(),
     "unknown": lambda price: dict(price.unknown),
     "notes": lambda price: list(price.notes),
 }
@@ -165,6 +181,8 @@ def profile(
     *,
     expert_loads: Mapping[str, Sequence[float]] | None = None,
     measured: Measured | None = None,
+    device: str | Device | None = None,
+    precision: str = "fp32",
     **lengths: int,
 ) -> Profile:
     """The price of a spec at a batch size; texts are as long as they may be, or as `lengths` says for an input (text=12) or for
@@ -173,9 +191,10 @@ def profile(
     exit_rates     for a node that may halt, the share of samples that leave at each exit
     expert_loads   for layers of experts, by their module's name or its beginning, the share of the choices that each expert gets
     measured       the same as a training measured it; what is stated goes before
+    device         the least time on it, and what fits: `h200`, or a file of one's own; `precision`: of all numbers there
 
     Raises   SpecError; UserError: a batch below 1, a length that is no input's or more than the input's, rates or loads that are no
-             distribution or name nothing that halts or has experts.
+             distribution or name nothing that halts or has experts; an unknown device, or a precision that it does not have.
     """
     if batch < 1:
         raise UserError(f"a batch has at least one sample, not {batch}")
@@ -206,7 +225,12 @@ def profile(
     elif silent and any(layer.reached is None for layer in experts):
         unknown["experts"] = unknown["flops.expected"]
     activations, travelling = peak_activations(graph, sizes), communication(graph, sizes)
-    return Profile(spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling)
+    price = Profile(spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling)
+    if device is None:
+        return price
+    from mmspec.cost.on_device import on_device
+
+    return replace(price, on=on_device(price, device, precision))
 
 
 def symbols_of(graph: Graph, lengths: Mapping[str, int]) -> dict[str, int]:

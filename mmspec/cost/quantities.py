@@ -1,4 +1,4 @@
-"""Large numbers as people say them: 811 k, 2.41 M, 35.1 G, with three significant digits."""
+"""Numbers as people say them: 811 k, 2.41 M, 35.1 G, 36.7 µs, with three significant digits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ def quantity(number: float, unit: str = "") -> str:
             return f"{_three_digits(number / size)} {prefix}{unit}"
     text = f"{number:,.0f}" if number == int(number) else _three_digits(number)
     return f"{text} {unit}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """0.0000367 -> "36.7 µs", 591 -> "591 s"."""
+    if not seconds:
+        return "0 s"
+    for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= size * 0.9995:
+            return f"{_three_digits(seconds / size)} {unit}"
+    return f"{_three_digits(seconds * 1e9)} ns"
 
 
 def share(part: float, whole: float) -> str:

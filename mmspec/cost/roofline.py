@@ -17,19 +17,20 @@ up is not in Q. Experts: a token's k, the smallest ones' weights.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from mmspec.cost.compulsory import causal_pairs, compulsory, needed_weights
+from mmspec.cost.decoding import Decoding
 from mmspec.cost.devices import BYTES, Device
 from mmspec.cost.flops import Sizes
 from mmspec.cost.ledger import Entry
 from mmspec.cost.work import FAMILIES
 from mmspec.errors import UserError
-from mmspec.ir import Graph, Op, Value, product
-from mmspec.ir.graph import copies, owned
+from mmspec.ir import Graph
 
+Part = Literal["forward", "backward", "step"]
 RUNS = tuple(name for name, size in BYTES.items() if size == int(size))  # int4 is a type of weights, not of a whole run
 
 
@@ -98,6 +99,8 @@ class Roofline:
     batch: int
     whole: Bound
     nodes: tuple[Bound, ...]
+    step: Bound | None = None  # of writing a text: one token for each sample, at the length that was priced
+    training: Bound | None = None  # of a pass and its gradients
 
     @property
     def samples_per_second(self) -> float:
@@ -119,6 +122,8 @@ class Roofline:
             "ridge_flops_per_byte": self.device.ridge(self.precision),
             "cache_bytes": self.device.cache,
             "nodes": [{"name": node.name, **node.to_dict()} for node in self.nodes],
+            "decoding": None if self.step is None else self.step.to_dict(),
+            "training": None if self.training is None else self.training.to_dict(),
             "unknown": self.unknown,
         }  # fmt: skip
 
@@ -129,15 +134,45 @@ def roofline(bill: Entry, graph: Graph, sizes: Sizes, device: Device, precision:
     Raises   UserError: a precision that the device does not compute in
     """
     peaks = peaks_of(device, precision)
+    known = None not in peaks.values()
     ops = {op.name: op for op in graph.ops if op.kind in ("call", "define")}
-    nodes = tuple(
-        _bound(line.path, line, _alone(ops[line.path], sizes), sizes, peaks, device)
-        for line in bill.children
-        if line.path in ops
-    )
-    return Roofline(
-        device, precision, sizes.sizes["B"], _bound("", bill, compulsory(graph, sizes), sizes, peaks, device), nodes
-    )
+
+    def bound(name: str, line: Entry, part: Graph) -> Bound:
+        return _bound(name, operation_times(line, sizes, peaks, device), compulsory(part, sizes), device, known)
+
+    nodes = tuple(bound(line.path, line, ops[line.path].bodies[0]) for line in bill.children if line.path in ops)
+    return Roofline(device, precision, sizes.sizes["B"], bound("", bill, graph), nodes)
+
+
+def step_bound(found: Decoding, graph: Graph, sizes: Sizes, device: Device, precision: str) -> Bound:
+    """Of one step of writing: the weights of what depends on the text, and what is kept of the tokens before, must be read.
+
+    Raises   UserError: a precision that the device does not compute in
+    """
+    peaks = peaks_of(device, precision)
+    among = frozenset(id(entry.op) for entry, _ in found.step.operations())
+    moved = sizes.floats * needed_weights(graph, among) + found.cache + found.context
+    times = operation_times(found.step, sizes, peaks, device, "step")
+    return _bound("step", times, moved, device, None not in peaks.values())
+
+
+def training_bound(
+    bill: Entry, graph: Graph, trainable: int, sizes: Sizes, device: Device, precision: str
+) -> Bound | None:
+    """Of a pass and its gradients: weights are read, and what is trained is written. What the optimizer keeps is left out.
+    None where nothing is trained.
+
+    bill   of attention that keeps its scores (`fused=False`), since no kernel must compute them once more
+
+    Raises   UserError: a precision that the device does not compute in
+    """
+    if not bill.backward.bytes:
+        return None
+    peaks = peaks_of(device, precision)
+    moved = compulsory(graph, sizes) + sizes.floats * min(trainable, needed_weights(graph))
+    there = operation_times(bill, sizes, peaks, device)
+    back = operation_times(bill, sizes, peaks, device, "backward")
+    return _bound("training", (*there, *back), moved, device, None not in peaks.values())
 
 
 def number_bytes(precision: str) -> int:
@@ -160,82 +195,32 @@ def peaks_of(device: Device, precision: str) -> Mapping[str, float | None]:
 
 
 def operation_times(
-    line: Entry, sizes: Sizes, peaks: Mapping[str, float | None], device: Device
+    line: Entry, sizes: Sizes, peaks: Mapping[str, float | None], device: Device, part: Part = "forward"
 ) -> Iterator[OperationTime]:
-    """Every operation below a line of the ledger, in the order of the schedule."""
+    """Every operation below a line of the ledger, in the order of the schedule. `part`: a pass, its gradients, or a step of
+    writing, whose token sees all others."""
     for entry, runs in line.operations():
-        work = needed(entry, sizes)
-        compute = sum(flops / peak for family, flops in work.items() if (peak := peaks[family]))
-        moved = entry.forward.bytes
-        yield OperationTime(
-            entry, runs, runs * sum(work.values()), runs * moved, runs * compute, runs * moved / device.bandwidth
-        )
+        work = entry.backward if part == "backward" else entry.forward
+        priced = {family: runs * flops for family in FAMILIES if (flops := getattr(work, family))}
+        products = priced if part == "step" else needed(entry, priced, sizes)
+        compute = sum(flops / peak for family, flops in products.items() if (peak := peaks[family]))
+        moved = runs * work.bytes
+        yield OperationTime(entry, runs, sum(products.values()), moved, compute, moved / device.bandwidth)
 
 
-def needed(entry: Entry, sizes: Sizes) -> Mapping[str, int]:
-    """FLOPs by class of one run of an operation: as priced, but of causal attention what a kernel cannot leave out."""
-    work = {family: flops for family in FAMILIES if (flops := getattr(entry.forward, family))}
+def needed(entry: Entry, products: Mapping[str, int], sizes: Sizes) -> Mapping[str, int]:
+    """FLOPs by class: as priced, but of causal attention what a kernel cannot leave out."""
     op = entry.op
-    if op is not None and op.kind == "attention" and op.attributes["causal"]:
-        queries, keys = sizes(op.inputs[0])[2], sizes(op.inputs[1])[2]
-        assert isinstance(queries, int) and isinstance(keys, int)
-        seen = causal_pairs(queries, keys, op.attributes.get("prefix") or 0)
-        work = {family: flops * seen // (queries * keys) for family, flops in work.items()}
-    return work
+    if op is None or op.kind != "attention" or not op.attributes["causal"]:
+        return products
+    queries, keys = sizes(op.inputs[0])[2], sizes(op.inputs[1])[2]
+    assert isinstance(queries, int) and isinstance(keys, int)
+    seen = causal_pairs(queries, keys, op.attributes.get("prefix") or 0)
+    return {family: flops * seen // (queries * keys) for family, flops in products.items()}
 
 
-def causal_pairs(queries: int, keys: int, prefix: int = 0) -> int:
-    """Pairs that a causal mask allows: query i sees the keys up to i, and the first `prefix` ones."""
-    always = min(prefix, keys)
-    early = min(queries, always)  # queries that see the prefix alone
-    grown = max(early, min(queries, keys))
-    return early * always + (grown * (grown + 1) - early * (early + 1)) // 2 + (queries - grown) * keys
-
-
-def compulsory(graph: Graph, sizes: Sizes) -> int:
-    """Bytes that a pass cannot do without: weights that products need, inputs, outputs."""
-    inputs = sum(sizes.bytes(value) for value in graph.inputs if not value.optional and value.function is None)
-    outputs = sum(sizes.bytes(value) for name, value in graph.outputs.items() if name not in graph.training)
-    return sizes.floats * needed_weights(graph) + inputs + outputs
-
-
-def needed_weights(graph: Graph) -> int:
-    """Numbers of all weights but tables, of which rows are looked up; of experts as many as a token meets, the smallest."""
-    total = 0
-    shown: Counter[int] = Counter()
-    for op in graph.ops:
-        if op.kind == "parameter":
-            continue
-        if op.kind in ("project", "inference_project"):
-            table = op.inputs[1]
-            shown[id(table)] = _numbers(table)
-        total += sum(parameter.size for parameter in op.parameters if not parameter.buffer)
-        if op.kind == "experts":
-            total += sum(sorted(map(needed_weights, copies(op)))[: op.attributes["met"]])
-        else:
-            total += sum(count * needed_weights(body) for body, count in owned(op))
-    return total + sum(shown.values())
-
-
-def _numbers(table: Value) -> int:
-    """Of a table of weights; what grows with the batch is none."""
-    size = product(table.shape)
-    return size if isinstance(size, int) else 0
-
-
-def _alone(op: Op, sizes: Sizes) -> int:
-    """Bytes that a node cannot do without, run by itself."""
-    body = op.bodies[0]
-    values = [*body.inputs, *body.outputs.values()]
-    moved = sum(sizes.bytes(value) for value in values if value.function is None and not value.optional)
-    return sizes.floats * needed_weights(body) + moved
-
-
-def _bound(
-    name: str, line: Entry, moved: int, sizes: Sizes, peaks: Mapping[str, float | None], device: Device
-) -> Bound:
-    times = list(operation_times(line, sizes, peaks, device))
-    known = None not in peaks.values()
+def _bound(name: str, times: Iterable[OperationTime], moved: int, device: Device, known: bool) -> Bound:
+    times = list(times)
     held_up = sum(time.seconds for time in times if time.memory_bound)
     return Bound(
         name,

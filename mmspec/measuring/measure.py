@@ -136,8 +136,8 @@ def measure(
         inputs = {name: tensor.to(device) for name, tensor in inputs_of(with_costs(graph), sizes).items()}
         model.to(device)
         plain = eager(model, inputs)
+        memory = _memory(model, inputs, plain, on_cuda)  # first of all: what a process has grown by it keeps
         expected = plain.run()
-        memory = _memory(model, inputs, plain, on_cuda)
         ready, missing = _ready(asked, spec, model, inputs, plain, expected, threads, on_cuda, progress)
         wait = torch.cuda.synchronize if on_cuda else _nothing
         progress(f"run {', '.join(TITLES[each.name] for each in ready)}")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
+from mmspec.cost.quantities import duration
+
 LEAST_RUNS = 5
 WIDEST = 0.1  # (third quartile - first quartile) / median
 QUICK = 0.05  # seconds
@@ -98,22 +100,10 @@ def interleaved(
             return {name: Times(tuple(times)) for name, times in found.items()}
 
 
-def duration(seconds: float) -> str:
-    """12.3 ms"""
-    unit, size = _unit(seconds)
-    return f"{_digits(seconds / size)} {unit}"
-
-
 def span(low: float, high: float) -> str:
-    """12.1 to 19.8 ms; one number where both are the same."""
-    unit, size = _unit(high)
-    texts = _digits(low / size), _digits(high / size)
-    return f"{texts[0]} {unit}" if texts[0] == texts[1] else f"{texts[0]} to {texts[1]} {unit}"
-
-
-def _unit(seconds: float) -> tuple[str, float]:
-    return next(((unit, size) for unit, size in (("s", 1.0), ("ms", 1e-3)) if seconds >= size), ("µs", 1e-6))
-
-
-def _digits(number: float) -> str:
-    return f"{number:.0f}" if number >= 99.95 else f"{number:.1f}" if number >= 9.995 else f"{number:.2f}"
+    """12.1 to 19.8 ms; one time where both are the same."""
+    texts = duration(low), duration(high)
+    if texts[0] == texts[1]:
+        return texts[0]
+    (number, unit), (_, other) = (text.split() for text in texts)
+    return f"{number} to {texts[1]}" if unit == other else f"{texts[0]} to {texts[1]}"

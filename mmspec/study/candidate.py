@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mmspec.cost.limits import Limit
 from mmspec.spec.diagnostics import SpecError
-from mmspec.study.limits import Limit
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
 
 COMPILES = "compiles"  # names of the two constraints that are not limits
 TRAINS = "trains"
+PRICED = ("parameters", "flops", "communication", "memory", "roles")  # groups of figures that cost no walk of their own
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def price(spec: ModelSpec) -> dict[str, float]:
     """
     from mmspec.cost import profile
 
-    return dict(_figures(profile(spec).to_dict()))
+    found = profile(spec)
+    return dict(_figures({group: found[group] for group in PRICED}))
 
 
 def _figures(group: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:

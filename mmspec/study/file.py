@@ -27,11 +27,11 @@ from pydantic import (
 )
 
 from mmspec import shipped
+from mmspec.cost.limits import Limit, LimitError, canonical, parse_limit
 from mmspec.spec import reader, tree
 from mmspec.spec.diagnostics import Diagnostic, SpecError
 from mmspec.spec.document import Document, read_document
 from mmspec.spec.source import Source
-from mmspec.study.limits import Limit, LimitError, canonical, parse_limit
 from mmspec.study.result import Objective
 from mmspec.training import Evaluation, Recipe
 

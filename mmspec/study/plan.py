@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mmspec.cost.limits import Limit, canonical
 from mmspec.spec.diagnostics import Diagnostic, SpecError, did_you_mean, listing
 from mmspec.study.candidate import Candidate, Pricer, digest_of, price
 from mmspec.study.file import Study
-from mmspec.study.limits import Limit, canonical
 from mmspec.study.space import Params, Space
 
 if TYPE_CHECKING:

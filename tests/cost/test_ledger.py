@@ -87,7 +87,7 @@ def test_backward_of_random_specs_is_what_torch_computes(seed):
     if any(
         op.kind == "draw_say" for op in operations(mmspec.lower(spec))
     ):  # in training, tokens that inference leaves out
-        assert written[0] < seen[0]
+        assert written[0] <= seen[0]
     else:
         assert written == seen
 

@@ -7,7 +7,7 @@ import sys
 import click
 
 from mmspec.cli.measuring import Asked, measuring
-from mmspec.cli.options import json_option, opened, takes_spec
+from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes_spec
 
 
 @click.command
@@ -27,6 +27,7 @@ from mmspec.cli.options import json_option, opened, takes_spec
 @click.option(
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
+@on_device
 @measuring
 def command(
     spec: str,
@@ -35,6 +36,8 @@ def command(
     lengths: tuple[str, ...],
     expert_loads: tuple[str, ...],
     exit_rates: tuple[str, ...],
+    device: str | None,
+    precision: str | None,
     changes: tuple[str, ...],
     variant: str | None,
     measuring: Asked,
@@ -45,6 +48,8 @@ def command(
     from mmspec.cost.profile import symbols_of
     from mmspec.passes import lower
 
+    if precision is not None and device is None:
+        raise click.UsageError("--precision needs a --device, whose peak in it is asked for")
     read = opened(spec, changes, variant).require_closed()
     graph = lower(read)
     price = profile(
@@ -54,9 +59,11 @@ def command(
         graph,
         expert_loads=dict(_shares(text, "--expert-load", "MODULE=L,L,...") for text in expert_loads),
         measured=None if changes or variant else measured(spec),
-        **symbols_of(graph, dict(map(_length, lengths))),
+        device=device,
+        precision=precision or "fp32",
+        **symbols_of(graph, lengths_of(lengths)),
     )
-    found = measuring.answer(read, graph, price)
+    found = measuring.answer(read, price)
     if as_json:
         from mmspec.cli.entry import json_text
 
@@ -66,15 +73,13 @@ def command(
     from mmspec.cli.price import table
 
     ink = Ink(sys.stdout)
-    lines = [*table(read, graph, price, ink), *(found.lines(ink) if found is not None else [])]
-    click.echo("\n".join(lines), color=ink.coloured)
+    click.echo("\n".join(table(read, graph, price, ink)), color=ink.coloured)
+    if price.on:
+        from mmspec.cli.on_device import lines
 
-
-def _length(text: str) -> tuple[str, int]:
-    name, _, tokens = text.partition("=")
-    if not tokens.strip().isdecimal():
-        raise click.BadParameter(f"expected INPUT=N, found {text!r}", param_hint="--length")
-    return name.strip(), int(tokens)
+        click.echo("\n".join(["", *lines(read, price, ink)]), color=ink.coloured)
+    if found is not None:
+        click.echo("\n".join(found.lines(ink)), color=ink.coloured)
 
 
 def _shares(text: str, option: str, wanted: str) -> tuple[str, list[float]]:

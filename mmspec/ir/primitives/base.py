@@ -61,12 +61,13 @@ class Primitive:
         """Elementary operations beside the products: one for each +, *, max, comparison, exp, tanh, erf or root of an element."""
         return self.operations * product(shape((op.inputs if self.reduces else op.outputs)[0]))
 
-    def moved(self, op: Op, size: Callable[[Value], int], floats: int) -> tuple[int, int]:
-        """Bytes that are read and written, each value and weight once. `size`: bytes of a value, `floats`: of a number."""
+    def moved(self, op: Op, size: Callable[[Value], int], floats: int, copies: int = 1) -> tuple[int, int]:
+        """Bytes that are read and written, each value once, and the weights of as many `copies`. `size`: bytes of a value,
+        `floats`: of a number."""
         if self.is_view(op):
             return 0, 0
         written = sum(map(size, op.outputs))
-        weights = floats * sum(parameter.size for parameter in op.parameters if parameter.buffer != "i64")
+        weights = copies * floats * sum(parameter.size for parameter in op.parameters if parameter.buffer != "i64")
         if self.gathers:
             return written + sum(size(value) for value in op.inputs if value.dtype == "i64"), written
         return sum(map(size, op.inputs)) + weights, written

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmspec.study.limits import LimitError, parse_limit
+from mmspec.cost.limits import LimitError, parse_limit
 
 
 @pytest.mark.parametrize(
