@@ -6,11 +6,9 @@ import math
 
 from mmspec.cli.ink import Ink
 from mmspec.cli.table import Column, lines
-from mmspec.cost.devices import Device
 from mmspec.cost.quantities import duration, quantity, share
 from mmspec.cost.roofline import Roofline
 from mmspec.measuring.estimate import ERROR, Estimate
-from mmspec.measuring.machine import foreign
 from mmspec.measuring.measure import Measurement
 from mmspec.measuring.runtimes import TITLES
 
@@ -92,7 +90,7 @@ def _memory(found: Measurement, ink: Ink) -> list[str]:
         said = f"memory: tensors hold {quantity(held, 'B')} beside the weights at the most, {quantity(predicted, 'B')} predicted"
         said += f" ({predicted / held - 1:+.1%})" if held else ""
         if (grown := found.memory.get("process")) is not None:
-            said += f"; the process grew by {quantity(grown, 'B')}"
+            said += f"; the process grew by {quantity(grown, 'B')}, with what torch loads at a first run"
         return ink.wrapped(said)
     allocated, reserved = found.memory["allocated"], found.memory["reserved"]
     assert allocated is not None and reserved is not None
@@ -133,9 +131,3 @@ def estimate_lines(found: Estimate, ink: Ink) -> list[str]:
     if found.warning:
         text += ink.wrapped(f"the estimate is of that machine, not of this: {found.warning}", "warning:")
     return text
-
-
-def foreign_lines(device: Device, ink: Ink) -> list[str]:
-    """A warning where a device was measured, and not here."""
-    said = foreign(device.machine) if device.machine is not None else ""
-    return ink.wrapped(f"the device {device.name} was {said}", "warning:") if said else []

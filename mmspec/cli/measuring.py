@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mmspec.cli.options import say
+
 if TYPE_CHECKING:
     from mmspec.cli.ink import Ink
     from mmspec.cost import Profile
+    from mmspec.cost.devices import Device
     from mmspec.cost.roofline import Roofline
     from mmspec.measuring.estimate import Estimate
     from mmspec.measuring.measure import Measurement
@@ -73,8 +76,8 @@ class Asked:
             return None
         from mmspec.cli.progress import steps
 
-        with steps() as say:
-            estimate = self._estimate(price, say) if self.calibrated else None
+        with steps() as step:
+            estimate = self._estimate(price, step) if self.calibrated else None
             roofline = price.on.roofline if price.on is not None else own_roofline(price, self.threads)
             if not self.measure:
                 return Answer(None, estimate, roofline)
@@ -82,11 +85,11 @@ class Asked:
 
             least = roofline.whole.least if roofline is not None else None
             found = measure(
-                spec, price.graph, price, self.runtimes or ("torch",), self.place, self.threads, self.seconds, least, estimate, say
+                spec, price.graph, price, self.runtimes or ("torch",), self.place, self.threads, self.seconds, least, estimate, step
             )  # fmt: skip
         return Answer(found, estimate, roofline)
 
-    def _estimate(self, price: Profile, say: Callable[[str], None]) -> Estimate:
+    def _estimate(self, price: Profile, step: Callable[[str], None]) -> Estimate:
         from mmspec.cost import Sizes
         from mmspec.cost.budgets import with_costs
         from mmspec.measuring.calibration import calibrate, calibration_here, read_calibration
@@ -96,7 +99,7 @@ class Asked:
         if self.calibration is not None:
             return estimated(priced, sizes, read_calibration(self.calibration))
         known = calibration_here(self.threads)
-        say("measure its operations")
+        step("measure its operations")
         if number := calibrate(priced, sizes, known, self.seconds / 2):
             known.save()
         return estimated(priced, sizes, known, number)
@@ -111,6 +114,14 @@ def own_roofline(price: Profile, threads: int) -> Roofline | None:
     if not (path := device_file(threads)).is_file():
         return None
     return roofline(price.ledger, price.graph, Sizes(price.sizes), read_device(str(path)), "fp32")
+
+
+def warn_of_foreign(device: Device) -> None:
+    """On stderr, where a device was measured, and not here."""
+    from mmspec.measuring.machine import foreign
+
+    if device.machine is not None and (said := foreign(device.machine)):
+        say(f"warning: the device {device.name} was {said}")
 
 
 def device_file(threads: int) -> Path:
@@ -136,13 +147,11 @@ class Answer:
         return found
 
     def lines(self, ink: Ink) -> list[str]:
-        from mmspec.cli.measured import estimate_lines, foreign_lines, measurement_lines
+        from mmspec.cli.measured import estimate_lines, measurement_lines
 
         text: list[str] = []
         if self.measurement is not None:
             text += ["", *measurement_lines(self.measurement, self.estimate, self.roofline, ink)]
         if self.estimate is not None:
             text += ["", *estimate_lines(self.estimate, ink)]
-        if self.roofline is not None:
-            text += foreign_lines(self.roofline.device, ink)
         return text

@@ -15,6 +15,7 @@ from typing import Any
 from mmspec.cost import Sizes
 from mmspec.ir import PRIMITIVES, Graph, Op, Value
 from mmspec.ir.primitives import shape_text
+from mmspec.passes.serving import RANDOM
 
 AT_HAND = ("parameter", "constant", "define", "functions")  # nothing runs
 SCOPE = "scope"  # what it costs to enter a module and to leave it
@@ -85,7 +86,8 @@ def _steps(op: Op, sizes: Sizes, times: int, node: str, views: Mapping[int, str]
             yield from _steps(each, sizes, times * count, node, inner)
             if PRIMITIVES[each.kind].is_view(each) and each.inputs:  # who reads a view reads it where it lies
                 source = inner.get(id(each.inputs[0]), "")
-                inner[id(each.outputs[0])] = f"{source}.{each.kind}{_attributes(each)}"
+                here = "" if each.kind in RANDOM else f".{each.kind}{_attributes(each)}"
+                inner[id(each.outputs[0])] = source + here
 
 
 def described(op: Op, sizes: Sizes, views: Mapping[int, str] | None = None) -> str:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from mmspec.cli.measuring import Asked, measuring
+from mmspec.cli.measuring import Asked, measuring, warn_of_foreign
 from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes_spec
 
 
@@ -63,6 +63,8 @@ def command(
         precision=precision or "fp32",
         **symbols_of(graph, lengths_of(lengths)),
     )
+    if price.on:
+        warn_of_foreign(price.on.roofline.device)
     found = measuring.answer(read, price)
     if as_json:
         from mmspec.cli.entry import json_text
