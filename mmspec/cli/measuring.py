@@ -24,7 +24,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 OPTIONS = (
     click.option("--measure", is_flag=True, help="build it, run it, and put that beside the prediction"),
     click.option(
-        "--runtime", "runtimes", multiple=True, metavar="NAME", help="torch (by default), compile, onnx or all; may be repeated"
+        "--runtime", "runtimes", multiple=True, metavar="NAME",
+        help="torch (by default), serving, compile, onnx or all; may be repeated",
     ),
     click.option("--on", "place", default="cpu", show_default=True, metavar="cpu|cuda", help="where it is measured"),
     click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="of what is measured"),
@@ -75,14 +76,17 @@ class Asked:
                 raise click.UsageError("--runtime says what is measured; it needs --measure")
             return None
         from mmspec.cli.progress import steps
+        from mmspec.measuring.measure import check, measure
 
+        if self.calibrated and self.place != "cpu":
+            raise click.UsageError("--calibrated is an estimate of the processor; leave it out, or --on")
+        if self.measure:
+            check(spec, price, self.runtimes, self.place)  # before anything takes time
         with steps() as step:
             estimate = self._estimate(price, step) if self.calibrated else None
             roofline = price.on.roofline if price.on is not None else own_roofline(price, self.threads)
             if not self.measure:
                 return Answer(None, estimate, roofline)
-            from mmspec.measuring.measure import measure
-
             least = roofline.whole.least if roofline is not None else None
             found = measure(
                 spec, price.graph, price, self.runtimes or ("torch",), self.place, self.threads, self.seconds, least, estimate, step

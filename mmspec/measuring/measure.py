@@ -21,13 +21,14 @@ from mmspec.measuring.machine import this_machine
 from mmspec.measuring.nodes import NodeClock, NodeTimes, nodes_of
 from mmspec.measuring.operations import go_on
 from mmspec.measuring.room import check_room
-from mmspec.measuring.runtimes import RUNTIMES, TITLES, Missing, Ready, compiled, eager, exported
+from mmspec.measuring.runtimes import RUNTIMES, TITLES, Missing, Ready, compiled, eager, exported, served
 from mmspec.measuring.times import Times, interleaved
 from mmspec.spec import ModelSpec
 from mmspec.spec.diagnostics import did_you_mean
 
 SCHEMA = 1
 ALL = "all"
+COPIES = {"serving": 2, "onnx": 5}  # of the weights: the file, its bytes and what ONNX Runtime makes of them, too
 NODES = "nodes"  # torch once more, with clocks
 Progress = Callable[[str], None]
 
@@ -102,6 +103,23 @@ def check_device(name: str) -> None:
         raise UserError(f"there is nothing to measure on cuda: {built}")
 
 
+def check(spec: ModelSpec, price: Profile, runtimes: Sequence[str], device: str) -> tuple[str, ...]:
+    """The runtimes that are asked for, if the model can be measured in them.
+
+    Raises   UserError: no such runtime or device; more than fits into memory
+    """
+    asked = runtimes_of(runtimes)
+    check_device(device)
+    what = f"measuring {spec.name}"
+    weights, activations = int(price["memory.weights"]), int(price["memory.activations"])
+    if device == "cuda":
+        check_room(weights, activations, what, torch.cuda.mem_get_info()[0])
+    else:
+        copies = max((COPIES.get(name, 1) for name in asked), default=1)
+        check_room(weights * copies, activations, what)
+    return asked
+
+
 def measure(
     spec: ModelSpec,
     graph: Graph,
@@ -121,12 +139,9 @@ def measure(
 
     Raises   UserError: no such runtime or device; more than fits into memory
     """
-    asked = runtimes_of(runtimes)
-    check_device(device)
+    asked = check(spec, price, runtimes, device)
     weights, activations = int(price["memory.weights"]), int(price["memory.activations"])
     on_cuda = device == "cuda"
-    if not on_cuda:
-        check_room(weights * (3 if "onnx" in asked else 1), activations, f"measuring {spec.name}")
     sizes = Sizes(price.sizes)
     with threads_of(threads):
         progress("build the model")
@@ -172,6 +187,8 @@ def _ready(
         try:
             if name == "torch":
                 ready.append(plain)
+            elif name == "serving":
+                ready.append(served(spec, model, inputs, expected))
             elif name == "compile":
                 progress("compile with torch.compile")
                 ready.append(compiled(model, inputs, expected))

@@ -21,9 +21,9 @@ def free_bytes() -> int:
     return total
 
 
-def check_room(weights: int, activations: int, what: str) -> None:
-    """Raise UserError, with both figures, where weights and activations are more than is free."""
-    free = free_bytes()
+def check_room(weights: int, activations: int, what: str, free: int | None = None) -> None:
+    """Raise UserError, with both figures, where weights and activations are more than is `free`, here where it is not said."""
+    free = free_bytes() if free is None else free
     if weights + activations > free:
         raise UserError(
             f"{what} takes {quantity(weights + activations, 'B')} ({quantity(weights, 'B')} of weights, "

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmspec.backend import serving_form
 from mmspec.deploy.draft import draft_of
 from mmspec.deploy.file import with_arrays
 from mmspec.deploy.package import require_packages
@@ -18,10 +19,13 @@ from mmspec.deploy.subject import Subject
 from mmspec.deploy.target import Target, load_target
 from mmspec.deploy.watching import stacks_of
 from mmspec.errors import Failure, UserError
+from mmspec.measuring.operations import go_on
 from mmspec.spec import ModelSpec
 
-RUNTIMES = ("torch", "compile", "onnx")
-TITLES = {"torch": "torch", "compile": "torch.compile", "onnx": "ONNX Runtime"}
+RUNTIMES = ("torch", "serving", "compile", "onnx")
+TITLES = {
+    "torch": "torch", "serving": "torch, serving form", "compile": "torch.compile", "onnx": "ONNX Runtime",
+}  # fmt: skip
 TARGET = "edge_cpu_fp32"
 Outputs = Mapping[str, Tensor]
 
@@ -47,6 +51,16 @@ def eager(model: nn.Module, inputs: Mapping[str, Tensor]) -> Ready:
             return model(**inputs)
 
     return Ready("torch", run)
+
+
+def served(spec: ModelSpec, model: nn.Module, inputs: Mapping[str, Tensor], expected: Outputs) -> Ready:
+    """The form for inference alone, with the same weights, operation by operation."""
+    began = time.perf_counter()
+    module = serving_form(spec, model.state_dict()).to(next(iter(inputs.values())).device)
+    go_on(module)
+    ready = eager(module, inputs)
+    made = ready.run()
+    return Ready("serving", ready.run, time.perf_counter() - began, _difference(made, expected))
 
 
 def compiled(model: nn.Module, inputs: Mapping[str, Tensor], expected: Outputs) -> Ready:

@@ -100,6 +100,7 @@ REFUSED = {
     "a device by name": (["--measure", "--on", "h200"], "measured on cpu or cuda"),
     "no such runtime": (["--measure", "--runtime", "onxn"], "did you mean 'onnx'"),
     "a runtime without --measure": (["--runtime", "onnx"], "needs --measure"),
+    "an estimate of CUDA": (["--calibrated", "--on", "cuda"], "estimate of the processor"),
     "no time": (["--measure", "--seconds", "0"], "--seconds"),
     "no threads": (["--measure", "--threads", "0"], "--threads"),
     "no such calibration": (["--calibration", "none.json"], "none.json is no calibration"),

@@ -85,7 +85,7 @@ def test_held_bytes_are_those_that_live_at_once():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", ["compile", "onnx"])
+@pytest.mark.parametrize("runtime", ["serving", "compile", "onnx"])
 def test_runtimes_are_measured_beside_torch_and_compute_the_same(runtime):
     if runtime == "compile" and shutil.which("g++") is None:
         pytest.skip("there is no C++ compiler")
