@@ -36,7 +36,7 @@ class Watch:
         self.progress = progress
         self.ink = ink()
         self.study: TaskID | None = None
-        self.training: TaskID | None = None
+        self.trainings: dict[int, TaskID] = {}
         self.trials = self.finished = 0
 
     def __call__(self, event: said.Event) -> None:
@@ -46,11 +46,20 @@ class Watch:
             case said.Proposed() | said.Progress():
                 self.under_way(event)
             case said.Finished():
+                self.over(event.trial)
                 self.ended(event)
             case said.Refused():
                 self.line(self.ink.dim(f"  {'':5}  refused: {event.reason}   {_label(event.params)}"))
             case said.Failed():
+                self.over(event.trial)
                 self.line(f"  {event.trial:5}  {self.ink.yellow('failed:')} {event.reason}   {_label(event.params)}")
+            case said.Confirming():
+                self.line(f"  the front again, with fresh seeds: {event.trainings} trainings of {event.specs} specs")
+            case said.Reproduced():
+                values = "   ".join(
+                    f"{_short(name)} {wording.amount(name, value)}" for name, value in event.values.items()
+                )
+                self.line(f"  {event.trial:5}  again  {values or event.reason}   {wording.duration(event.seconds):>6}")
             case said.Known():
                 self.line(self.ink.dim(f"  {'':5}  the same as {event.same_as}   {_label(event.params)}"))
 
@@ -68,14 +77,17 @@ class Watch:
         if self.progress is None:
             return
         if isinstance(event, said.Proposed):
-            if self.training is not None:
-                self.progress.remove_task(self.training)
-            self.training = self.progress.add_task(
-                f"spec {event.trial}", total=None, said=cut(_label(event.params), LABEL)
-            )
-        elif self.training is not None:
+            label = cut(_label(event.params), LABEL)
+            self.trainings[event.trial] = self.progress.add_task(f"spec {event.trial}", total=None, said=label)
+        elif event.trial in self.trainings:
             metrics = "  ".join(f"{name} {value:.3f}" for name, value in event.metrics.items() if _number(value))
-            self.progress.update(self.training, total=event.steps, completed=event.step, said=metrics)
+            self.progress.update(self.trainings[event.trial], total=event.steps, completed=event.step, said=metrics)
+
+    def over(self, trial: int) -> None:
+        """The bar of a training that has ended goes."""
+        task = self.trainings.pop(trial, None)
+        if task is not None and self.progress is not None:
+            self.progress.remove_task(task)
 
     def ended(self, event: said.Finished) -> None:
         self.finished += 1

@@ -171,7 +171,7 @@ class Bill:
                 learns = any(parameter.trainable for parameter in op.parameters)
                 again = _whole(primitive.backward(op, sizes, given, learns, self.fused)) if products else 0
                 wanted = sum(self.sizes.bytes(value) for value, need in zip(op.inputs, given, strict=True) if need)
-                made = wanted + (floats * trained if learns else 0) if read else 0
+                made = wanted + (floats * trained * max(place.experts, 1) if learns else 0) if read else 0
                 backward = Work(**{family: again}, pointwise=2 * pointwise, read=read + written, written=made)
         shape = tuple(map(_whole, self.sizes(op.outputs[0])))
         return Entry(

@@ -15,11 +15,17 @@ def caveats(front: Front) -> tuple[str, ...]:
     best = max((m for m in members if m.accuracy is not None), key=lambda m: m.accuracy or 0.0, default=None)
     if best is None or best.accuracy is None or best.examples is None:
         return (_once(front.recipe),)
-    said = [_once(front.recipe)]
+    said = [_again(front) if best.confirmed else _once(front.recipe)]
     errors = [m.error for m in members if m.error is not None]
+    what = (
+        "half-interval over 1.96 of the means is"
+        if best.confirmed
+        else "standard error that follows from that number alone is"
+    )
+    rest = "" if best.confirmed else "; the luck of one seed comes on top of it"
     said.append(
-        f"Accuracies were measured on {_counted(best)}. The standard error that follows from that number alone is "
-        f"{min(errors):.3f} to {max(errors):.3f} on this front; the luck of one seed comes on top of it."
+        f"Accuracies were measured on {_counted(best)}. The {what} "
+        f"{min(errors):.3f} to {max(errors):.3f} on this front{rest}."
     )
     accuracies = [m.accuracy or 0.0 for m in members]
     if pairs := noisy_neighbours(accuracies, best.examples):
@@ -30,7 +36,7 @@ def caveats(front: Front) -> tuple[str, ...]:
     else:
         said.append("No two neighbours on the front are within noise of one another (1.96 standard errors).")
     curse = optimism(best.accuracy, best.examples, len(front.trained))
-    if curse > 0:
+    if curse > 0 and not best.confirmed:
         said.append(
             f"Winner's curse: the front keeps the lucky. If all {len(front.trained)} networks were equally good, the best "
             f"would still look {curse:.3f} better than it is. Train again with fresh seeds before quoting a figure."
@@ -57,6 +63,17 @@ def _once(recipe: Mapping[str, Any]) -> str:
     return (
         f"Every network was trained once, with one seed{length}. That ranks them for short trainings; "
         "a longer one raises all, and not always in the same order."
+    )
+
+
+def _again(front: Front) -> str:
+    confirmed = [t.confirmed for t in front.trained if t.confirmed]
+    seeds = max(c.seeds for c in confirmed)
+    fallen = [c.searched["accuracy"] - c.means["accuracy"] for c in confirmed if "accuracy" in c.means]
+    luck = f"; the search had seen them {sum(fallen) / len(fallen):+.3f} higher on average" if fallen else ""
+    return (
+        f"{len(confirmed)} networks, the front of the search and those just behind it, were trained again with {seeds} fresh seeds "
+        f"each; what is shown is the mean of these, without the search's own values{luck}."
     )
 
 

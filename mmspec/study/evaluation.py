@@ -98,6 +98,15 @@ def _out_of_memory(error: BaseException) -> bool:
     )
 
 
+def test_accuracy(folder: Path) -> float | None:
+    """On the test split, of a training that has one."""
+    try:
+        value = json.loads((folder / "metrics.json").read_bytes())["test"]["accuracy"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return float(value) if isinstance(value, int | float) else None
+
+
 def finished(folder: Path, digest: str, seed: int) -> tuple[Mapping[str, Any], float] | None:
     """Metrics and seconds of a training that was done in this folder but not told any more (a crash in between)."""
     try:

@@ -77,6 +77,24 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Confirming:
+    """The search is done; so many trainings with fresh seeds begin, of so many specs."""
+
+    trainings: int
+    specs: int
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """One of them has ended. `values` are its objectives; empty where it failed, for a `reason`."""
+
+    trial: int
+    values: Mapping[str, float]
+    seconds: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Written:
     """The front, the plot, the report and the tables are on disk."""
 
@@ -84,7 +102,7 @@ class Written:
     files: tuple[Path, ...]
 
 
-Event = Started | Proposed | Progress | Finished | Refused | Failed | Known | Written
+Event = Started | Proposed | Progress | Finished | Refused | Failed | Known | Confirming | Reproduced | Written
 Listener = Callable[[Event], None]
 
 

@@ -78,6 +78,10 @@ class Study(BaseModel):
     sampler: Literal["tpe", "nsga2", "random"] = Field(
         "tpe", description="who proposes: tpe (multivariate), nsga2, random"
     )
+    confirm: NonNegativeInt = Field(
+        3,
+        description="fresh trainings of each spec on the front and just behind it, whose means are then the front; 0: none",
+    )
     seed: NonNegativeInt = Field(0, description="of the proposals and, with the trial's number, of each training")
 
     _document: "Document[Study] | None" = PrivateAttr(None)

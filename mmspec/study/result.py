@@ -23,6 +23,30 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class Confirmed:
+    """What fresh trainings of one spec say (see `mmspec.study.confirming`).
+
+    searched   objectives as the search saw them
+    values     objectives of each fresh training;   means: of these
+    halves     half widths of the means' 95 % intervals, by learned objective; empty of one training
+    chance     how likely it is that nothing dominates it
+    tests      accuracies on the test split, which the search never sees
+    """
+
+    seeds: int
+    searched: Mapping[str, float]
+    values: tuple[Mapping[str, float], ...]
+    means: Mapping[str, float]
+    halves: Mapping[str, float]
+    chance: float
+    tests: tuple[float, ...] = ()
+
+    @property
+    def test(self) -> float | None:
+        return sum(self.tests) / len(self.tests) if self.tests else None
+
+
+@dataclass(frozen=True)
 class Trained:
     """One spec that was trained: what it is, what it costs, what it reached."""
 
@@ -34,10 +58,13 @@ class Trained:
     metrics: Mapping[str, Any]  # as the training or the hook returned them
     seconds: float
     folder: Path
+    confirmed: Confirmed | None = None  # of fresh trainings, whose means `values` then has
 
     @property
     def accuracy(self) -> float | None:
-        value = self.metrics.get("accuracy")
+        value = (
+            self.values["accuracy"] if self.confirmed and "accuracy" in self.values else self.metrics.get("accuracy")
+        )
         return float(value) if isinstance(value, int | float) else None
 
     @property
@@ -66,13 +93,18 @@ class Trained:
 
     @property
     def error(self) -> float | None:
-        """Standard error of the accuracy."""
+        """Standard error of the accuracy: of fresh trainings half of its interval, else what follows from the examples alone."""
+        if self.confirmed and "accuracy" in self.confirmed.halves:
+            return self.confirmed.halves["accuracy"] / 1.96
         if self.accuracy is None or self.examples is None:
             return None
         return standard_error(self.accuracy, self.examples)
 
     @property
     def interval(self) -> tuple[float, float] | None:
+        if self.confirmed and "accuracy" in self.confirmed.halves:
+            mean, half = self.values["accuracy"], self.confirmed.halves["accuracy"]
+            return mean - half, mean + half
         if self.accuracy is None or self.examples is None:
             return None
         return interval(self.accuracy, self.examples)
@@ -98,7 +130,9 @@ class Front:
 
     @cached_property
     def members(self) -> tuple[Trained, ...]:
-        chosen = [self.trained[i] for i in non_dominated([self.costs(t) for t in self.trained])]
+        """Of those that were trained again, where some were: the others' values are the search's, and not to be compared."""
+        able = [t for t in self.trained if t.confirmed] or list(self.trained)
+        chosen = [able[i] for i in non_dominated([self.costs(t) for t in able])]
         axis = self.horizontal
         return tuple(sorted(chosen, key=lambda t: (axis.cost(t.values[axis.name]), self.costs(t))))
 
@@ -129,7 +163,7 @@ class Front:
 
     @cached_property
     def hypervolume(self) -> float | None:
-        return self.hypervolume_of(self.trained)
+        return self.hypervolume_of([t for t in self.trained if t.confirmed] or self.trained)
 
     def hypervolume_of(self, trained: Sequence[Trained]) -> float | None:
         """Volume that some of the trained dominate up to the reference; None without a reference.

@@ -18,14 +18,17 @@ from mmspec.study import events as say
 from mmspec.study import members
 from mmspec.study.base import open_base
 from mmspec.study.candidate import TRAINS, Candidate, price
-from mmspec.study.evaluation import Evaluate, Untrainable, evaluation_of, measured, objective_value
+from mmspec.study.confirming import again, with_means
+from mmspec.study.evaluation import Evaluate, Untrainable, evaluation_of, objective_value, test_accuracy
 from mmspec.study.events import Listener, silent
 from mmspec.study.file import Study, load_study
+from mmspec.study.jobs import Executor, InProcess, Outcome
 from mmspec.study.plan import Plan, plan, unseen
+from mmspec.study.processes import Processes
 from mmspec.study.result import Front, Trained
 from mmspec.study.samplers import derived_seed, sampler_of
 from mmspec.study.space import stored
-from mmspec.study.store import DATABASE, Store, trial_folder
+from mmspec.study.store import DATABASE, Pending, Store
 from mmspec.training import Interrupted
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ def search(
     restart: bool = False,
     events: Listener = silent,
     evaluate: Evaluate | None = None,
+    workers: int = 1,
 ) -> Front:
     """Search around a study's base until its budget is spent.
 
@@ -53,6 +57,7 @@ def search(
     restart   throw the study in `out` away first
     events    is told what happens (see `mmspec.study.events`)
     evaluate  instead of the study's recipe or hook: (spec, folder, seed, tick) -> metrics
+    workers   trainings at once, each in a process of its own; one is done here
 
     Raises   SpecError: a mistake in the study or its base.   UserError: the folder holds another study; Ctrl-C; data.
     """
@@ -61,15 +66,17 @@ def search(
     gc.freeze()  # what was imported is not garbage: looking through it again and again costs a fifth of the pricing
     planned = plan(study, *base, price)
     folder = Path(out) if out is not None else Path("runs") / study.title
-    train = evaluate or evaluation_of(study)
+    executor = _executor(planned, evaluate, workers)
     _open_folder(folder, planned, resume, restart)
     with Store.open(folder, study.objectives) as store:
         _same_question(store, planned)
         try:
-            _run(planned, store, train, events)
-            if not store.trained:
-                raise UserError(_nothing(store))
-            front = members.write(_front(planned, store), planned, load_member)
+            with executor:
+                _Search(planned, store, executor, events).run()
+                if not store.trained:
+                    raise UserError(_nothing(store))
+                front = _confirmed(planned, _front(planned, store), executor, events)
+            front = members.write(front, planned, load_member)
         except (KeyboardInterrupt, Interrupted) as stop:
             raise UserError(_stopped(planned, store)) from stop
     events(say.Written(folder, front.files))
@@ -113,81 +120,150 @@ def _flat(data: Any, prefix: str = "") -> dict[str, str]:
     return found or {prefix: str(data)}
 
 
-def _run(planned: Plan, store: Store, train: Evaluate, events: Listener) -> None:
-    study = planned.study
-    trials, limit = study.budget.trials, study.budget.seconds
-    events(say.Started(study.title, store.folder, trials, len(store.trained), len(planned.space.domains), planned.size))
+def _executor(planned: Plan, evaluate: Evaluate | None, workers: int) -> Executor:
+    if workers < 1:
+        raise UserError(f"at least one training is done at a time, not {workers}")
+    if workers > 1:
+        return Processes(planned.study, workers, evaluate)
+    return InProcess(evaluate or evaluation_of(planned.study), lambda params: planned.base.choose(dict(params)))
 
-    def known(candidate: Candidate) -> bool:
-        return store.twin(candidate.digest) is not None or bool(store.barred(candidate.digest))
 
-    while len(store.trained) < trials and (limit is None or sum(t.seconds for t in store.trained) < limit):
-        point = planned.first[store.turn] if store.turn < len(planned.first) else None
-        if point is None and (
-            store.idle >= PATIENCE or (planned.all and all(known(c) for c in planned.all if c.feasible))
-        ):
-            point = unseen(planned, known, derived_seed("draw", study.seed, store.turn))
+class _Search:
+    """One run of a study: as many trainings under way as there are slots, until the budget is spent."""
+
+    def __init__(self, planned: Plan, store: Store, executor: Executor, events: Listener) -> None:
+        self.planned, self.store, self.executor, self.events = planned, store, executor, events
+
+    def run(self) -> None:
+        study, store = self.planned.study, self.store
+        trials, size = study.budget.trials, len(self.planned.space.domains)
+        self.events(say.Started(study.title, store.folder, trials, len(store.trained), size, self.planned.size))
+        for pending in store.pending.values():  # what was under way when a search was stopped goes on first
+            self.submit(pending)
+        proposing = True
+        while True:
+            while proposing and len(store.pending) < self.executor.slots and self.affordable():
+                proposing = self.propose()
+            if not store.pending:
+                return
+            outcome = self.executor.wait(lambda *said: self.events(say.Progress(*said)))
+            self.settle(store.pending[outcome.number], outcome)
+
+    def affordable(self) -> bool:
+        budget, store = self.planned.study.budget, self.store
+        spent = sum(trained.seconds for trained in store.trained)
+        return len(store.trained) + len(store.pending) < budget.trials and (
+            budget.seconds is None or spent < budget.seconds
+        )
+
+    def known(self, candidate: Candidate) -> bool:
+        digest = candidate.digest
+        return digest in self.store.digests or bool(self.store.barred(digest))
+
+    def propose(self) -> bool:
+        """One turn: a point that is refused by its price, answered from the store, or under way now. False if none is left."""
+        planned, store = self.planned, self.store
+        study, turn = planned.study, store.turn
+        point = planned.first[turn] if turn < len(planned.first) else None
+        nothing_new = planned.all and all(self.known(c) for c in planned.all if c.feasible)
+        if point is None and (store.idle >= PATIENCE or nothing_new):
+            point = unseen(planned, self.known, derived_seed("draw", study.seed, turn))
             if point is None:
-                return  # nothing is left to train
+                return False
         encoded = point and {d.key: stored(d, point[d.key]) for d in planned.space.domains if d.key in point}
-        trial = store.ask(sampler_of(study.sampler, study.seed, store.turn, trials), encoded)
+        trial = store.ask(sampler_of(study.sampler, study.seed, turn, study.budget.trials), encoded)
         try:
-            _turn(trial, planned, store, train, events)
+            self.judge(trial)
         except BaseException:
             with suppress(
                 Failure
             ):  # the first error is the one to tell; a turn that stays open is closed by the next resume
                 store.cut_short(trial)
             raise
+        return True
+
+    def judge(self, trial: Trial) -> None:
+        planned, store, events = self.planned, self.store, self.events
+        params = planned.space.suggest(trial)  # all of it, before anything is judged
+        candidate = planned.pricer(params)
+        if candidate.problem or candidate.spec is None:
+            store.tell_infeasible(trial, candidate, "refused", candidate.problem)
+            events(say.Refused(params, candidate.problem))
+        elif reason := store.barred(candidate.digest):
+            store.tell_infeasible(trial, _failing(candidate), "again", reason)
+            events(say.Refused(params, reason))
+        elif twin := store.twin(candidate.digest):
+            store.tell_known(trial, candidate, twin)
+            events(say.Known(params, twin.trial))
+        elif under_way := store.under_way(candidate.digest):
+            store.overlook(trial, candidate)
+            events(say.Known(params, under_way.number))
+        else:
+            number = store.started
+            seed = derived_seed("train", planned.study.seed, number)
+            self.submit(store.begin(trial, candidate, seed, number))
+
+    def submit(self, pending: Pending) -> None:
+        candidate = self.planned.pricer(pending.job.params)
+        wanted = dict.fromkeys([*self.planned.pricer.needed, *(limit.figure for limit in self.planned.pricer.limits)])
+        shown = {name: candidate.figures[name] for name in wanted}
+        self.events(say.Proposed(pending.number, pending.job.params, shown))
+        self.executor.submit(pending.job)
+
+    def settle(self, pending: Pending, outcome: Outcome) -> None:
+        planned, store, job = self.planned, self.store, pending.job
+        candidate = planned.pricer(job.params)
+        try:
+            if outcome.problem or outcome.metrics is None:
+                raise Untrainable(outcome.problem)
+            values = _values(planned, candidate.figures, outcome.metrics)
+        except Untrainable as error:
+            store.tell_failed(pending, _failing(candidate), str(error))
+            self.events(say.Failed(job.number, job.params, str(error)))
+            return
+        trained = store.tell_trained(pending, candidate, outcome.metrics, values, outcome.seconds)
+        on_front = _on_front(trained, planned, store)
+        left = _remaining(planned, store) / self.executor.slots
+        self.events(say.Finished(job.number, job.params, values, outcome.seconds, on_front, left))
 
 
-def _turn(trial: Trial, planned: Plan, store: Store, train: Evaluate, events: Listener) -> None:
-    """One proposal: refused by its price, answered from the store, or trained."""
-    params = planned.space.suggest(trial)  # all of it, before anything is judged
-    candidate = planned.pricer(params)
-    if candidate.problem or candidate.spec is None:
-        store.tell_infeasible(trial, candidate, "refused", candidate.problem)
-        events(say.Refused(params, candidate.problem))
-    elif reason := store.barred(candidate.digest):
-        store.tell_infeasible(trial, _failing(candidate), "again", reason)
-        events(say.Refused(params, reason))
-    elif twin := store.twin(candidate.digest):
-        store.tell_known(trial, candidate, twin)
-        events(say.Known(params, twin.trial))
-    else:
-        _train(trial, candidate, planned, store, train, events)
+def _confirmed(planned: Plan, front: Front, executor: Executor, events: Listener) -> Front:
+    """The front of fresh trainings' means. Those that were done before a stop are found in their folders."""
+    if not planned.study.confirm:
+        return front
+    left = again(front, planned, planned.study.confirm)
+    of = {each.job.number: each for each in left}
+    events(say.Confirming(len(left), len({each.trained.trial for each in left})))
+    values: dict[int, list[Mapping[str, float]]] = {}
+    tests: dict[int, list[float]] = {}
+    under_way = 0
+    while left or under_way:
+        while left and under_way < executor.slots:
+            executor.submit(left.pop(0).job)
+            under_way += 1
+        outcome = executor.wait(lambda *_: None)
+        under_way -= 1
+        trained = of[outcome.number].trained
+        try:
+            if outcome.metrics is None:
+                raise Untrainable(outcome.problem)
+            found = _values(planned, trained.figures, outcome.metrics)
+        except Untrainable as error:
+            events(say.Reproduced(trained.trial, {}, outcome.seconds, str(error)))
+            continue
+        values.setdefault(trained.trial, []).append(found)
+        if (test := test_accuracy(of[outcome.number].job.folder)) is not None:
+            tests.setdefault(trained.trial, []).append(test)
+        events(say.Reproduced(trained.trial, found, outcome.seconds))
+    return with_means(front, values, tests, planned.pricer.needed) if values else front
 
 
-def _train(trial: Trial, candidate: Candidate, planned: Plan, store: Store, train: Evaluate, events: Listener) -> None:
-    assert candidate.spec is not None
-    number = len(store.trained)
-    shown = {
-        n: candidate.figures[n]
-        for n in dict.fromkeys([*planned.pricer.needed, *(li.figure for li in planned.pricer.limits)])
+def _values(planned: Plan, figures: Mapping[str, float], metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Every objective: of the price, or measured.   Raises Untrainable, UserError."""
+    return {
+        o.name: figures[o.name] if o.name in planned.pricer.needed else objective_value(metrics, o.name)
+        for o in planned.study.objectives
     }
-    events(say.Proposed(number, candidate.params, shown))
-
-    def tick(step: int, steps: int, metrics: Mapping[str, float]) -> None:
-        events(say.Progress(number, step, steps, metrics))
-
-    try:
-        folder = trial_folder(store.folder, number, candidate.digest)
-        seed = derived_seed("train", planned.study.seed, number)
-        metrics, seconds = measured(train, candidate.spec, candidate.digest, folder, seed, tick)
-        values = {
-            o.name: candidate.figures[o.name] if o.name in planned.pricer.needed else objective_value(metrics, o.name)
-            for o in planned.study.objectives
-        }
-    except Untrainable as error:
-        store.tell_infeasible(trial, _failing(candidate), "failed", str(error))
-        events(say.Failed(number, candidate.params, str(error)))
-        return
-    trained = store.tell_trained(trial, candidate, metrics, values, seconds)
-    events(
-        say.Finished(
-            number, candidate.params, values, seconds, _on_front(trained, planned, store), _remaining(planned, store)
-        )
-    )
 
 
 def _failing(candidate: Candidate) -> Candidate:
@@ -207,7 +283,7 @@ def _on_front(trained: Trained, planned: Plan, store: Store) -> bool:
     return any(m.trial == trained.trial for m in _front(planned, store).members)
 
 
-def _remaining(planned: Plan, store: Store) -> float | None:
+def _remaining(planned: Plan, store: Store) -> float:
     """Seconds, judged by what the trainings so far took."""
     spent = sum(t.seconds for t in store.trained)
     left = spent / len(store.trained) * (planned.study.budget.trials - len(store.trained))

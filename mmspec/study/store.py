@@ -1,8 +1,9 @@
 """What a study remembers: an Optuna study in one SQLite file, opened by one process at a time.
 
-A trial of ours is a *turn*: one proposal and what became of it. Turns that a crash or Ctrl-C cut short are closed as failed,
-marked, and not counted, so that turn n after a resume has the history, the seed and therefore the proposal that it would
-have had. What became of a turn:
+A trial of ours is a *turn*: one proposal and what became of it. A turn whose training is under way stays open, with its job
+written down before it begins: after a crash or Ctrl-C the same job goes on. A turn that was cut short before that is closed as
+failed and not counted, so that turn n after a resume has the history, the seed and therefore the proposal that it would have
+had. What became of a turn:
 
     trained    COMPLETE, with metrics, price and folder
     known      COMPLETE, with the values of the trained twin
@@ -19,11 +20,13 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmspec.errors import Failure, UserError
 from mmspec.study.candidate import Candidate
+from mmspec.study.jobs import Job
 from mmspec.study.result import Objective, Trained
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 DATABASE = "study.db"
 LOCK = ".lock"
+JOB = "job"  # what an open turn trains
 _NAME = "search"
 
 
@@ -41,21 +45,37 @@ def trial_folder(folder: Path, number: int, digest: str) -> Path:
     return folder / "trials" / f"{number:03d}-{digest[:8]}"
 
 
+@dataclass(frozen=True)
+class Pending:
+    """An open turn and its job."""
+
+    trial: Trial
+    job: Job
+
+    @property
+    def number(self) -> int:
+        return self.job.number
+
+
 class Store:
-    """An open study. `turn` counts what was proposed, `trained` what was measured."""
+    """An open study. `turn` counts what was proposed, `trained` what was measured, `pending` has what is under way by number."""
 
     def __init__(self, folder: Path, study: OptunaStudy, objectives: Sequence[Objective]) -> None:
         self.folder, self.study, self.objectives = folder, study, tuple(objectives)
         self.turn = 0
         self.trained: list[Trained] = []
+        self.pending: dict[int, Pending] = {}
+        self.started = 0  # trainings, whatever became of them
         self.refused: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.repeated = 0
         self.idle = 0  # turns since something was trained
         self._told_infeasible = 0
         self._infeasible: dict[str, str] = {}  # digest -> why it is not trained again
+        self.digests: set[str] = set()  # of everything that was trained or is under way
         for trial in study.get_trials(deepcopy=False):
             self._remember(trial)
+            self._adopt(trial)
 
     @staticmethod
     def create(folder: Path, objectives: Sequence[Objective], question: Mapping[str, Any]) -> None:
@@ -89,7 +109,7 @@ class Store:
             try:
                 study = optuna.load_study(storage=_storage(folder), study_name=_NAME)
                 for trial in study.get_trials(deepcopy=False):
-                    if trial.state in (optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.WAITING):
+                    if not trial.state.is_finished() and JOB not in trial.user_attrs:
                         _cut_short(study, trial)
                 store = Store(folder, study, objectives)
             except (SQLAlchemyError, KeyError) as error:
@@ -124,20 +144,54 @@ class Store:
         """Why a spec was not trainable before; empty when nothing is known against it."""
         return self._infeasible.get(digest, "")
 
+    def under_way(self, digest: str) -> Pending | None:
+        """The training of a spec with a digest that has not ended."""
+        return next((p for p in self.pending.values() if p.job.digest == digest), None)
+
+    def begin(self, trial: Trial, candidate: Candidate, seed: int, number: int) -> Pending:
+        """Write down what this turn trains, before it is trained."""
+        job = Job(
+            number, dict(candidate.params), candidate.digest, trial_folder(self.folder, number, candidate.digest), seed
+        )
+        with _disk(self.folder):
+            trial.set_user_attr(JOB, json.dumps(job.to_dict()))
+        return self._begun(Pending(trial, job))
+
+    def _begun(self, pending: Pending) -> Pending:
+        self.pending[pending.number] = pending
+        self.digests.add(pending.job.digest)
+        self.started = max(self.started, pending.number + 1)
+        self.turn += 1
+        self.idle = 0
+        return pending
+
     def tell_trained(
         self,
-        trial: Trial,
+        pending: Pending,
         candidate: Candidate,
         metrics: Mapping[str, Any],
         values: Mapping[str, float],
         seconds: float,
     ) -> Trained:
         record = {
-            "kind": "trained", "trial": len(self.trained), "params": dict(candidate.params), "digest": candidate.digest,
+            "kind": "trained", "trial": pending.number, "params": dict(candidate.params), "digest": candidate.digest,
             "values": dict(values), "figures": dict(candidate.figures), "metrics": dict(metrics), "seconds": seconds,
         }  # fmt: skip
-        self._tell(trial, candidate.constraints, record, list(values.values()))
+        self._tell(pending.trial, candidate.constraints, record, list(values.values()))
         return self.trained[-1]
+
+    def tell_failed(self, pending: Pending, candidate: Candidate, reason: str) -> None:
+        """A training that could not be finished, by the spec's own fault."""
+        self.tell_infeasible(pending.trial, candidate, "failed", reason)
+
+    def overlook(self, trial: Trial, candidate: Candidate) -> None:
+        """A proposal of what is under way: nothing is known of it yet, and nothing is said."""
+        from optuna.trial import TrialState
+
+        record = {"kind": "again", "params": dict(candidate.params), "reason": "under way", "digest": candidate.digest}
+        with _disk(self.folder):
+            trial.set_user_attr("record", json.dumps(record))
+            self._remember(self.study.tell(trial, state=TrialState.FAIL))
 
     def tell_known(self, trial: Trial, candidate: Candidate, twin: Trained) -> None:
         record = {"kind": "known", "params": dict(candidate.params), "same_as": twin.trial}
@@ -159,8 +213,12 @@ class Store:
         from optuna.trial import TrialState
 
         with _disk(self.folder):
-            for key, violation in constraints.items():
-                trial.set_constraint(key, violation)
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", UserWarning
+                )  # said already, by a run that could not write the end of this turn
+                for key, violation in constraints.items():
+                    trial.set_constraint(key, violation)
             trial.set_user_attr("record", json.dumps(record))
             if values is not None:
                 frozen = self.study.tell(trial, values)
@@ -173,9 +231,17 @@ class Store:
         if not trial.state.is_finished() or "record" not in trial.user_attrs:
             return  # under way, or cut short
         record = json.loads(trial.user_attrs["record"])
-        self.turn += 1
-        self.idle = 0 if record["kind"] == "trained" else self.idle + 1
+        if JOB in trial.user_attrs:  # counted when it began
+            job = json.loads(trial.user_attrs[JOB])
+            if self.pending.pop(job["number"], None) is None:
+                self.turn += 1
+            self.started = max(self.started, job["number"] + 1)
+            self.idle = 0
+        else:
+            self.turn += 1
+            self.idle += 1
         if record["kind"] == "trained":
+            self.digests.add(record["digest"])
             self.trained.append(
                 Trained(
                     record["trial"], record["params"], record["digest"], record["values"], record["figures"], record["metrics"],
@@ -190,6 +256,17 @@ class Store:
             if record["digest"] and record["kind"] == "failed":
                 self._infeasible[record["digest"]] = record["reason"]
             (self.refused if record["kind"] == "refused" else self.failed)[record["reason"]] += 1
+
+    def _adopt(self, trial: FrozenTrial) -> None:
+        """A job that was under way when a search was stopped goes on."""
+        import optuna
+
+        if trial.state.is_finished() or JOB not in trial.user_attrs:
+            return
+        job = json.loads(trial.user_attrs[JOB])
+        folder = trial_folder(self.folder, job["number"], job["digest"])
+        open_turn = optuna.trial.Trial(self.study, trial._trial_id)
+        self._begun(Pending(open_turn, Job(job["number"], job["params"], job["digest"], folder, job["seed"])))
 
 
 def _storage(folder: Path) -> Any:

@@ -17,18 +17,28 @@ def rows(front: Front) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Titles and cells for people: number, objectives, parameters, spec; the knee says that it is one."""
     names = [o.name for o in front.objectives]
     extra = [n for n in ("parameters.total",) if n not in names and all(n in m.figures for m in front.members)]
-    titles = ("", *map(wording.axis, (*names, *extra)), "spec", "")
+    again = [] if not all(m.confirmed for m in front.members) else ["non-dominated", "test accuracy"]
+    if any(m.confirmed is None or m.confirmed.test is None for m in front.members):
+        again = again[:1]
+    titles = ("", *map(wording.axis, (*names, *extra)), *again, "spec", "")
     cells = [
         (
             str(i),
             *(_cell(name, m) for name in names),
             *(wording.amount(name, m.figures[name]) for name in extra),
+            *_confirmed(m)[: len(again)],
             wording.label(m.params, front.varied) or "the base spec",
             "knee" if i == front.knee else "",
         )
         for i, m in enumerate(front.members)
     ]
     return titles, cells
+
+
+def _confirmed(m: Trained) -> tuple[str, ...]:
+    if m.confirmed is None:
+        return ()
+    return f"{m.confirmed.chance:.0%}", "" if m.confirmed.test is None else f"{m.confirmed.test:.3f}"
 
 
 def _cell(name: str, m: Trained) -> str:
@@ -88,6 +98,17 @@ def _plain(t: Trained) -> dict[str, Any]:
         "trial": t.trial,
         "values": dict(t.values),
         "interval": list(interval) if interval else None,
+        "confirmed": t.confirmed
+        and {
+            "seeds": t.confirmed.seeds,
+            "searched": dict(t.confirmed.searched),
+            "values": [dict(v) for v in t.confirmed.values],
+            "intervals": {
+                name: [t.values[name] - half, t.values[name] + half] for name, half in t.confirmed.halves.items()
+            },
+            "non_dominated": t.confirmed.chance,
+            "test_accuracy": t.confirmed.test,
+        },
         "baselines": dict(t.bounds),
         "params": dict(t.params),
         "figures": {k: v for k, v in t.figures.items() if not k.startswith("nodes.")},

@@ -18,6 +18,7 @@ maximize: [accuracy]
 minimize: [flops]
 recipe: {data: digits_questions, steps: 3, batch: 8}
 budget: {trials: 3}
+confirm: 0
 """
 
 

@@ -5,6 +5,7 @@ Run as a program it is such a search in a process of its own, which a test can k
 
 import math
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -31,7 +32,8 @@ budget: {trials: 8}
 
 
 def study(folder, text=STUDY, base=BASE):
-    """The study, read from files in a folder."""
+    """The study, read from files in a folder. Its front is not trained again unless the text says so."""
+    text = text if "confirm" in text else f"{text}confirm: 0\n"
     folder = Path(folder)
     (folder / "tiny.yaml").write_text(base)
     (folder / "study.yaml").write_text(text)
@@ -49,16 +51,30 @@ def formula(spec, folder, seed, tick):
     return {"accuracy": accuracy, "examples": 360, "baselines": {"text alone": 0.42}}
 
 
+def sleeping(spec, folder, seed, tick):
+    time.sleep(2.0)
+    return formula(spec, folder, seed, tick)
+
+
+def deadly(spec, folder, seed, tick):
+    """Kills its process, as the system does when memory is short."""
+    if spec.encoders["image"].width == 32:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return formula(spec, folder, seed, tick)
+
+
+def slowly(spec, folder, seed, tick):
+    with Path("begun").open("a") as begun:
+        begun.write(f"{folder.name}\n")
+    time.sleep(0.15)
+    return formula(spec, folder, seed, tick)
+
+
 if __name__ == "__main__":
-
-    def slowly(spec, folder, seed, tick):
-        (Path(sys.argv[1]) / "begun").open("a").write(f"{folder.name}\n")
-        time.sleep(0.15)
-        return formula(spec, folder, seed, tick)
-
     os.chdir(sys.argv[1])
+    number = int(sys.argv[sys.argv.index("--workers") + 1]) if "--workers" in sys.argv else 1
     try:
-        search(study("."), "out", resume="--resume" in sys.argv, evaluate=slowly)
+        search(study("."), "out", resume="--resume" in sys.argv, evaluate=slowly, workers=number)
     except Exception as error:  # what the command line does
         print(error, file=sys.stderr)
         sys.exit(2)

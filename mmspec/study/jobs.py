@@ -1,0 +1,92 @@
+"""One training of a search as a thing to hand over: to this process, to another, to another host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from mmspec.study.evaluation import Evaluate, Tick, Untrainable, measured
+
+if TYPE_CHECKING:
+    from mmspec.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train. `number` counts the trainings of a study and gives each its folder and its seed; the digest is that of the
+    spec that the params make of the base."""
+
+    number: int
+    params: Mapping[str, Any]
+    digest: str
+    folder: Path
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"number": self.number, "params": dict(self.params), "digest": self.digest, "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: metrics and seconds, or a problem of the spec's own."""
+
+    number: int
+    metrics: Mapping[str, Any] | None = None
+    seconds: float = 0.0
+    problem: str = ""
+
+
+Heard = Callable[
+    [int, int, int, Mapping[str, float]], None
+]  # number of the training, step, steps, what is known so far
+
+
+class Executor(Protocol):
+    """Who trains. At most `slots` jobs are under way at once; `wait` gives the next one that has ended.
+
+    Raises   UserError: what would stop every job as well (the data, the user's own code).
+    """
+
+    slots: int
+
+    def submit(self, job: Job) -> None: ...
+    def wait(self, heard: Heard) -> Outcome: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+class InProcess:
+    """Trains one job after the other, here, when it is waited for."""
+
+    slots = 1
+
+    def __init__(self, evaluate: Evaluate, choose: Callable[[Mapping[str, Any]], ModelSpec]) -> None:
+        self.evaluate, self.choose = evaluate, choose
+        self._jobs: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def wait(self, heard: Heard) -> Outcome:
+        job = self._jobs.pop(0)
+
+        def tick(step: int, steps: int, metrics: Mapping[str, float]) -> None:
+            heard(job.number, step, steps, metrics)
+
+        return run(job, self.choose(job.params), self.evaluate, tick)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._jobs.clear()
+
+
+def run(job: Job, spec: ModelSpec, evaluate: Evaluate, tick: Tick) -> Outcome:
+    try:
+        metrics, seconds = measured(evaluate, spec, job.digest, job.folder, job.seed, tick)
+    except Untrainable as error:
+        return Outcome(job.number, problem=str(error))
+    return Outcome(job.number, metrics, seconds)

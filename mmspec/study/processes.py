@@ -1,0 +1,195 @@
+"""Trainings in processes of their own, several at once. The processes never open the study's storage: they get jobs and answer.
+
+A worker lives as long as the search. When one dies (killed, out of memory), its job is given once more to a fresh one, which goes
+on from the checkpoint; a second death is the spec's own failure. When the search dies, its workers see the pipe close and end.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any, Self
+
+from mmspec.errors import Failure, UserError
+from mmspec.study.jobs import Heard, Job, Outcome, run
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess, SpawnProcess
+
+    from mmspec.study.evaluation import Evaluate
+    from mmspec.study.file import Study
+
+DEATHS = 2  # of the processes that train one spec, after which it is not tried again
+PATIENCE_S = 20.0  # for workers that write a checkpoint before they end
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: ForkServerProcess | SpawnProcess
+    pipe: Connection
+    job: Job | None = None
+
+
+@dataclass
+class Processes:
+    """`slots` workers.   evaluate: instead of the study's recipe or hook; it must be a function of a module."""
+
+    study: Study
+    slots: int
+    evaluate: Evaluate | None = None
+    _workers: list[_Worker] = field(default_factory=list)
+    _waiting: list[Job] = field(default_factory=list)
+    _deaths: dict[int, int] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        try:
+            pickle.dumps(self.evaluate)
+        except (AttributeError, pickle.PicklingError) as error:
+            raise UserError(
+                f"what evaluates must be a function of a module, to be found by other processes: {error}"
+            ) from None
+        return self
+
+    def submit(self, job: Job) -> None:
+        self._waiting.append(job)
+        self._hand_out()
+
+    def wait(self, heard: Heard) -> Outcome:
+        while True:
+            for worker in self._ready():
+                outcome = self._hear(worker, heard)
+                if outcome is not None:
+                    self._hand_out()
+                    return outcome
+
+    def __exit__(self, *_: object) -> None:
+        """Workers are interrupted, so that they keep a checkpoint of what is under way."""
+        for worker in self._workers:
+            worker.pipe.close()
+            if worker.job is not None and worker.process.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(worker.process.pid, signal.SIGINT)
+        for worker in self._workers:
+            worker.process.join(PATIENCE_S)
+            if worker.process.is_alive():
+                worker.process.kill()
+        self._workers.clear()
+
+    def _hand_out(self) -> None:
+        while self._waiting:
+            idle = next((worker for worker in self._workers if worker.job is None), None)
+            if idle is None and len(self._workers) >= self.slots:
+                return
+            worker = idle or self._start()
+            worker.job = self._waiting.pop(0)
+            with suppress(BrokenPipeError):  # its death is heard when it is waited for
+                worker.pipe.send(worker.job)
+
+    def _start(self) -> _Worker:
+        """A process that has torch already, where the system can fork one off."""
+        methods = multiprocessing.get_all_start_methods()
+        context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        if "forkserver" in methods:
+            context.set_forkserver_preload(
+                [
+                    "mmspec.training",
+                    "mmspec.weights",
+                    "mmspec.components",
+                    "mmspec.study.base",
+                    "mmspec.study.processes",
+                ]
+            )
+        ours, theirs = context.Pipe()
+        threads = max(1, (os.cpu_count() or 1) // self.slots)
+        arguments = (theirs, self.study.text, str(self.study.path), self.evaluate, threads)
+        process = context.Process(target=work, args=arguments, daemon=True)
+        process.start()
+        theirs.close()
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
+
+    def _ready(self) -> list[_Worker]:
+        handles: dict[Any, _Worker] = {}
+        for worker in self._workers:
+            handles |= {worker.pipe: worker, worker.process.sentinel: worker}
+        return list(dict.fromkeys(handles[each] for each in wait(list(handles))))
+
+    def _hear(self, worker: _Worker, heard: Heard) -> Outcome | None:
+        try:
+            while worker.pipe.poll():
+                kind, said = worker.pipe.recv()
+                if kind == "tick":
+                    heard(*said)
+                elif kind == "done":
+                    worker.job = None
+                    return said  # type: ignore[no-any-return]
+                elif kind == "user error":
+                    raise UserError(said)
+                else:
+                    raise Failure(said)
+        except (EOFError, ConnectionResetError):
+            return self._died(worker)
+        return None if worker.process.is_alive() else self._died(worker)
+
+    def _died(self, worker: _Worker) -> Outcome | None:
+        self._workers.remove(worker)
+        worker.process.join()
+        job, code = worker.job, worker.process.exitcode
+        if job is None:
+            return None
+        self._deaths[job.number] = self._deaths.get(job.number, 0) + 1
+        if self._deaths[job.number] >= DEATHS:
+            how = f"by signal {-code}, as when memory is short" if code and code < 0 else f"with exit code {code}"
+            return Outcome(job.number, problem=f"its process ended {how}")
+        self._waiting.insert(0, job)
+        self._hand_out()
+        return None
+
+
+def work(pipe: Connection, text: str, origin: str, evaluate: Evaluate | None, threads: int) -> None:
+    """What a worker does: jobs in, ticks and outcomes out, until the pipe closes."""
+    import torch
+
+    from mmspec.study.base import open_base
+    from mmspec.study.candidate import digest
+    from mmspec.study.evaluation import evaluation_of
+    from mmspec.study.file import read_study
+
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C in a terminal is heard by the search alone, which passes it on once
+    torch.set_num_threads(threads)
+    try:
+        study = read_study(text, origin)
+        base, _ = open_base(study)
+        train = evaluate or evaluation_of(study)
+        while True:
+            job: Job = pipe.recv()
+            spec = base.choose(dict(job.params))
+            if digest(spec) != job.digest:
+                pipe.send(("user error", f"the base of {origin} has changed since this search began"))
+                return
+
+            def tick(step: int, steps: int, metrics: Mapping[str, float], number: int = job.number) -> None:
+                pipe.send(("tick", (number, step, steps, dict(metrics))))
+
+            pipe.send(("done", run(job, spec, train, tick)))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        return
+    except UserError as error:
+        _say(pipe, "user error", str(error))
+    except MemoryError:
+        os._exit(1)  # not even a message may be possible
+    except Exception as error:
+        _say(pipe, "failure", f"{type(error).__name__}: {error}")
+
+
+def _say(pipe: Connection, kind: str, message: str) -> None:
+    with suppress(BrokenPipeError):
+        pipe.send((kind, message))
