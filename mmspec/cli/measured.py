@@ -11,8 +11,10 @@ from mmspec.cost.roofline import Roofline
 from mmspec.measuring.estimate import ERROR, Estimate
 from mmspec.measuring.measure import Measurement
 from mmspec.measuring.runtimes import TITLES
+from mmspec.measuring.times import WIDEST
 
 SHOWN = 8  # operations of a calibrated estimate
+BUSY = 0.25  # of its time, in operations that varied; small ones always do
 
 
 def measurement_lines(found: Measurement, estimate: Estimate | None, roofline: Roofline | None, ink: Ink) -> list[str]:
@@ -128,6 +130,9 @@ def estimate_lines(found: Estimate, ink: Ink) -> list[str]:
         f"{threads} thread{'s' if threads != 1 else ''}; the sum of what {found.measured + found.known} different operations take "
         f"by themselves ({found.measured} measured now), within {ERROR:.0%} of the best run on a quiet machine"
     )
+    if found.unsteady_share > BUSY:
+        part = f"operations that take {found.unsteady_share:.0%} of it varied by more than {WIDEST:.0%} when they were measured"
+        text += ink.wrapped(f"{part}: the machine was busy; --again measures them anew", "note:")
     if found.warning:
         text += ink.wrapped(f"the estimate is of that machine, not of this: {found.warning}", "warning:")
     return text

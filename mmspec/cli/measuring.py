@@ -33,6 +33,7 @@ OPTIONS = (
         "--seconds", default=10.0, show_default=True, type=click.FloatRange(0, 3600, min_open=True), help="to measure for"
     ),
     click.option("--calibrated", is_flag=True, help="an estimate from what each of its operations takes on this machine"),
+    click.option("--again", is_flag=True, help="with --calibrated: measure its operations anew"),
     click.option(
         "--calibration", metavar="FILE", help="operations that were measured elsewhere, instead of this machine's"
     ),
@@ -44,9 +45,10 @@ def measuring(function: Function) -> Function:
 
     def called(
         *args: Any, measure: bool, runtimes: tuple[str, ...], place: str, threads: int, seconds: float, calibrated: bool,
-        calibration: str | None, **kwargs: Any,
+        again: bool, calibration: str | None, **kwargs: Any,
     ) -> Any:  # fmt: skip
-        asked = Asked(measure, runtimes, place, threads, seconds, calibrated or calibration is not None, calibration)
+        estimate = calibrated or again or calibration is not None
+        asked = Asked(measure, runtimes, place, threads, seconds, estimate, again, calibration)
         return function(*args, measuring=asked, **kwargs)
 
     called.__doc__ = function.__doc__
@@ -66,6 +68,7 @@ class Asked:
     threads: int
     seconds: float
     calibrated: bool
+    again: bool
     calibration: str | None
 
     def answer(self, spec: ModelSpec, price: Profile) -> Answer | None:
@@ -78,6 +81,8 @@ class Asked:
         from mmspec.cli.progress import steps
         from mmspec.measuring.measure import check, measure
 
+        if self.again and self.calibration is not None:
+            raise click.UsageError("--again measures here; what --calibration brings was measured elsewhere")
         if self.calibrated and self.place != "cpu":
             raise click.UsageError("--calibrated is an estimate of the processor; leave it out, or --on")
         if self.measure:
@@ -104,7 +109,7 @@ class Asked:
             return estimated(priced, sizes, read_calibration(self.calibration))
         known = calibration_here(self.threads)
         step("measure its operations")
-        if number := calibrate(priced, sizes, known, self.seconds / 2):
+        if number := calibrate(priced, sizes, known, self.seconds / 2, self.again):
             known.save()
         return estimated(priced, sizes, known, number)
 

@@ -112,12 +112,16 @@ def keys_of(graph: Graph, steps: Sequence[Step]) -> dict[str, str]:
     return {step.key: f"{step.key} {cold}" for step in steps}
 
 
-def calibrate(graph: Graph, sizes: Sizes, known: Calibration, seconds: float = 4.0) -> int:
-    """Measure what is not known yet of the operations of a graph with costs, for `seconds`; returns how many that were.
+def calibrate(graph: Graph, sizes: Sizes, known: Calibration, seconds: float = 4.0, again: bool = False) -> int:
+    """Measure what is not known yet of the operations of a graph with costs, for `seconds`, or all of them `again`; returns how
+    many that were.
 
     Raises   UserError: the operations do not fit into memory
     """
     names = keys_of(graph, list(schedule(graph, sizes)))
+    if again:
+        for name in names.values():
+            known.operations.pop(name, None)
     if all(name in known.operations for name in names.values()):
         return 0
     with threads_of(int(known.machine["threads"])):

@@ -12,19 +12,21 @@ from mmspec.ir import Graph
 from mmspec.measuring.calibration import Calibration, keys_of
 from mmspec.measuring.machine import foreign
 from mmspec.measuring.schedule import schedule
+from mmspec.measuring.times import WIDEST
 
 ERROR = 0.1  # of the minimum; benchmarks/latency.py holds it
 
 
 @dataclass(frozen=True)
 class Line:
-    """One of the different operations: how often it runs, and seconds of one run."""
+    """One of the different operations: how often it runs, and seconds of one run. `steady`: its runs agreed."""
 
     label: str
     times: int
     minimum: float
     median: float
     node: str
+    steady: bool = True
 
     @property
     def total(self) -> float:
@@ -49,9 +51,15 @@ class Estimate:
     machine: dict[str, Any]
     warning: str = ""
 
+    @property
+    def unsteady_share(self) -> float:
+        """Of the time, what is taken by operations whose runs did not agree when they were measured."""
+        return sum(line.total for line in self.lines if not line.steady) / self.seconds if self.seconds else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "minimum_ms": 1e3 * self.seconds, "typical_ms": 1e3 * self.typical, "error": ERROR,
+            "unsteady_share": self.unsteady_share,
             "nodes": {name: 1e3 * seconds for name, seconds in self.nodes.items()},
             "operations": [
                 {"operation": line.label, "node": line.node, "times": line.times, "minimum_ms": 1e3 * line.minimum,
@@ -75,7 +83,8 @@ def estimated(graph: Graph, sizes: Sizes, calibration: Calibration, measured: in
     lines = []
     for (node, key), number in times.items():
         taken = calibration.operations[names[key]]
-        lines.append(Line(taken.label, number, taken.minimum, taken.median, node))
+        steady = taken.spread is not None and taken.spread <= WIDEST
+        lines.append(Line(taken.label, number, taken.minimum, taken.median, node, steady))
     nodes: dict[str, float] = {}
     for line in lines:
         nodes[line.node] = nodes.get(line.node, 0.0) + line.total

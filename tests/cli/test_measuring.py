@@ -45,6 +45,8 @@ def test_an_estimate_is_printed_with_its_operations_and_its_error(mmspec):
     found = json.loads(again.out)["calibrated"]
     assert found["measured"] == 0 and found["known"] > 10
     assert found["minimum_ms"] == pytest.approx(sum(found["nodes"].values()))
+    anew = json.loads(mmspec("profile", "small.yaml", "--again", "--seconds", "0.2", "--json").out)["calibrated"]
+    assert anew["known"] == 0 and anew["measured"] == found["known"]
 
 
 def test_unsteady_times_are_printed_as_ranges_and_said_to_be_so(mmspec, monkeypatch):
@@ -101,6 +103,7 @@ REFUSED = {
     "no such runtime": (["--measure", "--runtime", "onxn"], "did you mean 'onnx'"),
     "a runtime without --measure": (["--runtime", "onnx"], "needs --measure"),
     "an estimate of CUDA": (["--calibrated", "--on", "cuda"], "estimate of the processor"),
+    "again elsewhere": (["--again", "--calibration", "none.json"], "--again measures here"),
     "no time": (["--measure", "--seconds", "0"], "--seconds"),
     "no threads": (["--measure", "--threads", "0"], "--threads"),
     "no such calibration": (["--calibration", "none.json"], "none.json is no calibration"),

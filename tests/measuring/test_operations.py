@@ -8,7 +8,7 @@ import mmspec
 from mmspec.backend.runtime import Loop, Stages
 from mmspec.cost import Sizes
 from mmspec.cost.budgets import with_costs
-from mmspec.measuring.calibration import Bench, Calibration
+from mmspec.measuring.calibration import Bench, Calibration, Taken, keys_of
 from mmspec.measuring.estimate import estimated
 from mmspec.measuring.examples import inputs_of
 from mmspec.measuring.machine import this_machine
@@ -118,3 +118,14 @@ def test_the_estimate_is_the_sum_over_the_schedule_of_what_operations_take():
     assert set(found.nodes) == {"image", "text", "joint", ""}
     assert sum(line.times for line in found.lines) == sum(step.times for step in steps)
     assert bench.tell(known) == 0  # all is known now
+
+
+def test_an_estimate_says_how_much_of_it_was_measured_on_a_busy_machine():
+    _, graph, sizes = case("vit_b16", variant="small")
+    steps = list(schedule(graph, sizes))
+    names = keys_of(graph, steps)
+    shaky = {step.key for step in steps if step.label.startswith("linear")}
+    taken = {names[s.key]: Taken(s.label, 1.0, 1.0, 0.5 if s.key in shaky else 0.01) for s in steps}
+    found = estimated(graph, sizes, Calibration(this_machine(1).to_dict(), taken))
+    linear = sum(step.times for step in steps if step.key in shaky)
+    assert found.unsteady_share == pytest.approx(linear / sum(step.times for step in steps))
