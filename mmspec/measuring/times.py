@@ -76,15 +76,20 @@ class Times:
 
 
 def interleaved(
-    runs: Mapping[str, Callable[[], object]], seconds: float, most: int = 1000, wait: Callable[[], None] = lambda: None
+    runs: Mapping[str, Callable[[], object]],
+    seconds: float,
+    most: int = 1000,
+    wait: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] | None = None,
 ) -> dict[str, Times]:
     """Time several functions by turns, so that what else happens on the machine happens to all of them, until `seconds` are over:
-    at least once each, at most `most` times. `wait` returns when what was started is done.
+    at least once each, at most `most` times. `wait` returns when what was started is done; `clock` is the wall's if not said.
 
     A quick function runs several times in its turn, the first one untimed: the others have left the caches to it.
     """
+    now = clock or time.perf_counter
     found: dict[str, list[float]] = {name: [] for name in runs}
-    end = time.perf_counter() + seconds
+    end = now() + seconds
     while True:
         for name, run in runs.items():
             quick = bool(found[name]) and found[name][-1] < QUICK
@@ -92,11 +97,11 @@ def interleaved(
                 run()
             for _ in range(TURN if quick else 1):
                 wait()
-                start = time.perf_counter()
+                start = now()
                 run()
                 wait()
-                found[name].append(time.perf_counter() - start)
-        if min(map(len, found.values())) >= most or time.perf_counter() >= end:
+                found[name].append(now() - start)
+        if min(map(len, found.values())) >= most or now() >= end:
             return {name: Times(tuple(times)) for name, times in found.items()}
 
 
