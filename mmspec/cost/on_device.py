@@ -9,7 +9,7 @@ from mmspec.cost.decoding import decoding
 from mmspec.cost.devices import Device, device
 from mmspec.cost.fit import Fit, fit
 from mmspec.cost.flops import Sizes
-from mmspec.cost.ledger import ledger
+from mmspec.cost.ledger import Entry, ledger
 from mmspec.cost.roofline import Roofline, number_bytes, roofline, step_bound, training_bound
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class OnDevice:
     roofline: Roofline
     fit: Fit
+    bill: Entry  # with the bytes of the precision
+    sizes: Sizes
 
 
 def on_device(price: Profile, name: str | Device, precision: str = "fp32") -> OnDevice:
@@ -41,4 +43,4 @@ def on_device(price: Profile, name: str | Device, precision: str = "fp32") -> On
     kept = ledger(price.spec, price.graph, sizes, fused=False)
     trainable = price["parameters.trainable"]
     roof = replace(roof, training=training_bound(kept, price.graph, trainable, sizes, found, precision))
-    return OnDevice(roof, fit(price.graph, price.sizes, found, precision, floats))
+    return OnDevice(roof, fit(price.graph, price.sizes, found, precision, floats), bill, sizes)

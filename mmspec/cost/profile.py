@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mmspec.cost.breakdown import groups, nodes
 from mmspec.cost.communication import communication
 from mmspec.cost.decoding import Decoding, decoding
 from mmspec.cost.flops import Flops, Sizes, op_flops
@@ -17,6 +18,7 @@ from mmspec.cost.memory import peak_activations
 from mmspec.cost.routing import WEIGHT_BYTES, ExpertsPrice, Known, experts_of
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
+from mmspec.ir.found import found_once
 from mmspec.ir.graph import copies, owned
 from mmspec.ir.primitives import shape_text
 from mmspec.passes import lower
@@ -87,7 +89,6 @@ class Profile:
     name: str
     sizes: Mapping[str, int]
     nodes: tuple[NodePrice, ...]
-    activations: int
     spec: ModelSpec = field(repr=False, compare=False)
     graph: Graph = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()
@@ -95,6 +96,11 @@ class Profile:
     experts: tuple[ExpertsPrice, ...] = ()
     communication: int = 0
     on: OnDevice | None = field(default=None, compare=False)
+
+    @cached_property
+    def activations(self) -> int:
+        """The most bytes of activations that live at once."""
+        return peak_activations(self.graph, Sizes(self.sizes))
 
     @cached_property
     def ledger(self) -> Entry:
@@ -106,9 +112,11 @@ class Profile:
         """One more token of the text that the model writes; None where it writes none."""
         return decoding(self.spec, self.graph, Sizes(self.sizes))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON. What is not known is None, with the reason under `unknown`."""
-        return {group: figures(self) for group, figures in GROUPS.items()}
+    def to_dict(self, depth: int = 1) -> dict[str, Any]:
+        """Plain data for JSON. What is not known is None, with the reason under `unknown`. Beyond a `depth` of 1 nodes have what is
+        inside them as `children`."""
+        figures = {group: figures(self) for group, figures in GROUPS.items()}
+        return figures if depth == 1 else {**figures, "nodes": nodes(self, depth)}
 
     def __getitem__(self, figure: str) -> Any:
         """A figure by its dotted name: `parameters.total`, `flops.expected`, `memory.peak_inference`, `roles.encoders.flops`."""
@@ -159,7 +167,8 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "communication": lambda price: {"bytes": price.communication, "load": "even"},
     "memory": Profile._memory,
     "roles": Profile._roles,
-    "nodes": lambda price: [node.to_dict() for node in price.nodes],
+    "by": lambda price: groups(price),
+    "nodes": lambda price: nodes(price),
     "experts": lambda price: [layer.to_dict() for layer in price.experts],
     "roofline": lambda price: price.on and price.on.roofline.to_dict(),
     "fit": lambda price: price.on and price.on.fit.to_dict(),
@@ -224,8 +233,8 @@ def profile(
         unknown["experts"] = "which experts tokens choose is not known; give expert loads, or train"
     elif silent and any(layer.reached is None for layer in experts):
         unknown["experts"] = unknown["flops.expected"]
-    activations, travelling = peak_activations(graph, sizes), communication(graph, sizes)
-    price = Profile(spec.name, sizes.sizes, nodes, activations, spec, graph, graph.notes, unknown, experts, travelling)
+    travelling = communication(graph, sizes)
+    price = Profile(spec.name, sizes.sizes, nodes, spec, graph, graph.notes, unknown, experts, travelling)
     if device is None:
         return price
     from mmspec.cost.on_device import on_device
@@ -291,6 +300,7 @@ def _node(
     )
 
 
+@found_once
 def _parameters(graph: Graph) -> tuple[int, int]:
     """All parameters, and those of the experts that a token does not meet."""
     total = idle = 0
@@ -318,6 +328,7 @@ def trained_and_shared(graph: Graph) -> dict[str, int]:
     return {"trainable": _trainable(graph), "shared": shared}
 
 
+@found_once
 def _trainable(graph: Graph) -> int:
     return sum(
         sum(parameter.size for parameter in op.parameters if parameter.trainable)

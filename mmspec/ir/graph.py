@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mmspec.ir.dims import Dim, Shape
+from mmspec.ir.found import found_once
 
 if TYPE_CHECKING:
     from mmspec.ir.scope import Scope
@@ -139,6 +140,11 @@ class Graph:
     limits: Mapping[str, int] = field(default_factory=dict)  # the largest size of each symbol: the length of a text
     training: frozenset[str] = frozenset()  # outputs that exist in training only
     whole: bool = False  # a whole model, whose module answers with a dict by name
+    found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)  # what is known of it (`ir.found`)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is asked anew."""
+        return {**self.__dict__, "found": {}}
 
     def __str__(self) -> str:
         from mmspec.ir.printing import text
@@ -156,6 +162,8 @@ class Placed:
 
 def copies(op: Op) -> tuple[Graph, ...]:
     """The graph of each module that belongs to the operation: of each block of a stack, of each expert."""
+    if not op.bodies:
+        return ()
     if op.kind in ("repeat", "stages", "experts"):
         return tuple(op.bodies[index] for index in op.attributes["order"])
     if op.kind == "functions":
@@ -165,6 +173,8 @@ def copies(op: Op) -> tuple[Graph, ...]:
 
 def owned(op: Op) -> tuple[tuple[Graph, int], ...]:
     """The operation's graphs, each once, with how many of its modules they are."""
+    if not op.bodies:
+        return ()
     if op.kind in ("repeat", "stages", "experts"):
         return tuple((body, op.attributes["order"].count(index)) for index, body in enumerate(op.bodies))
     if op.kind == "functions":
@@ -199,6 +209,7 @@ def constants(graph: Graph, path: str = "") -> Iterator[tuple[str, Op]]:
             yield from constants(body, path + place)
 
 
+@found_once
 def parameter_count(graph: Graph) -> int:
     """Parameters of the module built from `graph`; a block of a stack is counted once and multiplied."""
     return sum(

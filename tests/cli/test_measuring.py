@@ -37,6 +37,22 @@ def test_a_measurement_stands_beside_the_prediction(mmspec):
     assert "calibrated" not in found
 
 
+def test_what_is_measured_is_what_the_schema_says(mmspec):
+    from jsonschema import Draft202012Validator
+
+    schema = json.loads(mmspec("schema", "--profile").out)
+    Draft202012Validator.check_schema(schema)
+    result = mmspec("profile", "small.yaml", "--measure", "--calibrated", "--seconds", "0.4", "--json")
+    Draft202012Validator(schema).validate(json.loads(result.out))
+    assert {"measured", "calibrated"} <= json.loads(result.out).keys()
+
+
+def test_files_are_written_beside_what_is_measured(mmspec, tmp_path):
+    result = mmspec("profile", "small.yaml", "--calibrated", "--seconds", "0.2", "-o", "a.md")
+    assert result.code == 0 and (tmp_path / "a.md").is_file()
+    assert "calibrated estimate:" in result.out
+
+
 def test_an_estimate_is_printed_with_its_operations_and_its_error(mmspec):
     result = mmspec("profile", "small.yaml", "--calibrated", "--seconds", "0.2")
     assert result.code == 0, result.err

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from mmspec.cli.breakdown import View, takes_view
 from mmspec.cli.measuring import Asked, measuring, warn_of_foreign
 from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes_spec
 
@@ -13,6 +14,7 @@ from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes
 @click.command
 @takes_spec
 @json_option
+@takes_view
 @click.option("--batch", default=1, show_default=True, metavar="N", help="samples at once")
 @click.option(
     "--length", "lengths", multiple=True, metavar="INPUT=N", help="tokens of a text; as many as it may have by default"
@@ -40,6 +42,7 @@ def command(
     precision: str | None,
     changes: tuple[str, ...],
     variant: str | None,
+    view: View,
     measuring: Asked,
 ) -> None:
     """Parameters, FLOPs and memory, node by node. The folder of a trained model brings its measured exit rates and
@@ -66,17 +69,25 @@ def command(
     if price.on:
         warn_of_foreign(price.on.roofline.device)
     found = measuring.answer(read, price)
+    if view.out:
+        from mmspec.cli.files import write
+
+        write(price, view)
     if as_json:
         from mmspec.cli.entry import json_text
 
-        click.echo(json_text(price.to_dict() | (found.to_dict() if found is not None else {})))
+        click.echo(json_text(price.to_dict(view.depth or 1) | (found.to_dict() if found is not None else {})))
+    if as_json or (view.out and found is None):
         return
+    from mmspec.cli.breakdown import table as rows
     from mmspec.cli.ink import Ink
     from mmspec.cli.price import table
 
     ink = Ink(sys.stdout)
-    click.echo("\n".join(table(read, graph, price, ink)), color=ink.coloured)
-    if price.on:
+    if not view.out:
+        text = rows(price, view, ink) if view.asked else table(read, graph, price, ink)
+        click.echo("\n".join(text), color=ink.coloured)
+    if price.on and not view.out:
         from mmspec.cli.on_device import lines
 
         click.echo("\n".join(["", *lines(read, price, ink)]), color=ink.coloured)
