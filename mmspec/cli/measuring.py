@@ -71,6 +71,11 @@ class Asked:
     again: bool
     calibration: str | None
 
+    @property
+    def options(self) -> dict[str, bool]:
+        """Those that ask for something to be measured, and whether they were given."""
+        return {"--measure": self.measure, "--calibrated": self.calibrated}
+
     def answer(self, spec: ModelSpec, price: Profile) -> Answer | None:
         """Measure; None where nothing was asked. Beside it stands the roofline of the device that was named, or else of this
         machine, where it is known.   Raises UserError"""

@@ -300,6 +300,12 @@ def _node(
     )
 
 
+def parameters_of(graph: Graph) -> int:
+    """All trained numbers of a model; what two nodes share counts once."""
+    nodes = (op for op in graph.ops if op.kind in ("call", "define") and "shares" not in op.attributes)
+    return sum(_parameters(op.bodies[0])[0] for op in nodes)
+
+
 @found_once
 def _parameters(graph: Graph) -> tuple[int, int]:
     """All parameters, and those of the experts that a token does not meet."""
@@ -362,7 +368,7 @@ def _means(part: Flops, shares: Sequence[float] | None, load: Sequence[float] | 
             return _Means(least, None, None)
         spent = part.met * sum(share * _whole(cost) for share, cost in zip(load, part.branches, strict=True))
         return _Means(least, _Mean(around + spent, {}), _Mean(around + spent, {}))
-    first = [1.0, *(0.0 for _ in part.exits[1:])]
+    first = [1, *(0 for _ in part.exits[1:])]  # whole, as large as they may be
     last = None if shares is None else last_of(shares, batch)
     return _Means(_mean(part, first), _mean(part, shares), _mean(part, last))
 

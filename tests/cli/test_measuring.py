@@ -120,6 +120,7 @@ REFUSED = {
     "a runtime without --measure": (["--runtime", "onnx"], "needs --measure"),
     "an estimate of CUDA": (["--calibrated", "--on", "cuda"], "estimate of the processor"),
     "again elsewhere": (["--again", "--calibration", "none.json"], "--again measures here"),
+    "formulas that are measured": (["--symbolic", "--measure"], "they take no --measure"),
     "no time": (["--measure", "--seconds", "0"], "--seconds"),
     "no threads": (["--measure", "--threads", "0"], "--threads"),
     "no such calibration": (["--calibration", "none.json"], "none.json is no calibration"),

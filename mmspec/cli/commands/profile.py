@@ -29,6 +29,16 @@ from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes
 @click.option(
     "--exit-rates", multiple=True, metavar="NODE=R,...", help="shares of samples that leave at each exit: joint=0.4,0.6"
 )
+@click.option(
+    "--symbolic", is_flag=True, help="formulas in batch, image side, text and audio length, instead of numbers"
+)
+@click.option(
+    "--symbol",
+    "further",
+    multiple=True,
+    metavar="PATH=NAME",
+    help="a further size of these formulas: encoders.image.patch_size=P",
+)
 @on_device
 @measuring
 def command(
@@ -38,6 +48,8 @@ def command(
     lengths: tuple[str, ...],
     expert_loads: tuple[str, ...],
     exit_rates: tuple[str, ...],
+    symbolic: bool,
+    further: tuple[str, ...],
     device: str | None,
     precision: str | None,
     changes: tuple[str, ...],
@@ -55,6 +67,18 @@ def command(
         raise click.UsageError("--precision needs a --device, whose peak in it is asked for")
     read = opened(spec, changes, variant).require_closed()
     graph = lower(read)
+    if symbolic or further:
+        others = {"--exit-rates": exit_rates, "--expert-load": expert_loads, "--device": device, **measuring.options}
+        if given := [option for option, value in others.items() if value]:
+            raise click.UsageError(f"formulas are of what every pass computes: they take no {given[0]}")
+        if view.out or view.asked:
+            raise click.UsageError("formulas are printed, or given out as --json: they have no other view")
+        from mmspec.cli import symbolic as formulas
+        from mmspec.cost.symbolic import symbolic as priced
+
+        sizes = symbols_of(graph, lengths_of(lengths))
+        formulas.say(priced(read, batch, dict(map(_symbol, further)), **sizes), as_json)
+        return
     price = profile(
         read,
         batch,
@@ -93,6 +117,13 @@ def command(
         click.echo("\n".join(["", *lines(read, price, ink)]), color=ink.coloured)
     if found is not None:
         click.echo("\n".join(found.lines(ink)), color=ink.coloured)
+
+
+def _symbol(text: str) -> tuple[str, str]:
+    path, _, name = text.partition("=")
+    if not name.strip().isidentifier():
+        raise click.BadParameter(f"expected PATH=NAME, found {text!r}", param_hint="--symbol")
+    return path.strip(), name.strip()
 
 
 def _shares(text: str, option: str, wanted: str) -> tuple[str, list[float]]:
