@@ -87,19 +87,20 @@ def _nodes(found: Measurement, estimate: Estimate | None, ink: Ink) -> list[str]
 
 def _memory(found: Measurement, ink: Ink) -> list[str]:
     predicted, weights = found.predicted["activations"], found.predicted["weights"]
-    assert predicted is not None and weights is not None
     if (held := found.memory.get("held")) is not None:
-        said = f"memory: tensors hold {quantity(held, 'B')} beside the weights at the most, {quantity(predicted, 'B')} predicted"
-        said += f" ({predicted / held - 1:+.1%})" if held else ""
+        told = "n/a" if predicted is None else quantity(predicted, "B")
+        said = f"memory: tensors hold {quantity(held, 'B')} beside the weights at the most, {told} predicted"
+        said += f" ({predicted / held - 1:+.1%})" if held and predicted is not None else ""
         if (grown := found.memory.get("process")) is not None:
             said += f"; the process grew by {quantity(grown, 'B')}, with what torch loads at a first run"
         return ink.wrapped(said)
     allocated, reserved = found.memory["allocated"], found.memory["reserved"]
     assert allocated is not None and reserved is not None
+    told = "n/a" if predicted is None or weights is None else quantity(weights + predicted, "B")
     said = (
         f"memory: {quantity(allocated, 'B')} allocated at the most with the weights, {quantity(reserved, 'B')} reserved"
     )
-    return ink.wrapped(f"{said}; {quantity(weights + predicted, 'B')} predicted")
+    return ink.wrapped(f"{said}; {told} predicted")
 
 
 def estimate_lines(found: Estimate, ink: Ink) -> list[str]:

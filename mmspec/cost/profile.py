@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmspec.cost.breakdown import groups, nodes
 from mmspec.cost.communication import communication
+from mmspec.cost.coverage import Hole, holes, reason, without
 from mmspec.cost.decoding import Decoding, decoding
 from mmspec.cost.flops import Flops, Sizes, op_flops
 from mmspec.cost.halting import last_of
@@ -16,17 +17,19 @@ from mmspec.cost.ledger import Entry, ledger
 from mmspec.cost.measured import Measured
 from mmspec.cost.memory import peak_activations
 from mmspec.cost.routing import WEIGHT_BYTES, ExpertsPrice, Known, experts_of
+from mmspec.cost.step import HALF, PRECISIONS, Step
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op
 from mmspec.ir.found import found_once
-from mmspec.ir.graph import copies, owned
+from mmspec.ir.graph import copies, own_parameters, own_trained, owned
 from mmspec.ir.primitives import shape_text
-from mmspec.passes import lower
+from mmspec.passes import lower, lower_objectives
 from mmspec.spec import ModelSpec
 
 if TYPE_CHECKING:
     from mmspec.cost.devices import Device
     from mmspec.cost.on_device import OnDevice
+    from mmspec.cost.training import Memory
 
 SCHEMA = 1  # of the dictionary; raised when a figure changes its meaning
 
@@ -81,8 +84,11 @@ class Profile:
     decoding      a step of writing a text, and the keys and values that are kept for it
     experts       of each layer of experts: FLOPs of each for one token, load, imbalance, how many are touched, bytes they move
     communication bytes between devices per forward, where experts are placed on several, if all get the same load
-    memory        bytes; weights (float32), activations (the most that live at once), peak_inference (both);
-                  peak_training is None: not computed yet
+    memory        bytes; weights, activations (the most that live at once), peak_inference (both); peak_training: of a training
+                  step, which takes a walk of its own: asked for by its name, or where `step` says how it is done
+    training      what a training step holds, where `step` says how it is done
+    coverage      whether everything has a price, and what has none: then totals that it is part of are None, and the sum of what is
+                  known is beside them (flops.known, parameters.known)
     roofline      on a device, where one was named: the least time of a pass, and what holds it up; fit: what fits on it
     """
 
@@ -95,12 +101,43 @@ class Profile:
     unknown: Mapping[str, str] = field(default_factory=dict)
     experts: tuple[ExpertsPrice, ...] = ()
     communication: int = 0
+    precision: str = "fp32"
+    attention: str = "fused"
+    step: Step | None = None
     on: OnDevice | None = field(default=None, compare=False)
+    holes: tuple[Hole, ...] = ()
+
+    def lacks(self, figure: str, nodes: Iterable[str] | None = None) -> bool:
+        """Whether something in the model, or in these nodes, has no `flops`, `numbers` (parameters) or `held` (memory)."""
+        among = None if nodes is None else set(nodes)
+        return any(figure in hole.lacks and (among is None or hole.node in among) for hole in self.holes)
+
+    def need(self, figure: str) -> Any:
+        """A figure that one cannot do without.   Raises UserError: it is not known, and why"""
+        value = self[figure]
+        if value is None:
+            raise UserError(f"{figure} of {self.name} is not known: {self.unknown.get(figure, 'it is not computed')}")
+        return value
 
     @cached_property
-    def activations(self) -> int:
-        """The most bytes of activations that live at once."""
-        return peak_activations(self.graph, Sizes(self.sizes))
+    def training(self) -> Memory | None:
+        """What a training step holds, done as `step` says; None where it says nothing."""
+        if self.step is None:
+            return None
+        from mmspec.cost.training import step_memory  # not loaded where nobody asks
+
+        losses = lower_objectives(self.spec) if self.spec.objectives else None
+        return step_memory(self.graph, losses, self.sizes, self.step)
+
+    @cached_property
+    def activations(self) -> int | None:
+        """The most bytes of activations that live at once at inference; None where some operation has no rule."""
+        way = Step(precision=self.precision, attention=self.attention)
+        if way == Step():
+            return peak_activations(self.graph, Sizes(self.sizes))
+        from mmspec.cost.inference import activations  # not loaded where nobody asks
+
+        return activations(self.graph, self.sizes, way)
 
     @cached_property
     def ledger(self) -> Entry:
@@ -116,43 +153,63 @@ class Profile:
         """Plain data for JSON. What is not known is None, with the reason under `unknown`. Beyond a `depth` of 1 nodes have what is
         inside them as `children`."""
         figures = {group: figures(self) for group, figures in GROUPS.items()}
-        return figures if depth == 1 else {**figures, "nodes": nodes(self, depth)}
+        return figures if depth == 1 else {**figures, "nodes": without(self.holes, nodes(self, depth))}
 
     def __getitem__(self, figure: str) -> Any:
         """A figure by its dotted name: `parameters.total`, `flops.expected`, `memory.peak_inference`, `roles.encoders.flops`."""
         group, *keys = figure.split(".")
+        if self.step is None and (figure == "memory.peak_training" or group == "training"):
+            return replace(self, step=Step(precision=self.precision, attention=self.attention))[figure]
         return reduce(lambda inner, key: inner[key], keys, GROUPS[group](self))
 
-    def _parameters(self) -> dict[str, int]:
-        return {
-            "total": sum(node.parameters for node in self.nodes),
-            "active": sum(node.active for node in self.nodes),
-            **trained_and_shared(self.graph),
-        }
+    def _parameters(self) -> dict[str, int | None]:
+        known = sum(node.parameters for node in self.nodes)
+        found = {"total": known, "active": sum(node.active for node in self.nodes), **trained_and_shared(self.graph)}
+        return {**(dict.fromkeys(found) if self.lacks("numbers") else found), "known": known}
 
     def _flops(self) -> dict[str, Any]:
         flops = sum(node.flops for node in self.nodes)
-        return {
+        found = {
             "total": flops, "minimum": sum(node.minimum for node in self.nodes), "maximum": flops,
             "expected": _sum([node.expected for node in self.nodes]),
             "expected_uncompacted": _sum([node.uncompacted for node in self.nodes]),
         }  # fmt: skip
+        return {**(dict.fromkeys(found) if self.lacks("flops") else found), "known": flops}
 
     def _memory(self) -> dict[str, int | None]:
-        weights = sum(node.parameters for node in self.nodes) * WEIGHT_BYTES
-        return {
-            "weights": weights, "activations": self.activations, "peak_inference": weights + self.activations,
-            "peak_training": None,
-        }  # fmt: skip
+        known = sum(node.parameters for node in self.nodes) * (2 if self.precision in HALF else WEIGHT_BYTES)
+        weights = None if self.lacks("numbers") else known
+        activations = None if self.lacks("held") else self.activations
+        trained = None if self.training is None or self.lacks("held") else self.training.peak
+        peak = None if weights is None or activations is None else weights + activations
+        return {"weights": weights, "activations": activations, "peak_inference": peak, "peak_training": trained}
+
+    def _unknown(self) -> dict[str, str]:
+        said = dict(self.unknown)
+        if self.activations is None:
+            why = f"some operation has no rule for what it holds in {self.precision} with {self.attention} attention"
+            said |= {"memory.activations": why, "memory.peak_inference": why}
+        if self.training is None:
+            said["memory.peak_training"] = (
+                "how it is trained is not said; ask with --train, or for this figure by its name"
+            )
+        elif self.training.peak is None:
+            said["memory.peak_training"] = f"no rule says what {', '.join(self.training.unknown)} holds"
+        return said
 
     def _roles(self) -> dict[str, Any]:
-        return {
-            role: {
-                "parameters": sum(node.parameters for node in self.nodes if node.role == role),
-                "flops": sum(node.flops for node in self.nodes if node.role == role),
+        found = {}
+        for role in dict.fromkeys(node.role for node in self.nodes):
+            nodes = [node for node in self.nodes if node.role == role]
+            names = [node.name for node in nodes]
+            found[role] = {
+                "parameters": None if self.lacks("numbers", names) else sum(node.parameters for node in nodes),
+                "flops": None if self.lacks("flops", names) else sum(node.flops for node in nodes),
             }
-            for role in dict.fromkeys(node.role for node in self.nodes)
-        }
+        return found
+
+    def _coverage(self) -> dict[str, Any]:
+        return {"complete": not self.holes, "without_rule": [hole.to_dict() for hole in self.holes]}
 
 
 GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each computed when it is asked for
@@ -161,20 +218,34 @@ GROUPS: Mapping[str, Callable[[Profile], Any]] = {  # of `to_dict`, each compute
     "sizes": lambda price: dict(price.sizes),
     "parameters": Profile._parameters,
     "flops": Profile._flops,
-    "forward": lambda price: price.ledger.forward.to_dict(),
-    "backward": lambda price: price.ledger.backward.to_dict(),
+    "forward": lambda price: None if price.lacks("flops") else price.ledger.forward.to_dict(),
+    "backward": lambda price: None if price.lacks("flops") else price.ledger.backward.to_dict(),
     "decoding": lambda price: price.decoding and price.decoding.to_dict(),
     "communication": lambda price: {"bytes": price.communication, "load": "even"},
     "memory": Profile._memory,
+    "training": lambda price: price.training and price.training.to_dict(),
     "roles": Profile._roles,
-    "by": lambda price: groups(price),
-    "nodes": lambda price: nodes(price),
+    "by": lambda price: None if price.holes else groups(price),
+    "nodes": lambda price: without(price.holes, nodes(price)),
+    "coverage": Profile._coverage,
     "experts": lambda price: [layer.to_dict() for layer in price.experts],
     "roofline": lambda price: price.on and price.on.roofline.to_dict(),
     "fit": lambda price: price.on and price.on.fit.to_dict(),
-    "unknown": lambda price: dict(price.unknown),
-    "notes": lambda price: list(price.notes),
+    "unknown": Profile._unknown,
+    "notes": lambda price: [*price.notes, *(price.training.notes if price.training else ())],
 }
+
+UNKNOWN = {  # by what an operation may lack, the figures that cannot be known without it
+    "flops": (
+        "flops.total", "flops.minimum", "flops.maximum", "flops.expected", "flops.expected_uncompacted", "forward", "backward",
+        "by",
+    ),
+    "numbers": (
+        "by", "parameters.total", "parameters.active", "parameters.trainable", "parameters.shared", "memory.weights",
+        "memory.peak_inference",
+    ),
+    "held": ("by", "memory.activations", "memory.peak_inference", "memory.peak_training"),
+}  # fmt: skip
 
 FIGURES = (
     "parameters.total", "parameters.active", "flops.total", "flops.expected", "memory.weights", "memory.activations",
@@ -190,6 +261,8 @@ def profile(
     *,
     expert_loads: Mapping[str, Sequence[float]] | None = None,
     measured: Measured | None = None,
+    step: Step | None = None,
+    attention: str = "fused",
     device: str | Device | None = None,
     precision: str = "fp32",
     **lengths: int,
@@ -200,7 +273,9 @@ def profile(
     exit_rates     for a node that may halt, the share of samples that leave at each exit
     expert_loads   for layers of experts, by their module's name or its beginning, the share of the choices that each expert gets
     measured       the same as a training measured it; what is stated goes before
-    device         the least time on it, and what fits: `h200`, or a file of one's own; `precision`: of all numbers there
+    step           how a training step is done, whose memory is then among the figures
+    precision, attention    of all numbers, at inference too: the words of `Step`; with a device, one that it has
+    device         the least time on it, and what fits: `h200`, or a file of one's own
 
     Raises   SpecError; UserError: a batch below 1, a length that is no input's or more than the input's, rates or loads that are no
              distribution or name nothing that halts or has experts; an unknown device, or a precision that it does not have.
@@ -222,7 +297,7 @@ def profile(
     }  # of a node that has one choice, which is its
     means = {name: _means(part, rates.get(name), routes.get(name), batch) for name, (_, part) in priced.items()}
     nodes = tuple(_node(name, roles[name], priced, means, sizes, rates, sources) for name in roles)
-    unknown = {"memory.peak_training": "activations of a training step are not computed yet"}
+    unknown: dict[str, str] = {}
     if silent := [name for name in halting if name not in rates]:
         why = f"how many samples leave {', '.join(silent)} at each exit is not known; give exit rates, or train"
         unknown |= {"flops.expected": why, "flops.expected_uncompacted": why}
@@ -233,10 +308,31 @@ def profile(
         unknown["experts"] = "which experts tokens choose is not known; give expert loads, or train"
     elif silent and any(layer.reached is None for layer in experts):
         unknown["experts"] = unknown["flops.expected"]
-    travelling = communication(graph, sizes)
-    price = Profile(spec.name, sizes.sizes, nodes, spec, graph, graph.notes, unknown, experts, travelling)
+    own = precision if device is None or precision in PRECISIONS else "fp32"  # a device may have others
+    way, travelling = Step(precision=own, attention=attention), communication(graph, sizes)
+    missing = holes(graph)
+    for hole in missing:
+        for lacking in hole.lacks:
+            unknown |= dict.fromkeys(UNKNOWN[lacking], reason(missing, lacking))
+    price = Profile(
+        spec.name,
+        sizes.sizes,
+        nodes,
+        spec,
+        graph,
+        graph.notes,
+        unknown,
+        experts,
+        travelling,
+        way.precision,
+        way.attention,
+        step,
+        holes=missing,
+    )
     if device is None:
         return price
+    if missing:
+        raise UserError(f"what {spec.name} takes on a device is not known: " + "; ".join(map(str, missing)))
     from mmspec.cost.on_device import on_device
 
     return replace(price, on=on_device(price, device, precision))
@@ -311,7 +407,7 @@ def _parameters(graph: Graph) -> tuple[int, int]:
     """All parameters, and those of the experts that a token does not meet."""
     total = idle = 0
     for op in graph.ops:
-        total += sum(parameter.size for parameter in op.parameters if not parameter.buffer)
+        total += own_parameters(op)
         for body, count in owned(op):
             inner, unmet = _parameters(body)
             total += count * inner
@@ -336,11 +432,7 @@ def trained_and_shared(graph: Graph) -> dict[str, int]:
 
 @found_once
 def _trainable(graph: Graph) -> int:
-    return sum(
-        sum(parameter.size for parameter in op.parameters if parameter.trainable)
-        + sum(count * _trainable(body) for body, count in owned(op))
-        for op in graph.ops
-    )
+    return sum(own_trained(op) + sum(count * _trainable(body) for body, count in owned(op)) for op in graph.ops)
 
 
 @dataclass(frozen=True)

@@ -8,36 +8,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from mmspec.backend.tracking import Tracking
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-class Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The most bytes of storages that live at once, beside those that were there `before`."""
-
-    def __init__(self, before: Iterable[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.before = {tensor.untyped_storage().data_ptr() for tensor in before}
-        self.alive: dict[int, tuple[Any, int]] = {}
-        self.peak = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
-        result = function(*arguments, **(keywords or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage().data_ptr() not in self.before:
-                reference = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
-                self.alive[reference.cdata] = reference, tensor.untyped_storage().nbytes()
-        self.alive = {key: held for key, held in self.alive.items() if not held[0].expired()}
-        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
-        return result
-
-
 def held_bytes(run: Callable[[], Any], before: Iterable[Tensor]) -> int:
     """What tensors hold at the most while `run` runs."""
-    with torch.no_grad(), Held(before) as held:
+    with torch.no_grad(), Tracking(before) as held:
         run()
     return int(held.peak)
 

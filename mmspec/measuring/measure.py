@@ -111,7 +111,7 @@ def check(spec: ModelSpec, price: Profile, runtimes: Sequence[str], device: str)
     asked = runtimes_of(runtimes)
     check_device(device)
     what = f"measuring {spec.name}"
-    weights, activations = int(price["memory.weights"]), int(price["memory.activations"])
+    weights, activations = int(price["memory.weights"] or 0), int(price["memory.activations"] or 0)
     if device == "cuda":
         check_room(weights, activations, what, torch.cuda.mem_get_info()[0])
     else:
@@ -140,7 +140,7 @@ def measure(
     Raises   UserError: no such runtime or device; more than fits into memory
     """
     asked = check(spec, price, runtimes, device)
-    weights, activations = int(price["memory.weights"]), int(price["memory.activations"])
+    weights, activations = price["memory.weights"], price["memory.activations"]
     on_cuda = device == "cuda"
     sizes = Sizes(price.sizes)
     with threads_of(threads):

@@ -11,6 +11,7 @@ import mmspec
 from mmspec import shipped
 from mmspec.cost.breakdown import FIGURES, GROUPINGS, grouped, total, tree
 from mmspec.cost.schema import profile_schema
+from mmspec.cost.step import Step
 from mmspec.errors import UserError
 
 DEEP = 99
@@ -127,6 +128,11 @@ def test_with_rates_and_loads_too():
 @pytest.mark.parametrize("name", ["fusion_gated", "gpt2_small"])
 def test_on_a_device_too(name, device):
     Draft202012Validator(profile_schema()).validate(plain(mmspec.profile(mmspec.load(name), 2, device=device)))
+
+
+@pytest.mark.parametrize("name", ["fusion_gated", "swin_t"])
+def test_with_a_training_step_too(name):
+    Draft202012Validator(profile_schema()).validate(plain(mmspec.profile(mmspec.load(name), 2, step=Step())))
 
 
 def test_the_schema_says_what_every_field_means():
