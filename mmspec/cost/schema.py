@@ -11,12 +11,17 @@ Schema = dict[str, Any]
 
 def profile_schema() -> Schema:
     """Closed: a field that is not in it is not in a profile."""
+    from mmspec.cost.measured_schema import calibrated, measured  # which are made of what is below
+
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "what a spec costs",
         **_record(
             "FLOPs are 2 per multiply-add; sizes are in bytes; null is what is not known, with the reason under `unknown`",
-            {"exact": {"type": "object", "description": "with --exact: figures beside those of a run of the module"}},
+            {
+                "exact": {"type": "object", "description": "with --exact: figures beside those of a run of the module"},
+                "measured": measured(), "calibrated": calibrated(),
+            },
             schema={"const": SCHEMA, "description": "the version; raised when a figure changes its meaning, not when one is added"},
             name=_text("of the spec"),
             sizes=_map("the batch B and the lengths that were priced", _count("")),

@@ -7,6 +7,7 @@ import sys
 import click
 
 from mmspec.cli.breakdown import View, takes_view
+from mmspec.cli.measuring import Asked, measuring, warn_of_foreign
 from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes_spec
 from mmspec.cli.rerun import takes_exact
 
@@ -53,6 +54,7 @@ from mmspec.cli.rerun import takes_exact
 @click.option("--strict", is_flag=True, help="exit 2 if there is something without a price, and say what")
 @takes_exact
 @on_device
+@measuring
 def command(
     spec: str,
     as_json: bool,
@@ -74,6 +76,7 @@ def command(
     changes: tuple[str, ...],
     variant: str | None,
     view: View,
+    measuring: Asked,
 ) -> None:
     """Parameters, FLOPs and memory, node by node. The folder of a trained model brings its measured exit rates and
     expert loads; without them or stated ones, expectations are n/a."""
@@ -88,7 +91,7 @@ def command(
     if symbolic or further:
         others = {
             "--exit-rates": exit_rates, "--expert-load": expert_loads, "--device": device, "--precision": precision,
-            "--train": trained, "--exact": exact, "--strict": strict,
+            "--train": trained, "--exact": exact, "--strict": strict, **measuring.options,
         }  # fmt: skip
         if given := [option for option, value in others.items() if value]:
             raise click.UsageError(f"formulas are of what every pass computes: they take no {given[0]}")
@@ -123,19 +126,23 @@ def command(
         from mmspec.errors import UserError
 
         raise UserError("\n  ".join([f"{price.name} is not priced in full", *map(str, price.holes)]))
+    if price.on:
+        warn_of_foreign(price.on.roofline.device)
     run = None
     if exact:
         from mmspec.cli.rerun import rerun
 
         run = rerun(price, bool(trained))
+    found = measuring.answer(read, price)
+    more = {key: value for each in (run, found) if each is not None for key, value in each.to_dict().items()}
     if view.out:
         from mmspec.cli.files import write
 
-        write(price, view, more=run.to_dict() if run is not None else None)
+        write(price, view, more=more or None)
     if as_json:
         from mmspec.cli.entry import json_text
 
-        click.echo(json_text(price.to_dict(view.depth or 1) | (run.to_dict() if run is not None else {})))
+        click.echo(json_text(price.to_dict(view.depth or 1) | more))
     if as_json or view.out:
         return
     from mmspec.cli.breakdown import table as rows
@@ -153,6 +160,8 @@ def command(
         click.echo("\n".join(["", *lines(read, price, ink)]), color=ink.coloured)
     if run is not None:
         click.echo("\n".join(run.lines(ink)), color=ink.coloured)
+    if found is not None:
+        click.echo("\n".join(found.lines(ink)), color=ink.coloured)
 
 
 def _symbol(text: str) -> tuple[str, str]:
