@@ -33,7 +33,9 @@ def on_device(price: Profile, name: str | Device, precision: str = "fp32") -> On
     Raises   UserError: no such device, or a precision that it does not compute in.   SpecError: what is wrong with the file.
     """
     found = name if isinstance(name, Device) else device(name)
-    mixed = precision == "bf16-autocast"  # products in bf16; what is held between them is counted in float32, which is more
+    mixed = (
+        precision == "bf16-autocast"
+    )  # products in bf16; what is held between them is counted in float32, which is more
     precision = "bf16" if mixed else precision
     floats = number_bytes(precision)
     found.peak(precision)  # before anything is counted
