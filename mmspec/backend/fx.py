@@ -192,6 +192,8 @@ def _add_module(root: nn.Module, op: Op) -> None:
         return
     if op.kind in ("call", "define"):
         made: Any = graph_module(op.bodies[0])
+    elif op.kind == "opaque":
+        made = nn.Identity()  # whose place it takes when the weights are made
     elif op.kind in CONTAINERS:
         made = container(torch.nn, runtime, op, _copies(op))
     else:

@@ -51,7 +51,7 @@ class View:
 
         if price.on is None and "time" in (*self.columns, self.sort):
             raise UserError("times are those of a device: give --device")
-        usual = USUAL if self.by == "node" else OF_GROUPS
+        usual = OF_GROUPS if self.by != "node" else (*USUAL, "backward") if price.step else USUAL
         return chosen(self.columns or (*usual, *(["time"] if price.on else [])))
 
 

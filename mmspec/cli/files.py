@@ -24,6 +24,10 @@ def write(price: Profile, view: View, timing: Timing | None = None, more: Mappin
 
     Raises   UserError: a trace without times; a folder that is not there
     """
+    if price.holes and (others := [path for path in view.out if ending_of(path) != ".json"]):
+        raise UserError(
+            "\n  ".join([f"what has no price can be said in .json only, not in {others[0]}", *map(str, price.holes)])
+        )
     texts = [(path, ENDINGS[ending_of(path)](price, view, Beside(timing, more or {}))) for path in view.out]
     for path, text in texts:
         say(f"wrote {write_atomically(path, text)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmspec.cli.ink import Ink
 from mmspec.cli.table import Column, lines
 from mmspec.cost.quantities import quantity, share
+from mmspec.cost.step import WHAT
 
 if TYPE_CHECKING:
     from mmspec.cost.step import Step
@@ -19,12 +20,6 @@ COLUMNS = (
     Column("share", right=True),
     Column("of", give=1, dim=True),
 )
-WHAT = {
-    "weights": "weights", "buffers": "constants and statistics", "states": "optimizer states",
-    "master": "weights in float32", "inputs": "inputs and targets", "gradients": "gradients of weights",
-    "forward": "activations", "recomputation": "activations, again", "backward": "gradients of activations",
-    "optimizer": "the optimizer's temporaries",
-}  # fmt: skip
 SHOWN = 4  # places of the model that are named in a row
 
 
@@ -54,6 +49,11 @@ def training_lines(memory: Memory, step: Step, ink: Ink) -> Iterator[str]:
     )
     yield from ink.wrapped(
         f"a training step ({said(step)}) holds most in {place}; kept by the forward: {_kept(memory)}"
+    )
+    card = memory.cuda
+    yield from ink.wrapped(
+        f"with CUDA's allocator, simulated: {quantity(card.allocated, 'B')} allocated, {quantity(card.reserved, 'B')} reserved; "
+        "not verified on a GPU"
     )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mmspec.cost.counts import parameters_of
 from mmspec.cost.flops import Sizes
 from mmspec.cost.ledger import ledger
 from mmspec.cost.memory import peak_activations
-from mmspec.cost.profile import parameters_of
 from mmspec.cost.routing import WEIGHT_BYTES
 from mmspec.cost.work import FAMILIES
 from mmspec.ir import Dim

@@ -11,31 +11,41 @@ Schema = dict[str, Any]
 
 def profile_schema() -> Schema:
     """Closed: a field that is not in it is not in a profile."""
+    from mmspec.cost.measured_schema import calibrated, measured  # which are made of what is below
+
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "what a spec costs",
         **_record(
             "FLOPs are 2 per multiply-add; sizes are in bytes; null is what is not known, with the reason under `unknown`",
+            {
+                "exact": {"type": "object", "description": "with --exact: figures beside those of a run of the module"},
+                "measured": measured(), "calibrated": calibrated(),
+            },
             schema={"const": SCHEMA, "description": "the version; raised when a figure changes its meaning, not when one is added"},
             name=_text("of the spec"),
             sizes=_map("the batch B and the lengths that were priced", _count("")),
             parameters=_record(
                 "trained numbers",
-                total=_count("all"),
-                active=_count("those that one token meets: its k experts"),
-                trainable=_count("not frozen"),
-                shared=_count("used by several nodes"),
+                total=_count("all", unknown=True),
+                active=_count("those that one token meets: its k experts", unknown=True),
+                trainable=_count("not frozen", unknown=True),
+                shared=_count("used by several nodes", unknown=True),
+                known=_count("of what declares them: all, or those that are known"),
             ),
             flops=_record(
                 "forward FLOPs of products, of the batch",
-                total=_count("every exit and all that is active"),
-                minimum=_count("if all samples leave at the first exit"),
-                maximum=_count("if none leaves early"),
+                total=_count("every exit and all that is active", unknown=True),
+                minimum=_count("if all samples leave at the first exit", unknown=True),
+                maximum=_count("if none leaves early", unknown=True),
                 expected=_real("over where samples leave and what tokens choose, finished samples dropped", unknown=True),
                 expected_uncompacted=_real("the same of a batch that runs to its last sample", unknown=True),
+                known=_count("of what has a price: the total, or the part of it that is known"),
             ),
-            forward=_work("of one pass with every exit"),
-            backward=_work("of its gradients: two products for each of the forward's, fewer where nothing needs a gradient"),
+            forward=_or_null(_work("of one pass with every exit")),
+            backward=_or_null(
+                _work("of its gradients: two products for each of the forward's, fewer where nothing needs a gradient")
+            ),
             decoding=_or_null(
                 _record(
                     "one more token of the text that the model writes; null where it writes none",
@@ -57,22 +67,37 @@ def profile_schema() -> Schema:
             ),
             memory=_record(
                 "bytes",
-                weights=_count("of all parameters, at the precision"),
+                weights=_count("of all parameters, at the precision", unknown=True),
                 activations=_count("the most that live at once at inference", unknown=True),
                 peak_inference=_count("both", unknown=True),
                 peak_training=_count("of a step", unknown=True),
             ),
             training=_or_null(_training()),
             roles=_map(
-                "by role of the nodes", _record("", parameters=_count("of the role"), flops=_count("of the role"))
+                "by role of the nodes", _record(
+                    "",
+                    parameters=_count("of the role", unknown=True),
+                    flops=_count("of the role", unknown=True),
+                )
             ),
-            by=_record(
+            by=_or_null(_record(
                 "the bill added up",
                 role=_groups("encoders, fusion, heads; inputs: what is done to an input"),
                 modality=_groups("inputs that flow into a node: image, text, image+text"),
                 stage=_groups("what stands directly in a node; alike blocks of a stack together"),
                 kind=_groups("kinds of operations"),
                 **{"class": _groups("linear, convolution, attention, experts; other: without products")},
+            )),
+            coverage=_record(
+                "whether everything has a price",
+                complete={"type": "boolean", "description": "whether totals are known"},
+                without_rule={"type": "array", "description": "operations without one", "items": _record(
+                    "",
+                    path=_text("of its module; alike blocks of a stack share one, without a number"),
+                    kind=_text("of the operation"),
+                    module=_text("what it calls"),
+                    lacks={"type": "array", "items": {"enum": ["FLOPs", "parameters", "memory"]}},
+                )},
             ),
             nodes={"type": "array", "description": "in the order of the data flow", "items": _node()},
             experts={"type": "array", "description": "each layer of experts", "items": _experts()},
@@ -103,18 +128,33 @@ def _training() -> Schema:
             "description": "what is held there; sums to the peak",
             "items": _record("", **place, what=_text("for: weights, states, forward, backward, ..."), bytes=_count("")),
         },
+        update=_record(
+            "what the optimizer does in a step",
+            pointwise=_count("elementary operations"),
+            read=_count("bytes"),
+            written=_count("bytes"),
+        ),
+        cuda=_or_null(
+            _record(
+                "CUDA's caching allocator, simulated",
+                live=_count("the most that tensors hold"),
+                allocated=_count("in blocks of 512 bytes"),
+                reserved=_count("in segments"),
+                verified={"type": "boolean", "description": "held to a GPU's own figures"},
+            )
+        ),
         unknown={"type": "array", "description": "operations without a rule", "items": _text("")},
         notes={"type": "array", "description": "what is taken for granted", "items": _text("")},
     )
 
 
 def _node() -> Schema:
-    numbers = {"type": "array", "items": _count("")}
+    maybe = {"type": ["array", "null"], "items": _count("")}
     optional: Schema = {
-        "flops_by_exit": {**numbers, "description": "of samples that leave at each exit, the heads it asks included"},
+        "flops_by_exit": {**maybe, "description": "of samples that leave at each exit, the heads it asks included"},
         "exit_rates": {"type": ["array", "null"], "items": _real(""), "description": "shares of samples that leave at each exit"},
         "source": {"enum": ["stated", "measured", None], "description": "where the exit rates are known from"},
-        "flops_by_branch": {**numbers, "description": "of everything sent through each branch"},
+        "flops_by_branch": {**maybe, "description": "of everything sent through each branch"},
         "children": _children(),
     }  # fmt: skip
     return _record(
@@ -125,16 +165,18 @@ def _node() -> Schema:
         type=_text("of its component"),
         modality=_text("inputs that flow into it"),
         output=_text("shape of its first output"),
-        parameters=_count("its own; 0 where they are another node's"),
-        active=_count("those that one token meets"),
-        flops=_count("every exit, and what exits ask of it"),
-        minimum_flops=_count("if all samples leave at the first exit"),
+        parameters=_count("its own; 0 where they are another node's", unknown=True),
+        active=_count("those that one token meets", unknown=True),
+        flops=_count("every exit, and what exits ask of it", unknown=True),
+        minimum_flops=_count("if all samples leave at the first exit", unknown=True),
         expected_flops=_real("on average", unknown=True),
         expected_flops_uncompacted=_real("of a batch that runs to its last sample", unknown=True),
-        forward=_work("of one pass"),
-        backward=_work("of its gradients"),
+        forward=_or_null(_work("of one pass")),
+        backward=_or_null(_work("of its gradients")),
         memory=_record(
-            "bytes", weights=_count("of its parameters"), activations=_count("the most that is alive while it runs")
+            "bytes",
+            weights=_count("of its parameters", unknown=True),
+            activations=_count("the most that is alive while it runs", unknown=True),
         ),
     )
 
@@ -148,10 +190,10 @@ def _part() -> Schema:
         times=_count("runs in one run of what it stands in"),
         output={"type": "array", "items": _count(""), "description": "shape of its first output"},
         dtype=_text("of its first output"),
-        parameters=_count("of all copies"),
-        flops=_count("forward"),
-        forward=_work("of one pass"),
-        backward=_work("of its gradients"),
+        parameters=_count("of all copies", unknown=True),
+        flops=_count("forward", unknown=True),
+        forward=_or_null(_work("of one pass")),
+        backward=_or_null(_work("of its gradients")),
     )
 
 
@@ -229,6 +271,15 @@ def _fit() -> Schema:
         held_back=_real("for a context, libraries, a system"),
         allocator_slack=_real("share that an allocator reserves over what lives"),
         largest_batch=_count("that fits at the same lengths; 0: none does"),
+        training=_or_null(
+            _record(
+                "the same of a training step, with --train",
+                step=_text("optimizer and precision"),
+                fits={"type": "boolean", "description": "needed <= allowed"},
+                needed=_count("the most that a step holds"),
+                largest_batch=_count("that fits at the same lengths; 0: none does"),
+            )
+        ),
     )
 
 

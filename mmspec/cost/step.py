@@ -8,6 +8,13 @@ from difflib import get_close_matches
 from mmspec.cost.optimizers import OPTIMIZERS
 from mmspec.errors import UserError
 
+WHAT = {  # is held in a step, in words
+    "weights": "weights", "buffers": "constants and statistics", "states": "optimizer states",
+    "master": "weights in float32", "inputs": "inputs and targets", "gradients": "gradients of weights",
+    "forward": "activations", "recomputation": "activations, again", "backward": "gradients of activations",
+    "optimizer": "the optimizer's temporaries",
+}  # fmt: skip
+
 PRECISIONS = ("fp32", "bf16-autocast", "bf16", "fp16")
 HALF = ("bf16", "fp16")  # weights of two bytes
 ATTENTIONS = ("fused", "materialised")

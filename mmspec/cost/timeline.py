@@ -22,6 +22,7 @@ class Moment:
     path: str
     kind: str
     alive: int
+    phase: str = ""  # of a training step: "forward", "backward", "recomputation", "optimizer"
 
 
 @dataclass(frozen=True)

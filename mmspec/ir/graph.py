@@ -199,21 +199,35 @@ def _place(op: Op, parameter: Parameter) -> str:
     return parameter.name if op.kind == "projections" else f"{op.name}.{parameter.name}"
 
 
-def constants(graph: Graph, path: str = "") -> Iterator[tuple[str, Op]]:
-    """Every `constant` operation by its path in the module built from `graph`."""
+def operations(graph: Graph, kind: str, path: str = "") -> Iterator[tuple[str, Op]]:
+    """Every operation of a kind by its path in the module built from `graph`, one for each copy."""
     for op in graph.ops:
-        if op.kind == "constant":
+        if op.kind == kind:
             yield path + op.name, op
         for index, body in enumerate(copies(op)):
             place = f"{op.name}." if op.kind in ("call", "define") else f"{op.name}.{index}."
-            yield from constants(body, path + place)
+            yield from operations(body, kind, path + place)
+
+
+def own_parameters(op: Op) -> int:
+    """Parameters of the operation itself; those of an opaque module as declared, 0 where they are not."""
+    return sum(p.size for p in op.parameters if not p.buffer) + (op.attributes.get("numbers") or 0)
+
+
+def own_trained(op: Op) -> int:
+    """Those of them that are trained."""
+    declared = (op.attributes.get("numbers") or 0) if op.attributes.get("trained") else 0
+    return sum(p.size for p in op.parameters if p.trainable) + declared
+
+
+def learns(op: Op) -> bool:
+    """Whether the operation itself is trained; what is not known of an opaque module is taken to be."""
+    return any(p.trainable for p in op.parameters) or (
+        op.kind == "opaque" and op.attributes["trained"] and op.attributes["numbers"] != 0
+    )
 
 
 @found_once
 def parameter_count(graph: Graph) -> int:
     """Parameters of the module built from `graph`; a block of a stack is counted once and multiplied."""
-    return sum(
-        sum(p.size for p in op.parameters if not p.buffer)
-        + sum(count * parameter_count(body) for body, count in owned(op))
-        for op in graph.ops
-    )
+    return sum(own_parameters(op) + sum(count * parameter_count(body) for body, count in owned(op)) for op in graph.ops)

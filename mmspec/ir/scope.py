@@ -143,6 +143,29 @@ class Scope(Layers):
         if (program := self.program) is not None:
             program.note(text)
 
+    def opaque(
+        self,
+        name: str,
+        module: str,
+        *inputs: Value,
+        shape: Shape,
+        dtype: str = "f32",
+        arguments: Mapping[str, Any] | None = None,
+        flops: Dim | None = None,
+        parameters: int | None = None,
+        held: Dim | None = None,
+    ) -> Value:
+        """What a torch module answers that somebody else wrote, `package.module:Class(**arguments)`; it is imported when the model
+        is built. What is declared of it is believed (`check_component` and `--exact` look); what is not, is not known.
+
+        flops   forward, 2 per multiply-add;   held: the most bytes inside, beside inputs and answer
+        Raises  ShapeError: no import path
+        """
+        return self.emit(
+            "opaque", *inputs, name=name, module=module, arguments=tuple((arguments or {}).items()), shape=tuple(shape),
+            dtype=dtype, flops=flops, numbers=parameters, held=held, trained=self.trainable,
+        )  # fmt: skip
+
     # nested scopes --------------------------------------------------------------------------------------------------
 
     def inside(

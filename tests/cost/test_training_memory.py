@@ -178,8 +178,8 @@ def test_memory_says_where_it_is_at_its_most_and_what_is_alive_there():
 
 def test_memory_over_time_begins_with_what_is_there_rises_to_the_peak_and_ends_with_the_step():
     memory = step_of(small("vit_b16"), Step(), 8)
-    assert max(moment.bytes for moment in memory.course) == memory.peak
-    assert memory.always < memory.course[0].bytes < memory.always + 0.2 * memory.saved
+    assert max(moment.alive for moment in memory.course) == memory.peak
+    assert memory.always < memory.course[0].alive < memory.always + 0.2 * memory.saved
     assert list(dict.fromkeys(m.phase for m in memory.course if m.phase != "gradients")) == [
         "forward",
         "backward",
@@ -187,7 +187,7 @@ def test_memory_over_time_begins_with_what_is_there_rises_to_the_peak_and_ends_w
     ]
     # the optimizer's temporaries are above weights, states and all gradients
     assert (
-        memory.course[-1].bytes
+        memory.course[-1].alive
         == memory.always
         + memory.gradients
         + 2 * 4 * max(parameter.numel() for parameter in mmspec.build(small("vit_b16")).parameters())
@@ -239,3 +239,19 @@ def test_the_peak_is_computed_where_it_is_asked_for_alone():
 def test_words_that_nobody_knows_are_said_with_the_nearest(given, said):
     with pytest.raises(UserError, match=said):
         Step(**given)
+
+
+def test_the_allocator_of_a_card_holds_what_lives_and_reserves_more():
+    memory = mmspec.profile(mmspec.load("fusion_gated"), 8, step=Step()).training
+    assert memory.cuda.live == memory.peak <= memory.cuda.allocated <= memory.cuda.reserved
+    assert memory.cuda.reserved % (2 << 20) == 0  # whole segments
+
+
+def test_an_optimizer_reads_and_writes_every_number_that_it_trains_once():
+    spec = mmspec.load("fusion_concat")
+    trainable = mmspec.profile(spec)["parameters.trainable"]
+    plain, adam = (mmspec.profile(spec, step=Step(name)).training for name in ("sgd", "adamw"))
+    assert (plain.update.read, plain.update.written) == (8 * trainable, 4 * trainable)
+    assert plain.update.pointwise == 4 * trainable
+    assert (adam.update.read, adam.update.written) == (8 * trainable + adam.states, 4 * trainable + adam.states)
+    assert 8 * trainable < adam.states < 8.01 * trainable

@@ -11,6 +11,7 @@ import mmspec
 from mmspec.components import CATALOGUE
 from mmspec.cost import Sizes
 from mmspec.cost.quantities import quantity
+from mmspec.cost.step import Step
 from mmspec.cost.timeline import timeline
 from mmspec.drawing.price import Roof, memory, render, roofs, treemap
 from mmspec.drawing.price.page import _held
@@ -136,6 +137,18 @@ def test_the_peak_is_where_the_timeline_has_it():
     drawn = memory.draw(found.moments)
     assert f"{quantity(found.peak.alive, 'B')} at {found.peak.path}" in drawn
     assert ">image<" in drawn and ">text<" in drawn
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_a_training_step_is_drawn_to_its_peak(checkpoint):
+    price = mmspec.profile(mmspec.load("fusion_gated"), 8, step=Step(checkpoint=checkpoint))
+    step = price.training
+    assert max(moment.alive for moment in step.course) == step.peak
+    phases = [moment.phase for moment in step.course]
+    assert phases[0] == "forward" and phases[-1] == "optimizer" and ("recomputation" in phases) == checkpoint
+    drawn = memory.draw(step.course, step.always)
+    assert f"{quantity(step.peak, 'B')} at " in drawn and f"{quantity(step.always, 'B')} throughout" in drawn
+    assert drawn in render(price)
 
 
 def test_a_line_of_equal_time_is_where_the_roof_says_that_long():

@@ -7,7 +7,9 @@ import sys
 import click
 
 from mmspec.cli.breakdown import View, takes_view
+from mmspec.cli.measuring import Asked, measuring, warn_of_foreign
 from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes_spec
+from mmspec.cli.rerun import takes_exact
 
 
 @click.command
@@ -49,7 +51,10 @@ from mmspec.cli.options import json_option, lengths_of, on_device, opened, takes
 @click.option(
     "--attention", default="fused", show_default=True, metavar="NAME", help="fused or materialised; at inference, too"
 )
+@click.option("--strict", is_flag=True, help="exit 2 if there is something without a price, and say what")
+@takes_exact
 @on_device
+@measuring
 def command(
     spec: str,
     as_json: bool,
@@ -64,11 +69,14 @@ def command(
     exit_rates: tuple[str, ...],
     symbolic: bool,
     further: tuple[str, ...],
+    strict: bool,
+    exact: bool,
     device: str | None,
     precision: str | None,
     changes: tuple[str, ...],
     variant: str | None,
     view: View,
+    measuring: Asked,
 ) -> None:
     """Parameters, FLOPs and memory, node by node. The folder of a trained model brings its measured exit rates and
     expert loads; without them or stated ones, expectations are n/a."""
@@ -83,7 +91,7 @@ def command(
     if symbolic or further:
         others = {
             "--exit-rates": exit_rates, "--expert-load": expert_loads, "--device": device, "--precision": precision,
-            "--train": trained,
+            "--train": trained, "--exact": exact, "--strict": strict, **measuring.options,
         }  # fmt: skip
         if given := [option for option, value in others.items() if value]:
             raise click.UsageError(f"formulas are of what every pass computes: they take no {given[0]}")
@@ -96,6 +104,10 @@ def command(
         formulas.say(priced(read, batch, dict(map(_symbol, further)), **sizes), as_json)
         return
     precision = precision or "fp32"
+    if exact and (precision != "fp32" or attention != "fused" or optimizer or checkpoint or master):
+        raise click.UsageError(
+            "--exact runs float32, fused attention and AdamW: other ways are priced, and not run here"
+        )
     way = Step(optimizer or "adamw", precision, master, checkpoint, attention) if trained else None
     price = profile(
         read,
@@ -110,14 +122,27 @@ def command(
         precision=precision,
         **symbols_of(graph, lengths_of(lengths)),
     )
+    if strict and price.holes:
+        from mmspec.errors import UserError
+
+        raise UserError("\n  ".join([f"{price.name} is not priced in full", *map(str, price.holes)]))
+    if price.on:
+        warn_of_foreign(price.on.roofline.device)
+    run = None
+    if exact:
+        from mmspec.cli.rerun import rerun
+
+        run = rerun(price, bool(trained))
+    found = measuring.answer(read, price)
+    more = {key: value for each in (run, found) if each is not None for key, value in each.to_dict().items()}
     if view.out:
         from mmspec.cli.files import write
 
-        write(price, view)
+        write(price, view, more=more or None)
     if as_json:
         from mmspec.cli.entry import json_text
 
-        click.echo(json_text(price.to_dict(view.depth or 1)))
+        click.echo(json_text(price.to_dict(view.depth or 1) | more))
     if as_json or view.out:
         return
     from mmspec.cli.breakdown import table as rows
@@ -126,11 +151,17 @@ def command(
 
     ink = Ink(sys.stdout)
     text = rows(price, view, ink) if view.asked else table(read, graph, price, ink)
+    if view.asked:
+        text += [line for hole in price.holes for line in ink.wrapped(f"{hole}; sums are without it", "note:")]
     click.echo("\n".join(text), color=ink.coloured)
     if price.on:
         from mmspec.cli.on_device import lines
 
         click.echo("\n".join(["", *lines(read, price, ink)]), color=ink.coloured)
+    if run is not None:
+        click.echo("\n".join(run.lines(ink)), color=ink.coloured)
+    if found is not None:
+        click.echo("\n".join(found.lines(ink)), color=ink.coloured)
 
 
 def _symbol(text: str) -> tuple[str, str]:

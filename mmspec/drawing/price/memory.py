@@ -16,8 +16,8 @@ LEFT, RIGHT, TOP, BOTTOM = 66, 14, 34, 26
 MOST = 1500  # steps that are drawn; of more, the highest of several stands for them
 
 
-def draw(moments: Sequence[Moment]) -> str:
-    """An `<svg>`; nothing where nothing runs."""
+def draw(moments: Sequence[Moment], throughout: int = 0) -> str:
+    """An `<svg>`; nothing where nothing runs.   `throughout`: bytes that are there all the time, of those that are alive"""
     if not moments:
         return ""
     high = max(moment.alive for moment in moments) or 1
@@ -29,6 +29,12 @@ def draw(moments: Sequence[Moment]) -> str:
         y = up(tick)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{quantity(tick, "B")}</text>')
+    if throughout:
+        y = up(throughout)
+        parts.append(f'<line class="floor" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(
+            f'<text class="side" x="{LEFT + 8}" y="{y + 15:.1f}">{quantity(throughout, "B")} throughout</text>'
+        )
     parts += _steps(moments, across, up)
     parts += _peak(moments, across, up)
     middle = (LEFT + WIDTH - RIGHT) / 2
@@ -39,8 +45,8 @@ def draw(moments: Sequence[Moment]) -> str:
 
 
 def _nodes(moments: Sequence[Moment], across: Scale) -> Iterator[str]:
-    """A band for each node, named above."""
-    names = [moment.path.partition(".")[0] for moment in moments]
+    """A band for each node, or for each phase of a training step, named above."""
+    names = [moment.phase or moment.path.partition(".")[0] for moment in moments]
     for index, moment in enumerate(moments):
         if index and moment.kind == "exit":  # a head that is asked in between
             names[index] = names[index - 1]
@@ -63,7 +69,7 @@ def _steps(moments: Sequence[Moment], across: Scale, up: Scale) -> Iterator[str]
         top = max(some, key=lambda moment: moment.alive)
         x, end, y = across(start), across(start + len(some)), up(top.alive)
         line += f"{'V' if line else f'M{x:.1f} '}{y:.1f}H{end:.1f}"
-        said = f"{top.path}\n{top.kind}\n{quantity(top.alive, 'B')} alive"
+        said = f"{top.path or 'the losses'}\n{top.kind}{f', {top.phase}' if top.phase else ''}\n{quantity(top.alive, 'B')} alive"
         parts.append(
             f'<rect class="touch" x="{x:.1f}" y="{TOP}" width="{max(0.4, end - x):.2f}" height="{HEIGHT - TOP - BOTTOM}" '
             f'data-tip="{escape(said)}"/>'

@@ -12,6 +12,7 @@ from mmspec.cost.columns import FIELDS, UNSUMMED
 from mmspec.cost.flops import Sizes
 from mmspec.cost.quantities import duration, quantity, share
 from mmspec.cost.routing import WEIGHT_BYTES
+from mmspec.cost.step import WHAT
 from mmspec.cost.timeline import Timeline, timeline
 from mmspec.cost.work import FAMILIES
 from mmspec.drawing.price import bars, memory, roofs, treemap
@@ -42,6 +43,7 @@ def render(price: Profile, facts: Sequence[str] = ()) -> str:
         _cards(price),
         _trees(price, over_time),
         _memory(price, over_time),
+        _training(price),
         _roofline(price),
         _bars(price),
         _nodes(price),
@@ -178,6 +180,24 @@ def _memory(price: Profile, over_time: Timeline) -> str:
         f"{quantity(price['memory.weights'], 'B')} of weights. Below: what is alive at the peak, in "
         f"<code>{escape(peak.path)}</code>.</p>"
         f"<figure>{memory.draw(over_time.moments)}</figure>" + _table(("made by", "bytes", "share"), rows)
+    )
+
+
+def _training(price: Profile) -> str:
+    """Where it is said how the model is trained."""
+    step = price.training
+    if step is None or step.peak is None:
+        return ""
+    sorts: dict[str, int] = {}
+    for held in step.alive:
+        sorts[held.what] = sorts.get(held.what, 0) + held.bytes
+    ordered = sorted(sorts.items(), key=lambda item: -item[1])
+    rows = [(WHAT[what], quantity(size, "B"), share(size, step.peak)) for what, size in ordered]
+    return (
+        "<h2>A training step</h2>"
+        f"<p class=note>Bytes that are held at each moment of a step; the forward keeps {quantity(step.saved or 0, 'B')} for the "
+        "backward. Below: what is held at the peak.</p>"
+        f"<figure>{memory.draw(step.course, step.always)}</figure>" + _table(("held as", "bytes", "share"), rows)
     )
 
 
