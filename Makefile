@@ -1,5 +1,5 @@
 # make demo    a spec, a search and a verified ONNX file, from nothing but Python
-# make test    the whole test suite
+# make test    the whole test suite (what needs PostgreSQL is left out where there is none: apt-get install postgresql)
 # make check   style, types, and who may import whom
 # make bench   the figures that README and docs quote
 # make docs    the pages that are written from the code

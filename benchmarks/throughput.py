@@ -1,7 +1,7 @@
 """How much of the time of a search is its own: proposing, pricing, the store, handing over.
 
-    slots    four workers whose trainings sleep for 10 s, and for 2 s, from the first beginning to the last end: the ideal over it, 4
-             slots that are never idle. (Starting the workers, once, is printed apart.)
+    slots    four workers whose trainings sleep for 10 s, and for 2 s, from the first beginning to the last end: the share of an
+             ideal of four slots, never idle. (Starting the workers, once, is printed apart.)
     turns    trainings that take no time: all of the search's time, a training's share set against 30 s of training
 
 python benchmarks/throughput.py [slots] [turns]
@@ -9,6 +9,7 @@ python benchmarks/throughput.py [slots] [turns]
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 import time
@@ -81,7 +82,9 @@ def busy(trials: int, seconds: float, evaluate: Evaluate) -> None:
         study = read_study(STUDY.replace("TRIALS", str(trials)))
         search(study, Path(home) / "out", evaluate=evaluate, workers=SLOTS, events=hear)
     ideal, took = trials * seconds / SLOTS, heard[-1] - heard[0]
-    print(f"{trials} trainings of {seconds:g} s by {SLOTS} workers: {took:.2f} s, ideal {ideal:.2f} s, {ideal / took:.3f} of it")
+    print(
+        f"{trials} trainings of {seconds:g} s by {SLOTS} workers: {took:.2f} s, ideal {ideal:.2f} s, {ideal / took:.3f} of it"
+    )
     print(f"  (before the first: {heard[0] - started:.1f} s)")
 
 
@@ -95,7 +98,7 @@ def turns(trials: int = 60) -> None:
     with tempfile.TemporaryDirectory() as home:
         search(read_study(STUDY.replace("TRIALS", str(trials))), Path(home) / "out", evaluate=at_once, events=hear)
     each = (ends[-1] - ends[0]) / trials
-    longest = max(after - before for before, after in zip(ends, ends[1:], strict=False))
+    longest = max(after - before for before, after in itertools.pairwise(ends))
     print(f"{trials} trainings that take no time: {each * 1000:.0f} ms each, the longest {longest * 1000:.0f} ms")
     print(f"  beside a training of {TRAINING_S:g} s: {each / TRAINING_S:.2%} of the time")
 

@@ -6,8 +6,8 @@ Three tables beside Optuna's, which no worker ever opens:
     mmspec_trainers   who trains, how many at once, when they were last heard of
     mmspec_jobs       waiting -> running -> done; a running one whose trainer was not heard of for a lease waits again
 
-A job is taken with SELECT ... FOR UPDATE SKIP LOCKED, so that two never get the same one, and the first answer counts: a second one,
-of a trainer that was given up too early, changes nothing. All times are the server's, hosts' clocks do not matter.
+A job is taken with SELECT ... FOR UPDATE SKIP LOCKED, so that two never get the same one, and the first answer counts: a second
+one, of a trainer that was given up too early, changes nothing. All times are the server's, hosts' clocks do not matter.
 """
 
 from __future__ import annotations
@@ -138,9 +138,7 @@ class Board:
         outcome = json.dumps(
             {"problem": f"{LOSSES} processes that trained it went silent", "metrics": None, "seconds": 0.0}
         )
-        silent = (
-            "study = %(study)s AND state = 'running' AND heard < now() - make_interval(secs => %(lease)s)"
-        )
+        silent = "study = %(study)s AND state = 'running' AND heard < now() - make_interval(secs => %(lease)s)"
         self._do(
             "UPDATE mmspec_jobs SET losses = losses + 1, trainer = NULL, progress = NULL, since = now(), "
             "state = CASE WHEN losses + 1 >= %(most)s THEN 'done' ELSE 'waiting' END, "
@@ -196,9 +194,7 @@ class Board:
             "AND trainer = %(trainer)s AND state = 'running'",
             trainer=trainer,
         )  # fmt: skip
-        self._do(
-            "DELETE FROM mmspec_trainers WHERE study = %(study)s AND trainer = %(trainer)s", trainer=trainer
-        )
+        self._do("DELETE FROM mmspec_trainers WHERE study = %(study)s AND trainer = %(trainer)s", trainer=trainer)
         self._tell()
 
 

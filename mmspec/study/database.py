@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'mmspec[postgres]'"
 CONNECT_S = 10
 IDENTIFIED = "folder"  # in Optuna's attributes of the study: what its folder says of itself
-# A host that lost its power must not hold a lock for the two hours that systems wait by default; sockets of one machine overlook these.
+# A host that lost its power must not hold a lock for the two hours that systems wait by default; local sockets overlook these.
 SERVER = "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 CLIENT = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 20000}
 

@@ -81,7 +81,9 @@ def take_part(
         with _terminated_as_interrupted():
             return _until_the_end(database, folder, lease_s, before, trainer, coordinate)
     except KeyboardInterrupt:
-        raise UserError("stopped; what was under way here is given back with its checkpoint, and others go on") from None
+        raise UserError(
+            "stopped; what was under way here is given back with its checkpoint, and others go on"
+        ) from None
     finally:
         trainer.stop()
 

@@ -2,8 +2,8 @@
 
     mmspec search STUDY --executor ray --workers 16 -o /shared/runs/study
 
-The cluster is the one that RAY_ADDRESS names, or that runs on this machine; where there is none, Ray is started here. Its nodes have
-mmspec installed and see the study's folder at the same path, so that a task that is moved to another node goes on from the
+The cluster is the one that RAY_ADDRESS names, or that runs on this machine; where there is none, Ray is started here. Its nodes
+have mmspec installed and see the study's folder at the same path, so that a task that is moved to another node goes on from the
 checkpoint. A task whose process or node dies is given out once more, as our own processes are; Ray's own retries are off, because
 they would train a spec again that kills its process. How far a training is, is not heard from a task.
 """
@@ -104,7 +104,8 @@ class OnRay:
 def _train(text: str, origin: str, evaluate: Evaluate | None, job: Job) -> tuple[str, Any]:
     """A task: the outcome, or the user's mistake, as data."""
     try:
-        return "done", _trainings(text, origin, evaluate)(job, lambda *_: None)
+        key: Any = evaluate  # a function, or None
+        return "done", _trainings(text, origin, key)(job, lambda *_: None)
     except UserError as error:
         return "user error", str(error)
 

@@ -227,5 +227,5 @@ def _end_with_the_search() -> None:
 
 
 def _say(pipe: Connection, kind: str, message: str) -> None:
-    with suppress(BrokenPipeError):
+    with suppress(BrokenPipeError, KeyboardInterrupt):  # the search may be ending already
         pipe.send((kind, message))

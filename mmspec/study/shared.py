@@ -44,14 +44,18 @@ def open_shared(folder: Path, planned: Plan, database: Database, resume: bool, r
     check_replaceable(folder)
     identity = database.identity()
     if identity is not None and not (resume or restart):
-        raise UserError(f"{database} already holds a study {database.study!r}; go on with --resume, or throw it away with --restart")
+        raise UserError(
+            f"{database} already holds a study {database.study!r}; go on with --resume, or throw it away with --restart"
+        )
     if identity is not None and not restart:
         if identity_of(folder) != identity:
             raise not_shared(folder, database.study)
         return
     if not restart:
         if (folder / DATABASE).exists():
-            raise UserError(f"{folder} holds a study of one machine; name another folder with -o, or throw it away with --restart")
+            raise UserError(
+                f"{folder} holds a study of one machine; name another folder with -o, or throw it away with --restart"
+            )
         if any((folder / "trials").glob("*")):
             raise UserError(
                 f"{folder} holds trainings of a study that {database} does not know; name another folder with -o, or throw them "

@@ -150,4 +150,3 @@ class Trainer(threading.Thread):
             time.sleep(LOOK_S)
         self._folder_is = wanted
         return True
-

@@ -14,7 +14,11 @@ WHERE = "install it (Debian: apt-get install postgresql; macOS: brew install pos
 def programs():
     """The folder of initdb and pg_ctl, or None."""
     found = shutil.which("initdb")
-    return Path(found).parent if found else next((Path(p) for p in sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
+    return (
+        Path(found).parent
+        if found
+        else next((Path(p) for p in sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True)), None)
+    )
 
 
 class Server:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import postgres
 import pytest
+from small_spec import small_spec
 from tiny import STUDY, formula, noted, study
 
 from mmspec.cli.entry import run
@@ -25,8 +26,10 @@ from mmspec.study.database import Database
 from mmspec.study.hosts import take_part
 from mmspec.study.jobs import Job, Outcome
 
-pytest.importorskip("psycopg", reason="studies of many hosts need psycopg: pip install 'mmspec[postgres]'")
-pytestmark = pytest.mark.skipif(postgres.programs() is None, reason=f"no PostgreSQL here; {postgres.WHERE}")
+if os.environ.get("MMSPEC_TESTS_NEED") != "postgresql":
+    pytest.importorskip("psycopg", reason="studies of many hosts need psycopg: pip install 'mmspec[postgres]'")
+    if postgres.programs() is None:
+        pytest.skip(f"no PostgreSQL here; {postgres.WHERE}", allow_module_level=True)
 
 TINY = Path(__file__).with_name("tiny.py")
 
@@ -165,7 +168,9 @@ def test_one_process_finds_exactly_what_a_search_without_a_database_finds(url, t
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     alone = search(study(tmp_path / "a"), tmp_path / "a" / "out", evaluate=formula)
     shared = take_part(study(tmp_path / "b"), url, tmp_path / "b" / "out", evaluate=formula)
-    assert [(t.trial, t.params, t.values) for t in alone.trained] == [(t.trial, t.params, t.values) for t in shared.trained]
+    assert [(t.trial, t.params, t.values) for t in alone.trained] == [
+        (t.trial, t.params, t.values) for t in shared.trained
+    ]
 
 
 @pytest.mark.slow
@@ -283,12 +288,12 @@ def test_a_study_that_is_in_the_database_is_resumed_or_refused_as_one_in_a_file(
 
     with pytest.raises(UserError, match="3 of 8 trainings are finished"):
         search(study(tmp_path), tmp_path / "out", evaluate=stops, storage=url)
-    with pytest.raises(UserError, match="already holds a study 'study'.*--resume"):
+    with pytest.raises(UserError, match=r"already holds a study 'study'.*--resume"):
         search(study(tmp_path), tmp_path / "out", evaluate=formula, storage=url)
     with Database.of(url, "study").alone(), pytest.raises(UserError, match="another process searches for 'study'"):
         search(study(tmp_path), tmp_path / "out", resume=True, evaluate=formula, storage=url)
+    other = study(tmp_path, STUDY.replace("[1, 2, 3, 4]", "[1, 2, 3]"))
     with pytest.raises(UserError, match="asked something else"):
-        other = study(tmp_path, STUDY.replace("[1, 2, 3, 4]", "[1, 2, 3]"))
         take_part(other, url, tmp_path / "out", evaluate=formula)
     assert len(search(study(tmp_path), tmp_path / "out", resume=True, evaluate=formula, storage=url).trained) == 8
     assert len(search(study(tmp_path), tmp_path / "out", restart=True, evaluate=formula, storage=url).trained) == 8
@@ -300,11 +305,16 @@ def test_a_study_that_is_in_the_database_is_resumed_or_refused_as_one_in_a_file(
         ("sqlite:///study.db", "an SQLite file cannot be shared by hosts"),
         ("mysql://me:hidden@host/name", r"mysql://me:\*\*\*@host/name is not PostgreSQL"),
         ("not a url", "is not a URL"),
-        ("postgresql://me:hidden@127.0.0.1:1/name", r"postgresql://me:\*\*\*@127.0.0.1:1/name does not answer: .*refused"),
+        (
+            "postgresql://me:hidden@127.0.0.1:1/name",
+            r"postgresql://me:\*\*\*@127.0.0.1:1/name does not answer: .*refused",
+        ),
         ("postgresql://127.0.0.1:1/name?user=me&password=hidden", "does not answer"),
     ],
 )
-def test_a_storage_that_cannot_be_is_refused_in_one_line_without_its_password(storage, reason, tmp_path, capsys, monkeypatch):
+def test_a_storage_that_cannot_be_is_refused_in_one_line_without_its_password(
+    storage, reason, tmp_path, capsys, monkeypatch
+):
     study(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert run(["search", "study.yaml", "--worker", "--storage", storage]) == 2
@@ -324,9 +334,20 @@ def test_a_server_that_accepts_and_says_nothing_is_not_waited_for_for_ever(tmp_p
         assert time.monotonic() - began < 10
 
 
+def test_without_a_driver_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UserError, match=r"needs psycopg; install it with: pip install 'mmspec\[postgres\]'"):
+        Database.of("postgresql://host/name", "study")
+
+
 @pytest.mark.parametrize(
     "typed",
-    ["--worker", "--worker --storage postgresql://h/x --restart", "--worker --storage postgresql://h/x --executor ray", "--lease 5"],
+    [
+        "--worker",
+        "--worker --storage postgresql://h/x --restart",
+        "--worker --storage postgresql://h/x --executor ray",
+        "--lease 5",
+    ],
 )
 def test_options_that_do_not_go_together_are_refused(typed, capsys):
     assert run(["search", "digits_pareto", *typed.split()]) == 2
@@ -336,3 +357,51 @@ def test_options_that_do_not_go_together_are_refused(typed, capsys):
 def test_a_database_that_is_gone_is_a_failure_and_not_the_user_s_mistake(url):
     gone = Database.of(url, "study").gone("the server closed the connection", 60)
     assert isinstance(gone, Failure) and "secret" not in str(gone)
+
+
+# the files for schedulers ----------------------------------------------------------------------------------------------
+
+HOSTS = TINY.parents[2] / "docs" / "hosts"
+
+
+@pytest.mark.slow
+def test_the_file_for_slurm_is_a_worker_s_command(url, tmp_path):
+    study(tmp_path, STUDY.replace("trials: 8", "trials: 1"), small_spec("tiny", size=8, length=32))
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "mmspec").write_text(
+        f'#!/bin/sh\nexec {sys.executable} -c "from mmspec.cli import main; main()" "$@"\n'
+    )
+    (programs / "mmspec").chmod(0o755)
+    given = {
+        "STUDY": "study.yaml",
+        "STORAGE": url,
+        "OUT": "out",
+        "PYTHONPATH": os.pathsep.join([str(TINY.parents[2]), *sys.path]),
+    }
+    environment = os.environ | given | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    command = ["sh", HOSTS / "slurm_array.sh"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert "wrote out" in done.stdout
+    del environment["STORAGE"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0 and "STORAGE: postgresql://user@host/name" in done.stderr
+
+
+def test_the_pods_of_kubernetes_run_a_worker_with_room_for_its_end(monkeypatch):
+    import yaml
+
+    from mmspec.cli.commands.search import command
+    from mmspec.study.processes import PATIENCE_S
+
+    job = yaml.safe_load((HOSTS / "kubernetes_job.yaml").read_text())
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"][:2] == ["mmspec", "search"]
+    typed = command.make_context("search", container["command"][2:]).params
+    assert typed["worker"] and typed["storage"].startswith("postgresql://")
+    mounted = [mount["mountPath"] for mount in container["volumeMounts"]]
+    assert any(typed["out"].startswith(path) for path in mounted)
+    assert pod["terminationGracePeriodSeconds"] > PATIENCE_S
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}

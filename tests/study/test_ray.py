@@ -32,9 +32,7 @@ def test_ray_trains_what_one_process_trains(cluster, tmp_path):
 @pytest.mark.slow
 def test_a_spec_that_kills_two_processes_is_not_tried_again(cluster, tmp_path):
     heard = []
-    front = search(
-        study(tmp_path), tmp_path / "out", evaluate=deadly, workers=2, executor="ray", events=heard.append
-    )
+    front = search(study(tmp_path), tmp_path / "out", evaluate=deadly, workers=2, executor="ray", events=heard.append)
     assert len(front.trained) == 8
     failed = [event for event in heard if isinstance(event, say.Failed)]
     assert failed and all("its process ended (WorkerCrashedError)" in event.reason for event in failed)

@@ -91,7 +91,14 @@ if __name__ == "__main__":
             from mmspec.study.hosts import take_part
 
             url = sys.argv[sys.argv.index("--storage") + 1]
-            front = take_part(study(".", STUDY.replace("trials: 8", f"trials: {trials}")), url, "out", workers=number, lease_s=4, evaluate=noted)
+            front = take_part(
+                study(".", STUDY.replace("trials: 8", f"trials: {trials}")),
+                url,
+                "out",
+                workers=number,
+                lease_s=4,
+                evaluate=noted,
+            )
             print("front" if front else "helped")
         else:
             search(study("."), "out", resume="--resume" in sys.argv, evaluate=slowly, workers=number)

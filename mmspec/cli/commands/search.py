@@ -21,9 +21,14 @@ from mmspec.cli.options import json_option
     "--executor", type=click.Choice(["processes", "ray"]), default="processes", show_default=True, help="who trains"
 )
 @click.option("--storage", metavar="URL", help="keep the study in this PostgreSQL database, instead of a file in DIR")
-@click.option("--worker", is_flag=True, help="be one of many hosts of a study: train for it, and coordinate it if nobody does")
 @click.option(
-    "--lease", type=float, metavar="SECONDS", help="of silence after which a host's trainings go to others  [default: 60]"
+    "--worker", is_flag=True, help="be one of many hosts of a study: train for it, and coordinate it if nobody does"
+)
+@click.option(
+    "--lease",
+    type=float,
+    metavar="SECONDS",
+    help="of silence after which a host's trainings go to others  [default: 60]",
 )
 @json_option
 def command(
@@ -47,7 +52,9 @@ def command(
     if worker and storage is None:
         raise click.UsageError("--worker needs --storage postgresql://user@host/name, where the hosts of a study meet")
     if worker and (restart or executor != "processes"):
-        raise click.UsageError("a --worker joins a study, and trains in processes; --restart and --executor are for one process")
+        raise click.UsageError(
+            "a --worker joins a study, and trains in processes; --restart and --executor are for one process"
+        )
     if lease is not None and not worker:
         raise click.UsageError("--lease is for a --worker")
     from mmspec.cli.searching import watching
@@ -60,7 +67,14 @@ def command(
             front = take_part(study, storage, out, workers=workers, lease_s=lease or LEASE_S, events=watch)
         else:
             front = search(
-                study, out, resume=resume, restart=restart, events=watch, workers=workers, executor=executor, storage=storage
+                study,
+                out,
+                resume=resume,
+                restart=restart,
+                events=watch,
+                workers=workers,
+                executor=executor,
+                storage=storage,
             )
     if front is None:
         click.echo("the study is at its end; another process wrote its front", err=True)
