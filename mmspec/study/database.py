@@ -123,13 +123,20 @@ class Database:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the study's lock.   Raises UserError: another process does."""
+        """Hold the study's lock.   Raises UserError: another process does.   Failure: the database went away meanwhile."""
         with closing(self.connect()) as connection:
             if not self.lock(connection):
                 raise UserError(
                     f"another process searches for {self.study!r} in {self}; wait for it, stop it, or help it with --worker"
                 )
-            yield
+            try:
+                yield
+            except Exception as error:
+                if not (reason := self.lost(error)):
+                    raise
+                raise Failure(
+                    f"the storage {self} went away ({reason}); what was finished is kept, go on with --resume"
+                ) from error
 
     def reason(self, error: BaseException) -> str:
         """The driver's own words in one line, without the password."""

@@ -267,6 +267,28 @@ def test_a_database_that_stays_away_ends_the_search_in_one_line_and_the_same_com
     assert kept <= {t.folder.name for t in front.trained}
 
 
+def test_a_database_that_goes_away_under_one_process_is_said_in_one_line_and_resume_goes_on(server, url, tmp_path):
+    def stops(spec, folder, seed, tick):
+        if folder.name.startswith("003"):
+            server.stop()
+        return formula(spec, folder, seed, tick)
+
+    try:
+        with pytest.raises(Failure, match=r"^.*\*\*\*@.* went away \(.*go on with --resume$"):
+            search(study(tmp_path), tmp_path / "out", evaluate=stops, storage=url)
+    finally:
+        server.start()
+    again = []
+
+    def counting(spec, folder, seed, tick):
+        again.append(folder.name[:3])
+        return formula(spec, folder, seed, tick)
+
+    front = search(study(tmp_path), tmp_path / "out", resume=True, evaluate=counting, storage=url)
+    assert again == ["004", "005", "006", "007"]  # 003 was measured, and is read from its folder
+    assert len(front.trained) == 8
+
+
 # what is refused -----------------------------------------------------------------------------------------------------
 
 

@@ -3,9 +3,11 @@
 import pytest
 from tiny import BASE, STUDY, study
 
+from mmspec import shipped
 from mmspec.spec.diagnostics import SpecError
 from mmspec.study.base import open_base
 from mmspec.study.candidate import digest
+from mmspec.study.file import load_study
 from mmspec.study.plan import plan, unseen
 
 
@@ -138,3 +140,10 @@ def test_what_was_not_seen_is_drawn_until_nothing_is_left(tmp_path):
         assert candidate.digest not in seen
         seen.add(candidate.digest)
     assert len(seen) == found.size == 48
+
+
+@pytest.mark.parametrize("name", shipped.names("search"))
+def test_a_shipped_study_fits_its_base_and_has_more_specs_than_it_trains(name):
+    made = load_study(name)
+    found = plan(made, *open_base(made))
+    assert found.size is None or found.size > made.budget.trials
