@@ -75,8 +75,8 @@ class Study(BaseModel):
         None, description="your own code instead: a built folder in, metrics as JSON out"
     )
     budget: Budget = Field(description="trials, and seconds if you like")
-    sampler: Literal["tpe", "nsga2", "random"] = Field(
-        "tpe", description="who proposes: tpe (multivariate), nsga2, random"
+    sampler: Literal["known_cost", "tpe", "nsga2", "random"] = Field(
+        "known_cost", description="who proposes: known_cost (models only what is learned), tpe (multivariate), nsga2, random"
     )
     confirm: NonNegativeInt = Field(
         3,

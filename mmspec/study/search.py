@@ -26,7 +26,7 @@ from mmspec.study.jobs import Executor, InProcess, Outcome
 from mmspec.study.plan import Plan, plan, unseen
 from mmspec.study.processes import Processes
 from mmspec.study.result import Front, Trained
-from mmspec.study.samplers import derived_seed, sampler_of
+from mmspec.study.samplers import derived_seed, known_cost, sampler_of
 from mmspec.study.space import stored
 from mmspec.study.store import DATABASE, Pending, Store
 from mmspec.training import Interrupted
@@ -133,6 +133,7 @@ class _Search:
 
     def __init__(self, planned: Plan, store: Store, executor: Executor, events: Listener) -> None:
         self.planned, self.store, self.executor, self.events = planned, store, executor, events
+        self.sampler = known_cost(planned) if planned.study.sampler == "known_cost" else None
 
     def run(self) -> None:
         study, store = self.planned.study, self.store
@@ -171,7 +172,8 @@ class _Search:
             if point is None:
                 return False
         encoded = point and {d.key: stored(d, point[d.key]) for d in planned.space.domains if d.key in point}
-        trial = store.ask(sampler_of(study.sampler, study.seed, turn, study.budget.trials), encoded)
+        sampler = self.sampler or sampler_of(study.sampler, study.seed, turn, study.budget.trials)
+        trial = store.ask(sampler, encoded)
         try:
             self.judge(trial)
         except BaseException:

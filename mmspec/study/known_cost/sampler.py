@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 GROWTH = 500  # random points that are priced anew in each of the first turns
 MUTATIONS = 60  # of each member of the front
+ROUNDS = 1  # of looking at neighbours
 CLIMBED = 12  # of the best candidates, whose neighbours are looked at as well
 NEAR = 0.02  # share of the pool that counts as "of this cost"
 
@@ -72,6 +74,7 @@ class KnownCostSampler(BaseSampler):
         self.reference = None if reference is None else tuple(reference)
         self._given = None if space is None else Structure.of(space)
         self._pool: Pool | None = None
+        self._one_at_a_time = threading.Lock()  # what one thread proposes, the next one has to see
 
     # what Optuna calls
 
@@ -86,14 +89,13 @@ class KnownCostSampler(BaseSampler):
         if not search_space or "fixed_params" in trial.system_attrs:
             return {}
         signs = _signs(study)
-        history = past.read(study, trial, signs)
-        structure = self._structure(history)
-        if structure is None:
-            return {}
-        chosen = self._choose(history, structure, signs)
-        if chosen is None:
-            return {}
-        study._storage.set_trial_system_attr(trial._trial_id, past.PROPOSED, json.dumps(chosen.point))
+        with self._one_at_a_time:
+            history = past.read(study, trial, signs)
+            structure = self._structure(history)
+            chosen = None if structure is None else self._choose(history, structure, signs)
+            if chosen is None:
+                return {}
+            study._storage.set_trial_system_attr(trial._trial_id, past.PROPOSED, json.dumps(chosen.point))
         return dict(chosen.point)
 
     def sample_independent(
@@ -151,9 +153,11 @@ class KnownCostSampler(BaseSampler):
         if not open_:
             return None
         gain = model.gain(open_, reference, self._turn_seed(history))
-        best = [open_[i] for i in np.argsort(-gain, kind="stable")[:CLIMBED]]
-        more = distinct(pool.around([c.point for c in best], 0), taken | {c.key for c in open_})
-        if more:
+        for _ in range(ROUNDS):
+            best = [open_[i] for i in np.argsort(-gain, kind="stable")[:CLIMBED]]
+            more = distinct(pool.around([c.point for c in best], 0), taken | {c.key for c in open_})
+            if not more:
+                break
             gain = np.concatenate([gain, model.gain(more, reference, self._turn_seed(history))])
             open_ = [*open_, *more]
         return open_[int(np.argmax(gain))]
@@ -192,8 +196,9 @@ def _spread(candidates: Sequence[Priced], tried: Sequence[Priced], turn: int) ->
     if not costs:
         return candidates[_least_like(rows, tried, list(range(len(candidates))))]
     index = costs[0] if turn < 2 else costs[turn % len(costs)]
-    everything = np.array([*((low + high)[:, index] / 2), *((c.low + c.high)[index] / 2 for c in tried)])
-    axis = logarithms(everything[:, None])[:, 0]
+    before = [c.low[index] + (c.high[index] - c.low[index]) / 2 for c in tried if np.isfinite(c.low[index])]
+    middle = low[:, index] + (high[:, index] - low[:, index]) / 2
+    axis = logarithms(np.array([*middle, *before])[:, None])[:, 0]
     if axis.max() > axis.min():
         axis = (axis - axis.min()) / (axis.max() - axis.min())
     distance = np.abs(axis[: len(candidates)] - _halves(turn))

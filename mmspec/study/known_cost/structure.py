@@ -190,7 +190,7 @@ def inferred(trials: Sequence[tuple[Mapping[str, Any], Mapping[str, BaseDistribu
     """What trials (params, distributions) tell of a define-by-run space: None of no trials.
 
     A parameter that is missing from some trials is there under the values of one other, discrete parameter: of all that agree
-    with every trial, the one that is there most often, then the first. Values between the ones seen of an integer count as those
+    with every trial a categorical one, then the one that is there most often, then the first. Values between the ones seen of an integer count as those
     that open. A parameter that no other explains is left to be drawn at random when it is asked for.
     """
     latest: dict[str, BaseDistribution] = {}
@@ -206,7 +206,7 @@ def inferred(trials: Sequence[tuple[Mapping[str, Any], Mapping[str, BaseDistribu
         if len(seen[name]) == len(trials):
             known.append(plain[name])
             continue
-        for parent in known:
+        for parent in sorted(known, key=lambda p: not isinstance(p.distribution, CategoricalDistribution)):
             opened = _opening(plain[parent.name], seen[parent.name], seen[name], trials)
             if opened:
                 known.append(Parameter(name, latest[name], ((parent.name, opened),)))
