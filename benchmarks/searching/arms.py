@@ -13,10 +13,10 @@ import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
-from searching.problems import Problem
 
 from mmspec.study import KnownCostSampler
 from mmspec.study.front import hypervolume
+from searching.problems import Problem
 
 optuna.logging.set_verbosity(logging.ERROR)
 warnings.simplefilter("ignore")
@@ -146,7 +146,11 @@ class Stratified:
         return self.problem.structure.draw(self.generator)
 
     def draw(self, wanted: int) -> dict[str, Any] | None:
-        inside = [p for p, b in zip(self.points, self.bins, strict=True) if b == wanted and self.problem.key(p) not in self.seen]
+        inside = [
+            p
+            for p, b in zip(self.points, self.bins, strict=True)
+            if b == wanted and self.problem.key(p) not in self.seen
+        ]
         return inside[int(self.generator.integers(len(inside)))] if inside else None
 
     def refuse(self, violation: float, trained: int) -> None:
@@ -162,7 +166,9 @@ class BinnedTPE(Stratified):
     def __init__(self, problem: Problem, seed: int, trainings: int) -> None:
         super().__init__(problem, seed, trainings)
         self.studies = [
-            optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(multivariate=True, seed=seed * 100 + b))
+            optuna.create_study(
+                direction="maximize", sampler=optuna.samplers.TPESampler(multivariate=True, seed=seed * 100 + b)
+            )
             for b in range(BINS)
         ]
         self.trained = 0

@@ -30,6 +30,7 @@ class Problem:
     accuracy: Callable[[Mapping[str, Any]], float]
     limit: float  # a spec that costs more is infeasible
     reference: tuple[float, float]  # of the hypervolume: accuracy, cost
+    size: int = 0  # of a table
 
     def key(self, params: Mapping[str, Any]) -> str:
         return json.dumps(self.structure.complete(params), sort_keys=True)
@@ -67,9 +68,17 @@ def multimodal(seed: int) -> Problem:
             "dropout": FloatDistribution(0.0, 0.5),
         }
     )
-    kinds = {"vit": 1.0, "cnn": 0.8, "mixer": 0.9} | {k: float(v) for k, v in zip(("vit", "cnn", "mixer"), one.uniform(0.7, 1.1, 3), strict=True)}
+    kinds = {"vit": 1.0, "cnn": 0.8, "mixer": 0.9} | {
+        k: float(v) for k, v in zip(("vit", "cnn", "mixer"), one.uniform(0.7, 1.1, 3), strict=True)
+    }
     texts = dict(zip(("transformer", "gru"), one.uniform(0.75, 1.1, 2).tolist(), strict=True))
-    fusions = dict(zip(("concat", "cross", "gated", "bottleneck"), (one.uniform(0.6, 1.1, 4) + [-0.1, 0, 0.05, 0.05]).tolist(), strict=True))
+    fusions = dict(
+        zip(
+            ("concat", "cross", "gated", "bottleneck"),
+            (one.uniform(0.6, 1.1, 4) + np.array([-0.1, 0.0, 0.05, 0.05])).tolist(),
+            strict=True,
+        )
+    )
     share, best_drop, best_patch = one.uniform(0.35, 0.65), one.uniform(0.05, 0.3), one.choice([4, 8, 16])
 
     def tokens(p: Mapping[str, Any]) -> float:
@@ -77,7 +86,11 @@ def multimodal(seed: int) -> Problem:
 
     def cost(p: Mapping[str, Any]) -> float:
         n, w, t = tokens(p), p["image.width"], p["text.width"]
-        work = {"vit": 24 * n * w * w + 4 * n * n * w, "cnn": 2 * n * w * w * p.get("image.kernel", 3), "mixer": 16 * n * w * w}
+        work = {
+            "vit": 24 * n * w * w + 4 * n * n * w,
+            "cnn": 2 * n * w * w * p.get("image.kernel", 3),
+            "mixer": 16 * n * w * w,
+        }
         image = p["image.depth"] * work[p["image.type"]]
         text = p["text.depth"] * (24 if p["text.type"] == "transformer" else 12) * 24 * t * t
         fused = p.get("fusion.depth", 0.3) * 24 * (p.get("fusion.tokens", n)) * w * w * (1 + 0.3 * (p.get("k", 1) - 1))
@@ -85,11 +98,24 @@ def multimodal(seed: int) -> Problem:
 
     def accuracy(p: Mapping[str, Any]) -> float:
         n, w = tokens(p), p["image.width"]
-        image = kinds[p["image.type"]] * (1 - math.exp(-(w / 90) ** 0.8 * (p["image.depth"] / 3) ** 0.5 * (n / 40) ** 0.25))
-        image *= 1 - 0.05 * abs(math.log2(p.get("image.patch", best_patch) / best_patch)) + 0.02 * (p.get("image.kernel", 3) - 3)
-        text = texts[p["text.type"]] * (1 - math.exp(-(p["text.width"] / 60) ** 0.8 * (p["text.depth"] / 2) ** 0.5))
-        joint = fusions[p["fusion"]] * (1 - 0.5 * math.exp(-p.get("fusion.depth", 1) * min(p.get("fusion.tokens", 16), 16) / 8))
-        joint *= 1 + 0.03 * math.log2(p.get("fusion.heads", 2)) - 0.02 * (p["experts"] > 4) + 0.03 * math.log2(p["experts"]) * p.get("k", 1) / 2
+        image = kinds[p["image.type"]] * (
+            1 - math.exp(-((w / 90) ** 0.8) * (p["image.depth"] / 3) ** 0.5 * (n / 40) ** 0.25)
+        )
+        image *= (
+            1
+            - 0.05 * abs(math.log2(p.get("image.patch", best_patch) / best_patch))
+            + 0.02 * (p.get("image.kernel", 3) - 3)
+        )
+        text = texts[p["text.type"]] * (1 - math.exp(-((p["text.width"] / 60) ** 0.8) * (p["text.depth"] / 2) ** 0.5))
+        joint = fusions[p["fusion"]] * (
+            1 - 0.5 * math.exp(-p.get("fusion.depth", 1) * min(p.get("fusion.tokens", 16), 16) / 8)
+        )
+        joint *= (
+            1
+            + 0.03 * math.log2(p.get("fusion.heads", 2))
+            - 0.02 * (p["experts"] > 4)
+            + 0.03 * math.log2(p["experts"]) * p.get("k", 1) / 2
+        )
         overfit = 0.3 * (p["dropout"] - best_drop) ** 2 * (w / 128)
         evidence = share * image + (1 - share) * text + 1.2 * image * text * joint - overfit
         return 0.1 + 0.88 * (1 - math.exp(-1.3 * max(evidence, 0.0))) + _noise(p, seed, 0.006)
@@ -128,16 +154,15 @@ def deceptive(seed: int) -> Problem:
 
 
 def digits(_: int) -> Problem | None:
-    """Real trainings, made once by `digits_table.py`; None where the table is not there."""
-    if not TABLE.is_file():
+    """Real trainings, made once by `digits_table.py`; None where the table is not whole."""
+    import digits_table
+
+    entries = json.loads(TABLE.read_text())["entries"].values() if TABLE.is_file() else ()
+    space = Structure.of(digits_table.space())
+    if len(entries) < (digits_table.space().size() or 0):
         return None
-    table = json.loads(TABLE.read_text())
-    entries = table["entries"]
-    found = {entry["key"]: entry for entry in entries.values() if "accuracy" in entry}
-    choices = {name: CategoricalDistribution(values) for name, values in table["choices"].items()}
-    conditions = table["conditions"]
-    space = Structure.of({name: (d, conditions.get(name, {})) for name, d in choices.items()})
-    costs = sorted(entry["flops"] for entry in found.values())
+    found = {json.dumps(space.complete(entry["params"]), sort_keys=True): entry for entry in entries}
+    dearest = max(entry["flops"] for entry in found.values())
 
     def entry(p: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return found.get(json.dumps(space.complete(p), sort_keys=True))
@@ -146,7 +171,12 @@ def digits(_: int) -> Problem | None:
         known = entry(p)
         return float(known["flops"]) if known else math.inf
 
-    return Problem("digits, real trainings", space, cost, lambda p: float((entry(p) or {})["accuracy"]), costs[-1], (0.0, costs[-1] * 1.01))
+    def accuracy(p: Mapping[str, Any]) -> float:
+        known = entry(p)
+        assert known is not None
+        return float(known["accuracy"])
+
+    return Problem("digits, real trainings", space, cost, accuracy, dearest, (0.0, dearest * 1.01), len(found))
 
 
 def _with_limits(

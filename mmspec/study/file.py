@@ -76,7 +76,8 @@ class Study(BaseModel):
     )
     budget: Budget = Field(description="trials, and seconds if you like")
     sampler: Literal["known_cost", "tpe", "nsga2", "random"] = Field(
-        "known_cost", description="who proposes: known_cost (models only what is learned), tpe (multivariate), nsga2, random"
+        "known_cost",
+        description="who proposes: known_cost (models only what is learned), tpe (multivariate), nsga2, random",
     )
     confirm: NonNegativeInt = Field(
         3,

@@ -72,7 +72,9 @@ def improvement_by_simulation(mean, deviation, front, reference, draws=4000):
 
 @pytest.mark.parametrize("exact", [(True, False), (False, True), (False, False)])
 def test_the_closed_form_is_the_mean_of_simulated_improvements(exact):
-    front = np.array([[0.2, 0.8], [0.4, 0.5], [0.45, 0.9], [0.7, 0.3], [2.0, 0.1]])  # one dominated, one beyond the reference
+    front = np.array(
+        [[0.2, 0.8], [0.4, 0.5], [0.45, 0.9], [0.7, 0.3], [2.0, 0.1]]
+    )  # one dominated, one beyond the reference
     reference = np.array([1.0, 1.0])
     for mean in ([0.3, 0.6], [0.5, 0.4], [0.1, 0.9], [0.9, 0.95], [0.8, 0.25]):
         deviation = np.where(exact, 0.0, [0.1, 0.15])
@@ -331,7 +333,9 @@ def test_a_bounded_objective_is_learned_within_its_bounds():
 
 
 def test_studies_of_one_and_of_three_objectives_work():
-    single = optuna.create_study(direction="maximize", sampler=KnownCostSampler(lambda _: {}, space=SPACE, pool=200, start=4))
+    single = optuna.create_study(
+        direction="maximize", sampler=KnownCostSampler(lambda _: {}, space=SPACE, pool=200, start=4)
+    )
     single.optimize(lambda trial: accuracy(suggest(trial)), n_trials=12)
     assert single.best_value > 0.8
 

@@ -60,7 +60,7 @@ def _by_strips(mean: Array, deviation: Array, front: Array, reference: Array) ->
 def by_sampling(
     mean: Array, deviation: Array, front: Array, reference: Array, seed: int = 0, samples: int = SAMPLES
 ) -> Array:
-    """The integral over a Sobol sequence in the box between what can be hoped for and the reference, for any number of objectives."""
+    """For any number of objectives: over a Sobol sequence in the box between what can be hoped for and the reference."""
     low = np.minimum((mean - 3 * deviation).min(axis=0), front.min(axis=0) if len(front) else np.inf)
     low = np.minimum(low, reference)
     z = low + qmc.Sobol(len(reference), seed=seed).random(samples) * (reference - low)

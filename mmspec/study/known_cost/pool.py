@@ -32,7 +32,9 @@ class Priced:
     point: Point
     key: Hashable  # equal for points that mean the same
     row: Array  # encoded
-    low: Array  # [objectives], less is better; equal to `high` where the value is exact, infinite where nothing is known
+    low: (
+        Array  # [objectives], less is better; equal to `high` where the value is exact, infinite where nothing is known
+    )
     high: Array
     allowed: bool  # False where `known` gave None
 
@@ -89,7 +91,9 @@ class Pool:
         low, high = np.full(len(self.signs), -np.inf), np.full(len(self.signs), np.inf)
         for index, value in (given or {}).items():
             if not 0 <= index < len(self.signs):
-                raise ValueError(f"`known` speaks of objective {index}; the study has {len(self.signs)}, counted from 0")
+                raise ValueError(
+                    f"`known` speaks of objective {index}; the study has {len(self.signs)}, counted from 0"
+                )
             ends = value if isinstance(value, tuple) else (value, value)
             if not all(map(math.isfinite, ends)) or ends[0] > ends[1]:
                 raise ValueError(f"`known` says {value!r} of objective {index}; a number or (low, high) is wanted")

@@ -15,7 +15,6 @@ from optuna.study import StudyDirection
 
 from mmspec.study.known_cost import history as past
 from mmspec.study.known_cost.history import History
-from mmspec.study.known_cost.improvement import expected_improvement
 from mmspec.study.known_cost.model import Model
 from mmspec.study.known_cost.pool import Known, Pool, Priced, distinct, logarithms, stacked
 from mmspec.study.known_cost.structure import Array, Parameter, Structure, inferred, unseen
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 
 GROWTH = 500  # random points that are priced anew in each of the first turns
 MUTATIONS = 60  # of each member of the front
-ROUNDS = 1  # of looking at neighbours
-CLIMBED = 12  # of the best candidates, whose neighbours are looked at as well
+ROUNDS = 4  # of looking at neighbours
+CLIMBED = 5  # of the best candidates, whose neighbours are looked at as well
 NEAR = 0.02  # share of the pool that counts as "of this cost"
 
 
@@ -64,7 +63,7 @@ class KnownCostSampler(BaseSampler):
         *,
         space: Space | Structure | Mapping[str, Any] | None = None,
         reference: Sequence[float] | None = None,
-        start: int = 8,
+        start: int = 5,
         pool: int = 2000,
         identity: Callable[[dict[str, Any]], Hashable] | None = None,
     ) -> None:
@@ -169,7 +168,7 @@ class KnownCostSampler(BaseSampler):
         if self.reference is not None:
             if len(self.reference) != len(signs):
                 raise ValueError(f"a reference of {len(self.reference)} values, for {len(signs)} objectives")
-            return np.array(signs) * np.array(self.reference, dtype=float)
+            return np.array(signs, dtype=float) * np.array(self.reference, dtype=float)
         _, _, high = stacked([c for c in base if c.allowed])
         dearest = np.where(np.isfinite(high).all(axis=0), high.max(axis=0), -np.inf)
         worst = np.maximum(values.max(axis=0), dearest)
@@ -220,4 +219,4 @@ def _halves(turn: int) -> float:
     if turn < 2:
         return float(turn)
     level = int(math.log2(turn - 1)) + 1
-    return (2 * (turn - 1 - 2 ** (level - 1)) + 1) / 2**level
+    return float((2 * (turn - 1 - 2 ** (level - 1)) + 1) / 2**level)

@@ -183,15 +183,17 @@ class Structure:
         return row
 
     def _shares(self, generator: np.random.Generator) -> dict[str, float]:
-        return dict(zip((p.name for p in self.parameters), generator.random(len(self.parameters)).tolist(), strict=True))
+        return dict(
+            zip((p.name for p in self.parameters), generator.random(len(self.parameters)).tolist(), strict=True)
+        )
 
 
 def inferred(trials: Sequence[tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]]) -> Structure | None:
     """What trials (params, distributions) tell of a define-by-run space: None of no trials.
 
     A parameter that is missing from some trials is there under the values of one other, discrete parameter: of all that agree
-    with every trial a categorical one, then the one that is there most often, then the first. Values between the ones seen of an integer count as those
-    that open. A parameter that no other explains is left to be drawn at random when it is asked for.
+    with every trial a categorical one, then the one that is there most often, then the first. Values between the ones seen of an
+    integer count as those that open. A parameter that no other explains is left to be drawn at random when it is asked for.
     """
     latest: dict[str, BaseDistribution] = {}
     for _, distributions in trials:

@@ -2,7 +2,7 @@
 
 A Gaussian process over the encoded parameters and the logarithms of the known costs:
 
-    k(x, x') = a (1 + r) exp(-r) + linear part in the costs' columns is left to the mean,   r^2 = 3 sum_d (x_d - x'_d)^2 / l_d^2
+    k(x, x') = a (1 + r) exp(-r),   r^2 = 3 sum_d (x_d - x'_d)^2 / l_d^2
 
 (Matern 3/2), one length l_d per column under a log-normal prior that grows with the root of the number of columns (Hvarfner et
 al. 2024, "Vanilla Bayesian optimization performs great in high dimensions"), amplitude and noise under priors as well; the
@@ -42,7 +42,8 @@ class GaussianProcess:
             bounds=[(-3.0, 6.0)] * columns + [(-3.0, 3.0), (np.log(1e-5), 0.0)],
             options={"maxiter": ITERATIONS},
         )
-        self.lengths, self.amplitude, self.noise = np.exp(found.x[:-2]), *np.exp(found.x[-2:])
+        best = np.exp(np.asarray(found.x))
+        self.lengths, self.amplitude, self.noise = best[:-2], float(best[-2]), float(best[-1])
         covariance = self._kernel(x, x) + (self.noise + JITTER) * np.eye(len(x))
         self.factor = cholesky(covariance, lower=True)
         self.weights = cho_solve((self.factor, True), z)
@@ -75,18 +76,3 @@ class GaussianProcess:
         lengths = 1.5 * np.einsum("ij,ijd->d", inner * decay, difference) * inverse
         gradient = np.concatenate([lengths, [0.5 * (inner * covariance).sum(), 0.5 * noise * np.trace(inner)]])
         return float(loss), gradient + away / self.width
-
-
-class Trees:
-    """Extremely randomised trees (Geurts 2006): the mean of the trees, and the spread between them with a floor."""
-
-    def __init__(self, x: Array, y: Array, seed: int = 0, trees: int = 100) -> None:
-        from sklearn.ensemble import ExtraTreesRegressor
-
-        self.forest = ExtraTreesRegressor(trees, random_state=seed, bootstrap=True, n_jobs=1).fit(x, y)
-        self.floor = 0.05 * (float(y.std()) or 1.0)
-
-    def predict(self, x: Array) -> tuple[Array, Array]:
-        single = np.ascontiguousarray(x, dtype=np.float32)
-        each = np.stack([tree.tree_.predict(single)[:, 0] for tree in self.forest.estimators_])
-        return each.mean(axis=0), np.sqrt(each.var(axis=0) + self.floor**2)
