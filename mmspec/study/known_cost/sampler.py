@@ -168,7 +168,7 @@ class KnownCostSampler(BaseSampler):
         if self.reference is not None:
             if len(self.reference) != len(signs):
                 raise ValueError(f"a reference of {len(self.reference)} values, for {len(signs)} objectives")
-            return np.array(signs, dtype=float) * np.array(self.reference, dtype=float)
+            return np.asarray([sign * value for sign, value in zip(signs, self.reference, strict=True)], dtype=float)
         _, _, high = stacked([c for c in base if c.allowed])
         dearest = np.where(np.isfinite(high).all(axis=0), high.max(axis=0), -np.inf)
         worst = np.maximum(values.max(axis=0), dearest)
