@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from mmspec.study.space import Space
 
 GROWTH = 500  # random points that are priced anew in each of the first turns
-MUTATIONS = 60  # of each member of the front
-ROUNDS = 4  # of looking at neighbours
-CLIMBED = 5  # of the best candidates, whose neighbours are looked at as well
+MUTATIONS = 20  # of each member of the front
+ROUNDS = 5  # of looking at the neighbours of the best candidates
+CLIMBED = 3  # best candidates in each
 NEAR = 0.02  # share of the pool that counts as "of this cost"
 
 

@@ -19,6 +19,7 @@ from scipy.optimize import minimize
 Array = NDArray[np.float64]
 ITERATIONS = 40
 JITTER = 1e-6
+LENGTH = 0.3  # of the logarithm of a length, beyond half that of the number of columns
 
 
 class GaussianProcess:
@@ -30,7 +31,7 @@ class GaussianProcess:
         self.scale = float(y.std()) or 1.0
         z = (y - self.offset) / self.scale
         columns = x.shape[1]
-        self.prior = np.array([0.5 * np.log(max(columns, 1)) + 0.3] * columns + [0.0, np.log(1e-2)])
+        self.prior = np.array([0.5 * np.log(max(columns, 1)) + LENGTH] * columns + [0.0, np.log(1e-2)])
         self.width = np.array([1.0] * columns + [0.7, 1.0])
         difference = (x[:, None, :] - x[None, :, :]) ** 2  # [N, N, D]
         found = minimize(
