@@ -71,6 +71,12 @@ def _remarks(price: Profile, ink: Ink) -> list[str]:
     most = "unknown" if peak is None else f"at most {quantity(peak, 'B')}"
     precision = "float32" if price.precision == "fp32" else price.precision
     text += ink.wrapped(f"memory: weights {quantity(weights, 'B')}, {most} at inference ({precision})")
+    if (writing := price.decoding) is not None:
+        text += ink.wrapped(
+            f"writing: one more token at {writing.tokens:,} takes {quantity(writing.work.flops, 'FLOPs')} and reads "
+            f"{quantity(writing.work.read, 'B')}; {quantity(writing.cache + writing.context, 'B')} of keys and values are kept, "
+            f"{quantity(writing.per_token, 'B')} more with each token (float32)"
+        )
     for hole in price.holes:
         text += ink.wrapped(f"{hole}; known are {quantity(price['flops.known'], 'FLOPs')} of the rest", "note:")
     for note in price["notes"]:

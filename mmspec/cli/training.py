@@ -50,6 +50,11 @@ def training_lines(memory: Memory, step: Step, ink: Ink) -> Iterator[str]:
     yield from ink.wrapped(
         f"a training step ({said(step)}) holds most in {place}; kept by the forward: {_kept(memory)}"
     )
+    card = memory.cuda
+    yield from ink.wrapped(
+        f"with CUDA's allocator, simulated: {quantity(card.allocated, 'B')} allocated, {quantity(card.reserved, 'B')} reserved; "
+        "not verified on a GPU"
+    )
 
 
 _LOCAL = {WHAT[phase] for phase in ("forward", "recomputation", "backward")}

@@ -128,6 +128,21 @@ def _training() -> Schema:
             "description": "what is held there; sums to the peak",
             "items": _record("", **place, what=_text("for: weights, states, forward, backward, ..."), bytes=_count("")),
         },
+        update=_record(
+            "what the optimizer does in a step",
+            pointwise=_count("elementary operations"),
+            read=_count("bytes"),
+            written=_count("bytes"),
+        ),
+        cuda=_or_null(
+            _record(
+                "CUDA's caching allocator, simulated",
+                live=_count("the most that tensors hold"),
+                allocated=_count("in blocks of 512 bytes"),
+                reserved=_count("in segments"),
+                verified={"type": "boolean", "description": "held to a GPU's own figures"},
+            )
+        ),
         unknown={"type": "array", "description": "operations without a rule", "items": _text("")},
         notes={"type": "array", "description": "what is taken for granted", "items": _text("")},
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from mmspec.cost.allocator import Event, Reserved, simulate
 from mmspec.cost.budgets import with_costs
 from mmspec.cost.flops import Sizes
 from mmspec.cost.optimizers import OPTIMIZERS
@@ -26,6 +27,7 @@ from mmspec.cost.rehearsal import (
 from mmspec.cost.rehearsal.state import STATE, enter, set_for_a_while
 from mmspec.cost.step import HALF, Step
 from mmspec.cost.timeline import Moment
+from mmspec.cost.work import NOTHING, Work
 from mmspec.ir import Graph
 
 
@@ -45,6 +47,7 @@ class Memory:
     largest first. Weights, buffers, states, master copies and inputs are there throughout; gradients from when they are computed
     to the end; `saved` is what operations have kept when the forward ends.
 
+    update   what the optimizer computes and moves
     unknown  operations of which no rule says what they hold; then `peak` and `saved` are None
     """
 
@@ -60,7 +63,13 @@ class Memory:
     alive: tuple[Held, ...] = ()
     unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    update: Work = NOTHING
     meter: Meter = field(default_factory=Meter, repr=False, compare=False)
+
+    @cached_property
+    def cuda(self) -> Reserved:
+        """What CUDA's caching allocator would make of the step: simulated on what a processor's kernels hold."""
+        return simulate(Event(number, size) for number, size in self.meter.events())
 
     @cached_property
     def course(self) -> tuple[Moment, ...]:
@@ -81,6 +90,8 @@ class Memory:
             "inputs": self.inputs, "gradients": self.gradients, "saved": self.saved, "peak": self.peak,
             "at": None if self.at is None else self.at._asdict(),
             "alive": [vars(held) for held in self.alive],
+            "update": {name: self.update.to_dict()[name] for name in ("pointwise", "read", "written")},
+            "cuda": None if self.peak is None else {**vars(self.cuda), "verified": False},
             "unknown": list(self.unknown), "notes": list(self.notes),
         }  # fmt: skip
 
@@ -139,7 +150,8 @@ def step_memory(
         trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
         enter("", step.optimizer, "optimizer")
         width = 4 if step.master else STATE.weights.bytes
-        run.meter.touch(OPTIMIZERS[step.optimizer].temporaries([p.numel() for p in trained], width), STATE.place)
+        optimizer, numbers = OPTIMIZERS[step.optimizer], [parameter.numel() for parameter in trained]
+        run.meter.touch(optimizer.temporaries(numbers, width), STATE.place)
         meter = run.meter
         held = _grouped(meter.alive_at_peak())
         memory = Memory(
@@ -149,6 +161,7 @@ def step_memory(
             at=meter.at,
             alive=held,
             notes=_notes(losses),
+            update=optimizer.update(numbers, width),
             meter=meter,
         )
     return memory

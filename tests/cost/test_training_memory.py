@@ -239,3 +239,19 @@ def test_the_peak_is_computed_where_it_is_asked_for_alone():
 def test_words_that_nobody_knows_are_said_with_the_nearest(given, said):
     with pytest.raises(UserError, match=said):
         Step(**given)
+
+
+def test_the_allocator_of_a_card_holds_what_lives_and_reserves_more():
+    memory = mmspec.profile(mmspec.load("fusion_gated"), 8, step=Step()).training
+    assert memory.cuda.live == memory.peak <= memory.cuda.allocated <= memory.cuda.reserved
+    assert memory.cuda.reserved % (2 << 20) == 0  # whole segments
+
+
+def test_an_optimizer_reads_and_writes_every_number_that_it_trains_once():
+    spec = mmspec.load("fusion_concat")
+    trainable = mmspec.profile(spec)["parameters.trainable"]
+    plain, adam = (mmspec.profile(spec, step=Step(name)).training for name in ("sgd", "adamw"))
+    assert (plain.update.read, plain.update.written) == (8 * trainable, 4 * trainable)
+    assert plain.update.pointwise == 4 * trainable
+    assert (adam.update.read, adam.update.written) == (8 * trainable + adam.states, 4 * trainable + adam.states)
+    assert 8 * trainable < adam.states < 8.01 * trainable

@@ -64,6 +64,16 @@ class Meter:
         if size:
             self.give(self.take(size, place), size)
 
+    def events(self) -> Iterator[tuple[int, int]]:
+        """Births and deaths in order: a number and its bytes, below zero where it ends."""
+        held: set[int] = set()
+        for number, size, place in self._log:
+            if place is None:
+                yield number, -size
+            elif number not in held:  # else it is renamed
+                held.add(number)
+                yield number, size
+
     def course(self) -> list[tuple[Place, int]]:
         """Operation after operation, and the most bytes that are held while each is at work."""
         moments: list[tuple[Place, int]] = []
