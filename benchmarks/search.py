@@ -62,6 +62,8 @@ def main() -> None:
     tasks = [(name, seed) for name in asked.problems for seed in range(asked.seeds)]
     with multiprocessing.get_context("spawn").Pool(asked.workers) as pool:
         found = [row for row in pool.imap(one, tasks) if row is not None]
+    if not found:
+        return
     for name in dict.fromkeys(row["problem"] for row in found):
         report(name, [row for row in found if row["problem"] == name])
     report("all problems", found)
@@ -72,7 +74,8 @@ def main() -> None:
 
 
 def report(name: str, rows: Sequence[dict[str, Any]]) -> None:
-    print(f"\n{name}: {len(rows)} runs; trainings to reach the hypervolume after {rows[0]['trainings']} of ...")
+    after = " or ".join(str(n) for n in sorted({row["trainings"] for row in rows}))
+    print(f"\n{name}: {len(rows)} runs; trainings to reach the hypervolume after {after} of ...")
     print(f"{'':20}" + "".join(f"{of:>24}" for of in REFERENCES))
     for arm in (KNOWN, *AWARE, *REFERENCES):
         cells = []
