@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,14 @@ from mmspec.files import check_replaceable, replace_folder, write_atomically
 from mmspec.study import events as say
 from mmspec.study import members
 from mmspec.study.base import open_base
-from mmspec.study.candidate import TRAINS, Candidate, price
+from mmspec.study.candidate import TRAINS, Candidate, price, timed
 from mmspec.study.confirming import again, with_means
 from mmspec.study.evaluation import Evaluate, Untrainable, evaluation_of, objective_value, test_accuracy
 from mmspec.study.events import Listener, silent
 from mmspec.study.file import Study, load_study
 from mmspec.study.jobs import Executor, InProcess, Outcome
+from mmspec.study.latency import Stopwatch, wanted, with_ends
+from mmspec.study.learned import BOUNDS, learned_cost
 from mmspec.study.plan import Plan, plan, unseen
 from mmspec.study.processes import Processes
 from mmspec.study.result import Front, Trained
@@ -70,9 +73,11 @@ def search(
     _open_folder(folder, planned, resume, restart)
     with Store.open(folder, study.objectives) as store:
         _same_question(store, planned)
+        watch = Stopwatch.of(folder) if wanted(study) else None
+        planned = with_ends(planned, watch) if watch else planned
         try:
             with executor:
-                _Search(planned, store, executor, events).run()
+                _Search(planned, store, executor, events, watch).run()
                 if not store.trained:
                     raise UserError(_nothing(store))
                 front = _confirmed(planned, _front(planned, store), executor, events)
@@ -131,8 +136,11 @@ def _executor(planned: Plan, evaluate: Evaluate | None, workers: int) -> Executo
 class _Search:
     """One run of a study: as many trainings under way as there are slots, until the budget is spent."""
 
-    def __init__(self, planned: Plan, store: Store, executor: Executor, events: Listener) -> None:
+    def __init__(
+        self, planned: Plan, store: Store, executor: Executor, events: Listener, watch: Stopwatch | None = None
+    ) -> None:
         self.planned, self.store, self.executor, self.events = planned, store, executor, events
+        self.watch = watch  # where the latency is sought or limited
 
     def run(self) -> None:
         study, store = self.planned.study, self.store
@@ -158,7 +166,8 @@ class _Search:
 
     def known(self, candidate: Candidate) -> bool:
         digest = candidate.digest
-        return digest in self.store.digests or bool(self.store.barred(digest))
+        slow = self.watch is not None and self.watch.bars(candidate, self.planned.pricer.limits)
+        return digest in self.store.digests or bool(self.store.barred(digest)) or slow
 
     def propose(self) -> bool:
         """One turn: a point that is refused by its price, answered from the store, or under way now. False if none is left."""
@@ -198,25 +207,37 @@ class _Search:
         elif under_way := store.under_way(candidate.digest):
             store.overlook(trial, candidate)
             events(say.Known(params, under_way.number))
+        elif (candidate := self.measured(candidate)).problem:
+            store.tell_infeasible(trial, candidate, "refused", candidate.problem)
+            events(say.Refused(params, candidate.problem))
         else:
             number = store.started
             seed = derived_seed("train", planned.study.seed, number)
             self.submit(store.begin(trial, candidate, seed, number))
 
+    def measured(self, candidate: Candidate) -> Candidate:
+        """With its latency, where that matters: the last of the filters, because it takes seconds."""
+        if self.watch is None:
+            return candidate
+        try:
+            return timed(candidate, self.planned.pricer.limits, self.watch(candidate))
+        except Untrainable as error:
+            return replace(_failing(candidate), problem=str(error))
+
     def submit(self, pending: Pending) -> None:
-        candidate = self.planned.pricer(pending.job.params)
-        wanted = dict.fromkeys([*self.planned.pricer.needed, *(limit.figure for limit in self.planned.pricer.limits)])
-        shown = {name: candidate.figures[name] for name in wanted}
+        candidate = self.measured(self.planned.pricer(pending.job.params))
+        names = dict.fromkeys([*self.planned.exact, *(limit.figure for limit in self.planned.pricer.limits)])
+        shown = {name: candidate.figures[name] for name in names}
         self.events(say.Proposed(pending.number, pending.job.params, shown))
         self.executor.submit(pending.job)
 
     def settle(self, pending: Pending, outcome: Outcome) -> None:
         planned, store, job = self.planned, self.store, pending.job
-        candidate = planned.pricer(job.params)
+        candidate = self.measured(planned.pricer(job.params))
         try:
             if outcome.problem or outcome.metrics is None:
                 raise Untrainable(outcome.problem)
-            values = _values(planned, candidate.figures, outcome.metrics)
+            values = _values(planned, candidate, candidate.figures, outcome.metrics)
         except Untrainable as error:
             store.tell_failed(pending, _failing(candidate), str(error))
             self.events(say.Failed(job.number, job.params, str(error)))
@@ -247,7 +268,7 @@ def _confirmed(planned: Plan, front: Front, executor: Executor, events: Listener
         try:
             if outcome.metrics is None:
                 raise Untrainable(outcome.problem)
-            found = _values(planned, trained.figures, outcome.metrics)
+            found = _values(planned, planned.pricer(trained.params), trained.figures, outcome.metrics)
         except Untrainable as error:
             events(say.Reproduced(trained.trial, {}, outcome.seconds, str(error)))
             continue
@@ -255,20 +276,25 @@ def _confirmed(planned: Plan, front: Front, executor: Executor, events: Listener
         if (test := test_accuracy(of[outcome.number].job.folder)) is not None:
             tests.setdefault(trained.trial, []).append(test)
         events(say.Reproduced(trained.trial, found, outcome.seconds))
-    return with_means(front, values, tests, planned.pricer.needed) if values else front
+    return with_means(front, values, tests, planned.exact) if values else front
 
 
-def _values(planned: Plan, figures: Mapping[str, float], metrics: Mapping[str, Any]) -> dict[str, float]:
+def _values(
+    planned: Plan, candidate: Candidate, figures: Mapping[str, float], metrics: Mapping[str, Any]
+) -> dict[str, float]:
     """Every objective: of the price, or measured.   Raises Untrainable, UserError."""
-    return {
-        o.name: figures[o.name] if o.name in planned.pricer.needed else objective_value(metrics, o.name)
-        for o in planned.study.objectives
-    }
+    found = {}
+    for o in planned.study.objectives:
+        if o.name in planned.exact:
+            found[o.name] = figures[o.name]
+        elif o.name in BOUNDS and candidate.spec is not None:
+            found[o.name] = learned_cost(candidate.spec, o.name, metrics)
+        else:
+            found[o.name] = objective_value(metrics, o.name)
+    return found
 
 
 def _failing(candidate: Candidate) -> Candidate:
-    from dataclasses import replace
-
     return replace(candidate, constraints={**candidate.constraints, TRAINS: 1.0})
 
 
