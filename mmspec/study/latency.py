@@ -1,9 +1,9 @@
 """What a spec's exported file takes on this machine, measured before it is trained: one sample, one thread, ONNX Runtime.
 
 A network that never leaves early takes as long with fresh weights as with trained ones, so that its latency is known before
-training, and may be a limit. One that may leave early is measured with its exits shut: the time of a sample that goes on to the last. The
-least of many runs is taken, because what else the machine does can only add to it. Each spec is exported and measured once in the
-life of a study (`latency.json` in its folder), so that a resumed search decides as it would have.
+training, and may be a limit. One that may leave early is measured with its exits shut: the time of a sample that goes on to the
+last. The least of many runs is taken, because what else the machine does can only add to it. Each spec is exported and measured
+once in the life of a study (`latency.json` in its folder), so that a resumed search decides as it would have.
 """
 
 from __future__ import annotations

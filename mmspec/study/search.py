@@ -7,6 +7,7 @@ was stopped by Ctrl-C or killed therefore goes on with `resume` as if nothing ha
 from __future__ import annotations
 
 import gc
+import inspect
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -29,6 +30,7 @@ from mmspec.study.learned import BOUNDS, learned_cost
 from mmspec.study.plan import Plan, plan, unseen
 from mmspec.study.processes import Processes
 from mmspec.study.result import Front, Trained
+from mmspec.study.rungs import Ladder, Reached
 from mmspec.study.samplers import derived_seed, sampler_of
 from mmspec.study.space import stored
 from mmspec.study.store import DATABASE, Pending, Store
@@ -71,7 +73,7 @@ def search(
     folder = Path(out) if out is not None else Path("runs") / study.title
     executor = _executor(planned, evaluate, workers)
     _open_folder(folder, planned, resume, restart)
-    with Store.open(folder, study.objectives) as store:
+    with Store.open(folder, study.objectives, _ladder(planned, evaluate)) as store:
         _same_question(store, planned)
         watch = Stopwatch.of(folder) if wanted(study) else None
         planned = with_ends(planned, watch) if watch else planned
@@ -133,6 +135,15 @@ def _executor(planned: Plan, evaluate: Evaluate | None, workers: int) -> Executo
     return InProcess(evaluate or evaluation_of(planned.study), lambda params: planned.base.choose(dict(params)))
 
 
+def _ladder(planned: Plan, evaluate: Evaluate | None) -> Ladder | None:
+    rungs = planned.study.ladder
+    if rungs is None:
+        return None
+    if evaluate is not None and "until" not in inspect.signature(evaluate).parameters:
+        raise UserError("a study with rungs needs an evaluate that takes `until`, the step to stop at")
+    return Ladder(rungs, planned.study.objectives, planned.exact)
+
+
 class _Search:
     """One run of a study: as many trainings under way as there are slots, until the budget is spent."""
 
@@ -158,10 +169,11 @@ class _Search:
             self.settle(store.pending[outcome.number], outcome)
 
     def affordable(self) -> bool:
+        """Whether one more training may begin, were it and all that are under way to go to their ends."""
         budget, store = self.planned.study.budget, self.store
-        spent = sum(trained.seconds for trained in store.trained)
-        return len(store.trained) + len(store.pending) < budget.trials and (
-            budget.seconds is None or spent < budget.seconds
+        trials, seconds = _spent(self.planned, store)
+        return trials + len(store.pending) + 1 <= budget.trials + 1e-9 and (
+            budget.seconds is None or seconds < budget.seconds
         )
 
     def known(self, candidate: Candidate) -> bool:
@@ -201,6 +213,10 @@ class _Search:
         elif reason := store.barred(candidate.digest):
             store.tell_infeasible(trial, _failing(candidate), "again", reason)
             events(say.Refused(params, reason))
+        elif candidate.digest in store.stopped:
+            reason = f"was stopped after {store.stopped[candidate.digest][0]} steps"
+            store.tell_infeasible(trial, candidate, "again", reason)
+            events(say.Refused(params, reason))
         elif twin := store.twin(candidate.digest):
             store.tell_known(trial, candidate, twin)
             events(say.Known(params, twin.trial))
@@ -229,7 +245,22 @@ class _Search:
         names = dict.fromkeys([*self.planned.exact, *(limit.figure for limit in self.planned.pricer.limits)])
         shown = {name: candidate.figures[name] for name in names}
         self.events(say.Proposed(pending.number, pending.job.params, shown))
-        self.executor.submit(pending.job)
+        self.hand_over(pending)
+
+    def hand_over(self, pending: Pending) -> None:
+        """To be trained to the next rung, or to the end."""
+        ladder, at = self.store.ladder, pending.reached[-1].step if pending.reached else 0
+        self.executor.submit(replace(pending.job, until=None if ladder is None else ladder.after(at)))
+
+    def at_rung(self, pending: Pending, candidate: Candidate, reached: Reached, ladder: Ladder) -> None:
+        store, job = self.store, pending.job
+        ladder.note(job.number, [reached])
+        further = ladder.goes_on(job.number, reached.step)
+        self.events(say.Rung(job.number, job.params, reached.step, reached.values, reached.seconds, further))
+        if further:
+            self.hand_over(store.go_on(pending, reached))
+        else:
+            store.tell_stopped(pending, candidate, reached)
 
     def settle(self, pending: Pending, outcome: Outcome) -> None:
         planned, store, job = self.planned, self.store, pending.job
@@ -242,10 +273,14 @@ class _Search:
             store.tell_failed(pending, _failing(candidate), str(error))
             self.events(say.Failed(job.number, job.params, str(error)))
             return
-        trained = store.tell_trained(pending, candidate, outcome.metrics, values, outcome.seconds)
+        if outcome.step is not None and store.ladder is not None:
+            self.at_rung(pending, candidate, Reached(outcome.step, values, outcome.seconds), store.ladder)
+            return
+        seconds = outcome.seconds + sum(each.seconds for each in pending.reached)
+        trained = store.tell_trained(pending, candidate, outcome.metrics, values, seconds)
         on_front = _on_front(trained, planned, store)
         left = _remaining(planned, store) / self.executor.slots
-        self.events(say.Finished(job.number, job.params, values, outcome.seconds, on_front, left))
+        self.events(say.Finished(job.number, job.params, values, seconds, on_front, left))
 
 
 def _confirmed(planned: Plan, front: Front, executor: Executor, events: Listener) -> Front:
@@ -302,6 +337,7 @@ def _front(planned: Plan, store: Store) -> Front:
     return Front(
         planned.study.title, store.folder, planned.study.objectives, tuple(store.trained), dict(store.refused), dict(store.failed),
         store.repeated, planned.reference, planned.study.recipe.model_dump() if planned.study.recipe else {},
+        rungs=store.ladder.reports() if store.ladder else (),
     )  # fmt: skip
 
 
@@ -309,10 +345,18 @@ def _on_front(trained: Trained, planned: Plan, store: Store) -> bool:
     return any(m.trial == trained.trial for m in _front(planned, store).members)
 
 
+def _spent(planned: Plan, store: Store) -> tuple[float, float]:
+    """Trainings and seconds. One that was stopped at a rung is the share of a training that it had."""
+    whole = planned.study.recipe.steps if planned.study.recipe else 1
+    parts = sum(step / whole for step, _ in store.stopped.values())
+    seconds = sum(t.seconds for t in store.trained) + sum(seconds for _, seconds in store.stopped.values())
+    return len(store.trained) + parts, seconds
+
+
 def _remaining(planned: Plan, store: Store) -> float:
     """Seconds, judged by what the trainings so far took."""
-    spent = sum(t.seconds for t in store.trained)
-    left = spent / len(store.trained) * (planned.study.budget.trials - len(store.trained))
+    trials, spent = _spent(planned, store)
+    left = spent / trials * (planned.study.budget.trials - trials)
     limit = planned.study.budget.seconds
     return left if limit is None else min(left, max(0.0, limit - spent))
 
