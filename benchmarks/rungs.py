@@ -39,7 +39,7 @@ from mmspec.study.search import _ladder as ladder_of
 from mmspec.study.search import _Search as Search
 from mmspec.study.store import Store
 
-STEPS, TRIALS, SEEDS = 400, 24, 12
+STEPS, TRIALS, SEEDS = 400, 12, 20
 STUDY = f"""\
 base: fusion_gated
 space:

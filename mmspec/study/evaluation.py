@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmspec.study.file import Study
 
 DONE = "trial.json"
+FEATURES = "features"  # of frozen encoders, in the study's folder
 
 
 class Untrainable(Exception):
@@ -61,9 +62,12 @@ def _by_recipe(study: Study) -> Evaluate:
 
         try:
             seeded = recipe.model_copy(update={"seed": seed})
+            shared = folder.parents[1] / FEATURES if study.features == "shared" else None
             if until is not None:
-                return train_to(until, spec, seeded, folder, resume=unfinished(folder), progress=progress)
-            result = train(spec, seeded, out=folder, resume=unfinished(folder), progress=progress)
+                return train_to(
+                    until, spec, seeded, folder, resume=unfinished(folder), progress=progress, features=shared
+                )
+            result = train(spec, seeded, out=folder, resume=unfinished(folder), progress=progress, features=shared)
             return dict(result.metrics["validation"])  # the test split is measured too, and not looked at here
         except Diverged as error:
             raise Untrainable(str(error).partition(";")[0]) from error

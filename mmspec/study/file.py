@@ -94,6 +94,9 @@ class Study(BaseModel):
     rungs: list[PositiveInt] | Rungs | None = Field(
         None, description="steps at which trainings are compared and the worse half is stopped, see docs/studies.md"
     )
+    features: Literal["shared", "own"] = Field(
+        "shared", description="outputs of frozen encoders: computed once for all trainings, or by each for itself"
+    )
     sampler: Literal["tpe", "nsga2", "random"] = Field(
         "tpe", description="who proposes: tpe (multivariate), nsga2, random"
     )

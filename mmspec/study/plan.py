@@ -46,7 +46,7 @@ class Plan:
     def question(self) -> dict[str, Any]:
         """What a resumed study must have in common with the one it goes on with: everything but its name and its budget."""
         study = self.study.model_dump(
-            exclude={"name", "budget", "base", "space", "variant"}
+            exclude={"name", "budget", "base", "space", "variant", "features"}
         )  # defaults too: they may change
         domains = {domain.key: f"{domain.kind}: {domain}" for domain in self.space.domains}
         return {"study": study, "space": domains, "base": self.base.choose(self.first[0]).resolved()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from mmspec.files import MARK, check_replaceable, located
 from mmspec.training.checkpoint import FILE as CHECKPOINT
 from mmspec.training.checkpoint import Checkpoint, check_same_run
 from mmspec.training.exits import exits
+from mmspec.training.features import shared_features
 from mmspec.training.loads import loads
 from mmspec.training.loop import EVALUATION_BATCH, Progress, Run
 from mmspec.training.metrics import evaluate, warnings_of, with_limits
@@ -65,20 +67,26 @@ def train(
     *,
     resume: bool = False,
     progress: Progress | None = None,
+    features: str | Path | None = None,
 ) -> Result:
     """Train a spec.
 
     out      the folder to write; one of ours is replaced whole when the run is finished
     resume   go on with the unfinished run in `out`, which must be of the same spec and recipe
     progress called after every step
+    features a folder for the outputs of frozen encoders, which all trainings that name it share
 
     Raises   SpecError, UserError: the spec, the recipe, the data or the folder; Diverged; Interrupted.
     """
     run, loaded = _begun(spec, recipe, out, resume)
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are left alone
+    with (
+        torch.random.fork_rng(devices=[]),
+        _features(features, run) as notes,
+    ):  # the caller's random numbers are left alone
         run.finish(progress)
-    module, data, folder = run.module.eval(), run.data, run.folder
-    metrics = _metrics(run, loaded)
+        run.module.eval()
+        metrics = _metrics(run, loaded, notes)
+    module, data, folder = run.module, run.data, run.folder
     if folder is not None:
         known = Measured.of(metrics["validation"])
         write_folder(run.spec, module, folder, lambda target: _add(target, data, metrics), known)
@@ -93,6 +101,7 @@ def train_to(
     *,
     resume: bool = False,
     progress: Progress | None = None,
+    features: str | Path | None = None,
 ) -> dict[str, Any]:
     """Bring a run to a step before its last, and leave it there: `train` with `resume` goes on with it, and ends bit for bit where
     it would have ended without the stop. The learning rate is that of the whole run.
@@ -101,9 +110,14 @@ def train_to(
     Raises   as `train`
     """
     run, _ = _begun(spec, recipe, out, resume)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _features(features, run):
         run.pause(min(step, run.recipe.steps), progress)
-    return _validation(run, run.validation)
+        return _validation(run, run.validation)
+
+
+def _features(folder: str | Path | None, run: Run) -> AbstractContextManager[tuple[str, ...]]:
+    where = None if folder is None else Path(folder)
+    return shared_features(where, run.spec, run.module, run.data, run.recipe.seed, run.recipe.batch)
 
 
 def _begun(
@@ -186,7 +200,7 @@ def _validation(run: Run, measured: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
+def _metrics(run: Run, loaded: tuple[Loaded, ...], notes: tuple[str, ...]) -> dict[str, Any]:
     data: Dataset = run.data
     split, size = "validation", EVALUATION_BATCH
     measured = {split: run.validation}
@@ -210,6 +224,6 @@ def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
         "validation": validation,
         "test": measured.get("test"),
         "warnings": warnings_of(validation),
-        "notes": [*data.notes, *(str(said) for each in loaded for said in (each, *each.notes))],
+        "notes": [*data.notes, *notes, *(str(said) for each in loaded for said in (each, *each.notes))],
         "history": run.history,
     }
