@@ -4,12 +4,16 @@ The same search with and without rungs, on learning curves out of formulas, so t
 
     accuracy(t) = end (1 - exp(-(t / tau)^0.7)) + luck + noise(t)
 
-`end` rises with width and depth up to a limit and has a part of its own for each spec, which no sampler can know (sd 0.03); `tau`
-grows with the FLOPs, from an eighth of the training to half of it, so that rungs are unfair to large networks; the luck of a seed
-has sd 0.01, and the noise of 360 validation examples changes from rung to rung. Both arms may do the same number of steps.
+`end` rises with width and depth up to a limit; `tau` grows with the FLOPs, from an eighth of the training to half of it, so that
+rungs are unfair to large networks; the luck of a seed has sd 0.01, and the noise of 360 validation examples changes from rung to
+rung. Two kinds of problems, and a new one of its kind for each seed:
 
-What is compared is the hypervolume of the front that each reports, by the true accuracies of its members (what fresh trainings
-would give on average), and as the search saw it. Limit: higher with rungs, p < 0.05 in Wilcoxon's signed-rank test over the seeds.
+    uneven   choices that cost nothing or little differ in quality: the fusion's type, how strong dropout is in the encoders
+    even     all specs lie near one curve of accuracy over FLOPs: beside it, each has a part of its own with sd 0.03
+
+Both arms may do the same number of steps. What is compared is the hypervolume of the front that each reports, by the true
+accuracies of its members (what fresh trainings would give on average), and as the search saw it. Limit: higher with rungs, p < 0.05 in
+Wilcoxon's signed-rank test over the seeds.
 """
 
 from __future__ import annotations
@@ -39,15 +43,21 @@ from mmspec.study.search import _ladder as ladder_of
 from mmspec.study.search import _Search as Search
 from mmspec.study.store import Store
 
-STEPS, TRIALS, SEEDS = 400, 12, 20
+STEPS, TRIALS, SEEDS = 400, 16, 20
 STUDY = f"""\
 base: fusion_gated
 space:
-  encoders.image.width: {{int: [8, 48], step: 4}}
+  encoders.image.width: {{int: [8, 48], step: 8}}
   encoders.image.depth: {{choice: [1, 2, 3]}}
-  encoders.text.width: {{int: [8, 32], step: 4}}
-  encoders.text.depth: {{choice: [1, 2]}}
-  fusion.joint.depth: {{choice: [1, 2, 3]}}
+  encoders.image.dropout: {{choice: [0.0, 0.1, 0.3]}}
+  encoders.text.width: {{choice: [8, 16, 32]}}
+  encoders.text.dropout: {{choice: [0.0, 0.1, 0.3]}}
+  fusion.joint:
+    choice:
+      - {{type: concat, from: [image, text], depth: 1}}
+      - {{type: cross_attention, from: [image, text], depth: {{choice: [1, 2]}}, heads: 4}}
+      - {{type: transformer, from: [image, text], depth: {{choice: [1, 2]}}, heads: 4}}
+      - {{type: gated, from: [image, text], depth: {{choice: [1, 2, 3]}}}}
 maximize: [accuracy]
 minimize: [flops.total]
 recipe: {{steps: {STEPS}}}
@@ -55,24 +65,34 @@ budget: {{trials: {TRIALS}}}
 confirm: 0
 """
 RUNGS = "rungs: [50, 100, 200]\n"
+KINDS = (("uneven", "random"), ("uneven", "tpe"), ("even", "random"))
 
 
-def end(spec: mmspec.ModelSpec, problem: int) -> float:
+def end(spec: mmspec.ModelSpec, problem: str) -> float:
+    """What a spec comes to with endless training."""
     image, text, joint = spec.encoders["image"], spec.encoders["text"], spec.fusion["joint"]
-    seen = image.width * image.depth**0.5 / 30 + text.width * text.depth**0.3 / 40 + 0.2 * joint.depth
-    return 0.95 - 0.6 * math.exp(-seen) + random.Random(f"{problem} {digest(spec)}").gauss(0, 0.03)
+    seen = image.width * image.depth**0.5 / 30 + text.width / 40 + 0.2 * joint.depth
+    best = 0.95 - 0.6 * math.exp(-seen)
+    if problem.startswith("even"):
+        return best + drawn(problem, digest(spec)).gauss(0, 0.03)
+    places = {"fusion": joint.type, "image": image.dropout, "text": text.dropout}
+    return best * math.prod(1 - drawn(problem, place, str(chosen)).uniform(0, 0.25) for place, chosen in places.items())
 
 
-def mean(spec: mmspec.ModelSpec, problem: int, flops: float, step: int) -> float:
+def drawn(*what: object) -> random.Random:
+    return random.Random("/".join(map(str, what)))
+
+
+def mean(spec: mmspec.ModelSpec, problem: str, flops: float, step: int) -> float:
     tau = STEPS * min(0.5, 0.125 * (flops / 4e5) ** 0.4)
     return end(spec, problem) * (1 - math.exp(-((step / tau) ** 0.7)))
 
 
-def curve(spec: mmspec.ModelSpec, problem: int, seed: int, step: int) -> float:
+def curve(spec: mmspec.ModelSpec, problem: str, seed: int, step: int) -> float:
     expected = mean(spec, problem, flops_of(spec), step)
-    luck = random.Random(f"{problem} {seed}").gauss(0, 0.01)
+    luck = drawn(problem, seed).gauss(0, 0.01)
     spread = math.sqrt(max(expected, 0.01) * (1 - min(expected, 0.99)) / 360)
-    return min(1.0, max(0.0, expected + luck + random.Random(f"{problem} {seed} {step}").gauss(0, spread)))
+    return min(1.0, max(0.0, expected + luck + drawn(problem, seed, step).gauss(0, spread)))
 
 
 def flops_of(spec: mmspec.ModelSpec) -> float:
@@ -82,7 +102,7 @@ def flops_of(spec: mmspec.ModelSpec) -> float:
 class Simulated:
     """Trains nothing, and counts the steps that it would have done."""
 
-    def __init__(self, problem: int) -> None:
+    def __init__(self, problem: str) -> None:
         self.problem, self.steps, self.specs = problem, 0, 0
         self.at: dict[str, int] = {}
 
@@ -98,12 +118,12 @@ class Simulated:
 
 
 @cache
-def planned(rungs: bool) -> Plan:
-    study = read_study(STUDY + (RUNGS if rungs else ""), "study.yaml")
+def planned(rungs: bool, sampler: str) -> Plan:
+    study = read_study(f"{STUDY}{RUNGS if rungs else ''}sampler: {sampler}\n", "study.yaml")
     return plan(study, *open_base(study))
 
 
-def truly(front: Front, found: Plan, problem: int) -> float:
+def truly(front: Front, found: Plan, problem: str) -> float:
     """Hypervolume of the reported front, by what its members are worth: at the end of the curve, without luck."""
 
     def worth(t: Trained) -> Trained:
@@ -114,10 +134,11 @@ def truly(front: Front, found: Plan, problem: int) -> float:
     return front.hypervolume_of([worth(t) for t in front.members]) or 0.0
 
 
-def run(problem: int, rungs: bool) -> tuple[Front, Simulated, float]:
+def run(kind: str, sampler: str, seed: int, rungs: bool) -> tuple[Front, Simulated, float]:
     """The search itself, without the report that it ends with."""
-    found, simulated = planned(rungs), Simulated(problem)
-    found = replace(found, study=found.study.model_copy(update={"seed": problem}))
+    problem = f"{kind} {seed}"
+    found, simulated = planned(rungs, sampler), Simulated(problem)
+    found = replace(found, study=found.study.model_copy(update={"seed": seed}))
     fast = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(dir=fast) as name:
         folder = Path(name)
@@ -129,14 +150,17 @@ def run(problem: int, rungs: bool) -> tuple[Front, Simulated, float]:
             return front, simulated, truly(front, found, problem)
 
 
-def main(seeds: int) -> None:
+def compare(kind: str, sampler: str, seeds: int) -> None:
     print(
-        f"{'seed':>4} {'steps':>13} {'specs seen':>11} {'to the end':>11} {'true hypervolume':>20} {'as seen':>17}  tau at rungs"
+        f"{kind}\n{'seed':>4} {'steps':>13} {'specs seen':>11} {'to the end':>11} {'true hypervolume':>20} {'as seen':>17}  tau"
     )
     pairs: list[tuple[float, float]] = []
     seen: list[tuple[float, float]] = []
     for seed in range(seeds):
-        (plain, one, true), (halved, other, true_rungs) = run(seed, False), run(seed, True)
+        (plain, one, true), (halved, other, true_rungs) = (
+            run(kind, sampler, seed, False),
+            run(kind, sampler, seed, True),
+        )
         pairs.append((true, true_rungs))
         seen.append((plain.hypervolume or 0.0, halved.hypervolume or 0.0))
         taus = " ".join("   -" if r.correlation is None else f"{r.correlation:4.2f}" for r in halved.rungs)
@@ -155,4 +179,5 @@ def main(seeds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS)
+    for kind, sampler in KINDS:
+        compare(kind, sampler, int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS)

@@ -1,12 +1,15 @@
 r"""Successive halving for several objectives: a training stops at a rung, and goes on only if it is among the best that came there.
 
 At a rung (so many steps of the whole training, whose learning-rate schedule it has) a spec's point is (what is learned so far, what
-is exact), and the points of all that have come to the rung so far are put in order: by non-dominated rank (Deb et al. 2002,
-NSGA-II), within a rank by crowding distance. A spec goes on
+is exact). Of all that have come there so far, it goes on
 
-    if its rank is 0,
-    or if it has the greatest cost that has come there on some exact axis  (large networks learn slowly; the cheapest has rank 0),
-    or if it stands among the first  keep * n  of the n that have come there.
+    if nothing dominates it,
+    or if it has the greatest cost on some exact axis,
+    or if it stands among the first  keep * n  of the n of like cost, itself among them (the nearest third along the first exact
+       axis), in order of non-dominated rank (Deb et al. 2002, NSGA-II), within a rank by crowding distance.
+
+It is compared with those of like cost because networks of other sizes learn at another speed: on the way to the end, the small are
+before the large that will overtake them, and among all of them every large one would be stopped.
 
 Nobody waits for others (the stopping form of ASHA, Li et al. 2020, arXiv:1810.05934): a spec that was stopped is not gone on with
 later. Whether a rung predicts is measured by those that went on to the end: Kendall's tau-b of what was learned at the rung and at
@@ -23,6 +26,7 @@ from mmspec.study.file import Rungs
 from mmspec.study.front import Point, dominates
 from mmspec.study.result import Objective, RungReport
 
+NEAR = 4  # of like cost, at least
 PAIRS = 8  # finished trainings before a rung is judged
 
 
@@ -60,14 +64,24 @@ class Ladder:
     def goes_on(self, number: int, step: int) -> bool:
         """Whether a training that is noted at a rung belongs to those that go on."""
         there = self.reached[step]
-        numbers = sorted(there)
-        points = [tuple(o.cost(there[n][o.name]) for o in self.objectives) for n in numbers]
-        place, point = numbers.index(number), points[numbers.index(number)]
-        order = ordered(points)
-        if ranks(points)[place] == 0 or order.index(place) < self.rungs.keep * len(points):
+        points = {n: tuple(o.cost(there[n][o.name]) for o in self.objectives) for n in sorted(there)}
+        own = points[number]
+        if not any(dominates(other, own) for other in points.values()):
             return True
         axes = [i for i, o in enumerate(self.objectives) if o.name in self.exact]
-        return any(all(other[i] <= point[i] for other in points) for i in axes)
+        if any(all(other[i] <= own[i] for other in points.values()) for i in axes):
+            return True
+        near = self._near(number, points, axes)
+        return ordered([points[n] for n in near]).index(near.index(number)) < self.rungs.keep * len(near)
+
+    def _near(self, number: int, points: Mapping[int, Point], axes: Sequence[int]) -> list[int]:
+        """Itself and those of like cost, a third of all but not fewer than NEAR; all where nothing is exact."""
+        if not axes:
+            return list(points)
+        along = sorted(points, key=lambda n: points[n][axes[0]])
+        size = min(len(along), max(NEAR, -(-len(along) // 3)))
+        first = min(max(0, along.index(number) - size // 2), len(along) - size)
+        return sorted(along[first : first + size])
 
     def correlation(self, step: int) -> tuple[float | None, int]:
         """Kendall's tau-b between the rung and the end, of the learned objective that it predicts worst; from how many pairs."""

@@ -5,8 +5,8 @@ by what makes them: a folder for each encoder (its code and its weights), and in
 inputs that it has outputs of. Files are written whole and never changed, so that any number of trainings share a folder without
 locks; two that meet the same input at the same time both keep it, which costs space alone. Rows are memory-mapped.
 
-What an encoder computes for one sample must not depend on the others of its batch, nor on whether it trains: both are tried on the first
-batch, and an encoder that fails is run as ever, with a note that says why.
+What an encoder computes for one sample must not depend on the others of its batch, nor on whether it trains: both are tried on the
+first batch, and an encoder that fails is run as ever, with a note that says why.
 """
 
 from __future__ import annotations
@@ -60,11 +60,15 @@ class Kept:
             kept.files.append(mapped)
         return kept
 
-    def find(self, key: bytes) -> np.ndarray[Any, Any] | None:
+    def __contains__(self, key: bytes) -> bool:
+        return key in self.fresh or key in self.places
+
+    def row(self, key: bytes) -> np.ndarray[Any, Any]:
         if key in self.fresh:
             return self.fresh[key]
-        place = self.places.get(key)
-        return None if place is None else self.files[place[0]][place[1]]
+        file, row = self.places[key]
+        found: np.ndarray[Any, Any] = self.files[file][row]
+        return found
 
     def write(self) -> None:
         """What is fresh, into a file of its own; its keys last, because a file without them is none."""
@@ -98,7 +102,7 @@ class Remembering:
         if shape not in self.kept:
             self.kept[shape] = Kept.open(self.folder / shape)
         kept, keys = self.kept[shape], _keys(inputs)
-        missing = list({key: i for i, key in enumerate(keys) if kept.find(key) is None}.values())
+        missing = list({key: i for i, key in enumerate(keys) if key not in kept}.values())
         if missing:
             some = torch.tensor(missing)
             with torch.no_grad():
@@ -109,7 +113,7 @@ class Remembering:
                 kept.write()
         self.computed += len(missing)
         self.answered += len(keys) - len(missing)
-        return torch.from_numpy(np.stack([kept.find(key) for key in keys]))  # type: ignore[arg-type]
+        return torch.from_numpy(np.stack([kept.row(key) for key in keys]))
 
     def write(self) -> None:
         for kept in self.kept.values():
@@ -124,8 +128,11 @@ def shared_features(
     nothing."""
     notes: list[str] = []
     remembering: dict[str, Remembering] = {}
-    frozen = [name for name, node in spec.encoders.items() if node.frozen] if folder is not None else []
-    frozen = [name for name in frozen if spec.encoders[name].average_of is None]  # which changes with what it follows
+    frozen = [
+        node.name
+        for node in spec.nodes  # what is an average of another changes with it
+        if folder is not None and node.path.startswith("encoders.") and _stands(node.component)
+    ]
     inputs = _met(module, frozen, data, seed, batch) if frozen else {}
     for name in frozen:
         encoder = module.get_submodule(name)
@@ -144,12 +151,16 @@ def shared_features(
             each.write()
 
 
+def _stands(component: Any) -> bool:
+    return bool(component.frozen) and component.average_of is None
+
+
 def _met(module: nn.Module, names: list[str], data: Dataset, seed: int, batch: int) -> dict[str, Rows]:
     """What each encoder is given for the first batch."""
     found: dict[str, Rows] = {}
     hooks = [
         module.get_submodule(name).register_forward_pre_hook(
-            lambda _, given, name=name: found.setdefault(name, given)  # type: ignore[misc]
+            lambda _, given, name=name: found.setdefault(name, given) and None
         )
         for name in names
     ]

@@ -88,6 +88,16 @@ def test_the_most_expensive_goes_on_although_it_is_behind():
     assert not came(rungs, 3, 0.5, 250)
 
 
+def test_a_spec_is_compared_with_those_of_like_cost():
+    rungs = ladder(keep=0.5)
+    for number in range(12):  # the small learn quickly
+        came(rungs, number, 0.9 - number / 100, 1.0 + number / 100)
+    for number in range(12, 24):  # the large are all behind every small one
+        came(rungs, number, 0.30 + number / 1000, 100.0 + number)
+    assert came(rungs, 24, 0.5, 118.5)  # the best of its cost, not the most expensive, dominated by all the small
+    assert not came(rungs, 25, 0.2, 117.5)
+
+
 def test_of_the_dominated_the_stated_share_goes_on():
     rungs = ladder(keep=0.5)
     came(rungs, 0, 0.9, 1.0)
