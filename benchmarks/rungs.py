@@ -12,8 +12,8 @@ rung. Two kinds of problems, and a new one of its kind for each seed:
     even     all specs lie near one curve of accuracy over FLOPs: beside it, each has a part of its own with sd 0.03
 
 Both arms may do the same number of steps. What is compared is the hypervolume of the front that each reports, by the true
-accuracies of its members (what fresh trainings would give on average), and as the search saw it. Limit: higher with rungs, p < 0.05 in
-Wilcoxon's signed-rank test over the seeds.
+accuracies of its members (what fresh trainings would give on average), and as the search saw it. Limit: higher with rungs,
+p < 0.05 in Wilcoxon's signed-rank test over the seeds.
 """
 
 from __future__ import annotations
@@ -151,8 +151,9 @@ def run(kind: str, sampler: str, seed: int, rungs: bool) -> tuple[Front, Simulat
 
 
 def compare(kind: str, sampler: str, seeds: int) -> None:
+    print(f"{kind} problems, sampler {sampler}")
     print(
-        f"{kind}\n{'seed':>4} {'steps':>13} {'specs seen':>11} {'to the end':>11} {'true hypervolume':>20} {'as seen':>17}  tau"
+        f"{'seed':>4} {'steps':>13} {'specs seen':>11} {'to the end':>11} {'true hypervolume':>20} {'as seen':>17}  tau"
     )
     pairs: list[tuple[float, float]] = []
     seen: list[tuple[float, float]] = []

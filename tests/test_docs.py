@@ -32,7 +32,13 @@ ELSEWHERE = {
     "make test": "is what runs this",
     "mmspec search search/digits_pareto.yaml": "the study is planned in tests/study; a small one runs in tests/cli/test_process.py",
 }
-SHORTER = {"--steps 700": "--steps 2 --batch 8", "--steps 1000": "--steps 2 --batch 8"}
+SHORTER = {
+    "calibrate-device": "calibrate-device --seconds 1",
+    "--measure": "--measure --seconds 0.5",
+    "--calibrated": "--calibrated --seconds 0.5",
+    "--steps 700": "--steps 2 --batch 8",
+    "--steps 1000": "--steps 2 --batch 8",
+}
 
 
 def blocks(page, language):
@@ -55,6 +61,7 @@ def test_every_command_does_what_the_page_says(page, tmp_path, monkeypatch, caps
     for folder in ("specs", "search", "export"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for typed, code in commands(page):
         if typed in ELSEWHERE:
             continue

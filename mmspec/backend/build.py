@@ -16,11 +16,12 @@ from torch.overrides import TorchFunctionMode
 from mmspec.backend.averages import follow
 from mmspec.backend.fresh import Drawing
 from mmspec.backend.fx import graph_module
+from mmspec.backend.opaque import imported
 from mmspec.backend.runtime import Projections, tables
 from mmspec.cost.budgets import with_costs
 from mmspec.errors import UserError
 from mmspec.ir import Graph, parameter_count, parameters
-from mmspec.ir.graph import constants
+from mmspec.ir.graph import operations
 from mmspec.passes import join_projections, lower, lower_objectives, lower_serving, products_for_inference
 from mmspec.passes.averages import averages
 from mmspec.passes.lowering import PROGRESS
@@ -84,10 +85,11 @@ def serving_form(spec: ModelSpec, state: Mapping[str, torch.Tensor]) -> fx.Graph
     return module.eval().requires_grad_(False)
 
 
-def build_graph(graph: Graph, fresh: bool = True) -> fx.GraphModule:
+def build_graph(graph: Graph, fresh: bool = True, fits: bool = False) -> fx.GraphModule:
     """The module of a whole model's graph, with its parameters initialised as the graph says, or, where not `fresh`, with what
-    happened to be in memory.   Raises UserError."""
-    check_memory(graph)
+    happened to be in memory. `fits`: it is known to, as fake tensors do.   Raises UserError."""
+    if not fits:
+        check_memory(graph)
     graph = with_costs(graph)
     with _uncollected():
         with torch.device("meta"), _Uninitialised():
@@ -108,12 +110,15 @@ def build_graph(graph: Graph, fresh: bool = True) -> fx.GraphModule:
                 drawing.fill(tensor, placed.parameter.init)
         drawing.finish()
         known: dict[Any, torch.Tensor] = {}
-        for path, op in constants(graph):
+        for path, op in operations(graph, "constant"):
             table = op.attributes["table"], op.attributes["arguments"]
             if table not in known:
                 known[table] = getattr(tables, table[0])(*table[1])
             owner, _, name = path.rpartition(".")
             owners[owner]._buffers[name] = known[table].clone()
+        for path, op in operations(graph, "opaque"):
+            owner, _, name = path.rpartition(".")
+            owners[owner]._modules[name] = imported(path, op)
     return module
 
 

@@ -16,10 +16,12 @@ from torch import fx, nn
 from torch.fx.graph import PythonCode
 from torch.fx.graph_module import _forward_from_src, _WrappedCall
 from torch.fx.proxy import GraphAppendingTracer
+from torch.utils.checkpoint import checkpoint
 
 from mmspec.backend import runtime
 from mmspec.ir import PRIMITIVES, Graph, Op, Value
 from mmspec.ir.graph import copies
+from mmspec.ir.primitives.control import container
 
 
 class _Calls(fx.Tracer):
@@ -63,6 +65,9 @@ class _Program:
 
 
 def _called(module: Any, *args: Any, **kwargs: Any) -> Any:
+    again = module.__dict__.get("recomputed") and module.training and torch.is_grad_enabled()
+    if again and not torch.compiler.is_exporting():
+        return checkpoint(module._wrapped_call, module, *args, use_reentrant=False, **kwargs)
     return module._wrapped_call(module, *args, **kwargs)
 
 
@@ -187,6 +192,8 @@ def _add_module(root: nn.Module, op: Op) -> None:
         return
     if op.kind in ("call", "define"):
         made: Any = graph_module(op.bodies[0])
+    elif op.kind == "opaque":
+        made = nn.Identity()  # whose place it takes when the weights are made
     elif op.kind in CONTAINERS:
         made = container(torch.nn, runtime, op, _copies(op))
     else:
@@ -270,27 +277,6 @@ def _own(parameter: nn.Parameter | None) -> nn.Parameter | None:
     if parameter is None or parameter.is_meta:  # no memory yet: each module is given its own with it
         return parameter
     return nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
-
-
-def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
-    """The module around copies of a body; written once for modules and for source."""
-    a = op.attributes
-    unusual: dict[str, Any]
-    if op.kind in ("repeat", "functions"):
-        return nn.ModuleList(copies)
-    if op.kind == "experts":
-        unusual = {"shared": a["shared"]} if a["shared"] else {}
-        unusual |= {"nobody": True} if "room" in a else {}
-        unusual |= {"placement": a["placement"]} if a.get("placement") else {}
-        return runtime.Experts(copies, **unusual)
-    if op.kind == "loop":
-        unusual = {name: a[name] for name in ("by_token", "mask", "whole", "balance") if name in a}
-        return runtime.Loop(copies, steps=a["count"], epsilon=a["epsilon"], ponder=a["ponder"], **unusual)
-    criterion = getattr(runtime, a["criterion"])(**a.get("arguments", {}))
-    unusual = {name: a[name] for name in ("seen", "read", "taken", "whole", "after", "returned") if name in a}
-    unusual |= {} if a["carried"] == 1 else {"carried": a["carried"]}
-    unusual |= {"balance": True} if a["balance"] else {}
-    return runtime.Stages(copies, criterion, a["threshold"], **unusual)
 
 
 def _run(op: Op, inputs: list[fx.Proxy], space: _Recording, tracer: GraphAppendingTracer) -> Sequence[fx.Proxy]:

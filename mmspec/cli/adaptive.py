@@ -30,7 +30,7 @@ def tables(price: Profile, ink: Ink) -> list[str]:
     """A table for each stack that may be left early, one for all layers of experts; each with a line that says what is meant."""
     text: list[str] = []
     for node in price.nodes:
-        if node.exits:
+        if node.exits and not price.lacks("flops"):
             text += ["", *_exits(price, node, ink)]
     if price.experts:
         text += ["", *_experts(price, ink)]

@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "devices": "what devices can do at most, with the source of each figure",
         "check": "is the price within limits, for CI",
         "diff": "what differs between two specs, and what that costs",
+        "calibrate-device": "what this machine can do at most, measured",
     },
     "Use it": {
         "build": "a torch module: source, weights, price and picture in a folder",
@@ -47,7 +48,7 @@ COMMANDS = {name: text for section in SECTIONS.values() for name, text in sectio
 
 
 class Commands(click.Group):
-    """Commands by name, imported when they are called: `mmspec.cli.<name>.command`."""
+    """Commands by name, imported when they are called: `mmspec.cli.commands.<name>.command`."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -55,7 +56,7 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = import_module(f"mmspec.cli.commands.{name}")
+        module = import_module(f"mmspec.cli.commands.{name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -80,6 +80,13 @@ def fit_lines(fit: Fit, ink: Ink) -> list[str]:
     )
     most = f"the largest batch is {fit.largest:,}" if fit.largest else "not even one sample does"
     says = "fits" if fit.fits else "does not fit"
-    return ink.wrapped(
+    text = ink.wrapped(
         f"{says}: {quantity(fit.needed, 'B')} are needed, {quantity(fit.allowed, 'B')} allowed ({of}); {most}"
     )
+    if (step := fit.training) is not None:
+        most = f"the largest batch is {step.largest:,}" if step.largest else "not even one sample does"
+        says = "fits" if step.fits else "does not fit"
+        text += ink.wrapped(
+            f"a training step ({step.precision}) {says}: {quantity(step.needed, 'B')} are needed; {most}"
+        )
+    return text

@@ -34,7 +34,9 @@ def on_device(function: Function) -> Function:
     """`--device` and `--precision`."""
     for option in (
         click.option(
-            "--precision", metavar="P", help="of all numbers there: fp32 (the default), bf16, fp16, int8, ..."
+            "--precision",
+            metavar="P",
+            help="of all numbers: fp32 (the default), bf16-autocast, bf16, fp16; on a device also others",
         ),
         click.option(
             "--device", metavar="D", help="what it takes there at the least: a name of `mmspec devices`, or a file"

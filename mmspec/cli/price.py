@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmspec.cli.adaptive import tables
 from mmspec.cli.ink import Ink
 from mmspec.cli.table import Column, lines
+from mmspec.cli.training import training_lines
 from mmspec.cost.quantities import quantity, share
 
 if TYPE_CHECKING:
@@ -34,19 +35,22 @@ def table(spec: ModelSpec, graph: Graph, price: Profile, ink: Ink) -> list[str]:
     order = {node.name: i for i, node in enumerate(spec.nodes)}
     rows = [
         (
-            node.name,
-            node.type,
-            node.output,
-            f"{node.parameters:,}",
-            f"{node.active:,}",
-            quantity(node.flops),
-            share(node.flops, flops),
+            node["name"],
+            node["type"],
+            node["output"],
+            _number(node["parameters"]),
+            _number(node["active"]),
+            quantity(node["flops"]),
+            share(node["flops"], flops) if flops is not None and node["flops"] is not None else "",
         )
-        for node in sorted(price.nodes, key=lambda node: order[node.name])
+        for node in sorted(price["nodes"], key=lambda node: order[node["name"]])
     ]
-    total = ("total", "", "", f"{price['parameters.total']:,}", f"{price['parameters.active']:,}", quantity(flops), "")
+    total = (
+        "total", "", "", _number(price["parameters.total"]), _number(price["parameters.active"]), quantity(flops), "",
+    )  # fmt: skip
     title = f"{ink.bold(spec.name)}   {ink.dim(f'{_inputs(graph, price.sizes)}, batch {price.sizes[BATCH]}')}"
-    return [title, "", *lines(COLUMNS, rows, ink, total), *tables(price, ink), "", *_remarks(price, ink)]
+    trained = [] if price.training is None or price.step is None else training_lines(price.training, price.step, ink)
+    return [title, "", *lines(COLUMNS, rows, ink, total), *tables(price, ink), *trained, "", *_remarks(price, ink)]
 
 
 def _remarks(price: Profile, ink: Ink) -> list[str]:
@@ -64,12 +68,24 @@ def _remarks(price: Profile, ink: Ink) -> list[str]:
             + (f"; {whole} if a batch runs to its last sample" if price.sizes[BATCH] > 1 else "")
         )
     weights, peak = price["memory.weights"], price["memory.peak_inference"]
-    text += ink.wrapped(
-        f"memory: weights {quantity(weights, 'B')}, at most {quantity(peak, 'B')} at inference (float32)"
-    )
-    for note in price.notes:
+    most = "unknown" if peak is None else f"at most {quantity(peak, 'B')}"
+    precision = "float32" if price.precision == "fp32" else price.precision
+    text += ink.wrapped(f"memory: weights {quantity(weights, 'B')}, {most} at inference ({precision})")
+    if (writing := price.decoding) is not None:
+        text += ink.wrapped(
+            f"writing: one more token at {writing.tokens:,} takes {quantity(writing.work.flops, 'FLOPs')} and reads "
+            f"{quantity(writing.work.read, 'B')}; {quantity(writing.cache + writing.context, 'B')} of keys and values are kept, "
+            f"{quantity(writing.per_token, 'B')} more with each token (float32)"
+        )
+    for hole in price.holes:
+        text += ink.wrapped(f"{hole}; known are {quantity(price['flops.known'], 'FLOPs')} of the rest", "note:")
+    for note in price["notes"]:
         text += ink.wrapped(note, "note:")
     return text
+
+
+def _number(number: int | None) -> str:
+    return "unknown" if number is None else f"{number:,}"
 
 
 def _inputs(graph: Graph, priced: Mapping[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -104,7 +105,7 @@ class Waveform(Input):
     rate: PositiveInt = Field(16000, description="samples per second")
     seconds: PositiveFloat = Field(10.0, description="how long a sound is")
 
-    @property
+    @cached_property
     def samples(self) -> int:
         return max(1, round(self.rate * self.seconds))
 

@@ -11,6 +11,7 @@ from mmspec.components.blocks.feed_forward import Activation, feed_forward
 from mmspec.components.pools import TokenPool
 from mmspec.components.routers.dense import Dense
 from mmspec.ir import Scope, Value
+from mmspec.ir.dims import scaled
 from mmspec.ir.functions import rearrange
 
 
@@ -39,7 +40,7 @@ class QueryPool(TokenPool):
     def emit(self, g: Scope, x: Value) -> Value:
         query = g.emit("expand", g.parameter("query", 1, x.width), x).named("query")
         seen = attend(g, "attention", query, x, Heads(self.heads))
-        hidden = self.hidden or max(1, round(self.expansion * x.width))
+        hidden = self.hidden or max(1, scaled(x.width, self.expansion))
         inner = feed_forward(
             g, "feed_forward", g.norm("pool_norm", seen, self.norm_eps), hidden=hidden, router=Dense(),
             activation=self.activation,

@@ -3,6 +3,7 @@
 from mmspec.cost.flops import Sizes, flops
 from mmspec.cost.measured import Measured, measured
 from mmspec.cost.memory import peak_activations
-from mmspec.cost.profile import FIGURES, NodePrice, Profile, profile
+from mmspec.cost.nodes import NodePrice
+from mmspec.cost.profile import FIGURES, Profile, profile
 
 __all__ = ["FIGURES", "Measured", "NodePrice", "Profile", "Sizes", "flops", "measured", "peak_activations", "profile"]

@@ -108,6 +108,8 @@ def _memory_at(price: Profile, figure: str, floats: int) -> float:
     weights, live = floats * price["parameters.total"], peak_activations(price.graph, Sizes(price.sizes, floats))
     values: dict[str, float] = {"weights": weights, "activations": live, "peak_inference": weights + live}
     name = figure.partition(".")[2]
+    if name == "peak_training" and price[figure] is not None:
+        values[name] = price[figure]
     if name not in values:
         raise LimitError(f"{figure} is not known at that precision; {listing(f'memory.{each}' for each in values)} are")
     return values[name]

@@ -5,11 +5,12 @@ The rest of the model stands on device 0, and every expert gets as much as every
 
 from __future__ import annotations
 
-from mmspec.cost.flops import Sizes
+from mmspec.cost.flops import Sizes, at_sizes
 from mmspec.ir import Graph, Op
 from mmspec.ir.graph import owned
 
 
+@at_sizes
 def communication(graph: Graph, sizes: Sizes) -> int:
     """Per forward, of the whole graph; 0 where no expert is placed elsewhere."""
     total = 0

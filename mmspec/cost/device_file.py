@@ -90,6 +90,16 @@ class Cycle(Record):
     int8: PositiveInt | None = None
 
 
+class MachineRecord(Record):
+    """What figures were measured on: see `mmspec calibrate-device`."""
+
+    cpu: str
+    cores: PositiveInt
+    threads: PositiveInt
+    torch: str
+    system: str
+
+
 FIGURES = ("memory_gb", "bandwidth_gb_s", "cache_mb", "watts", "held_back_gb")
 
 
@@ -112,6 +122,7 @@ class DeviceFile(Record):
     peak_tflops: Peaks | None = None
     absent: Reasons | None = None
     unknown: Reasons | None = None
+    machine: MachineRecord | None = None
 
 
 class Catalogue(Record):

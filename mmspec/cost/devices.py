@@ -77,6 +77,7 @@ class Device:
     figures   memory_gb, bandwidth_gb_s and perhaps cache_mb, watts, held_back_gb (what others hold of the memory)
     peaks     by precision: 1e12 operations per second, dense, 2 per multiply-add
     absent    precisions that it has no unit for, unknown those whose peak nobody published; and why
+    machine   what the figures were measured on, where they were
     """
 
     key: str
@@ -88,6 +89,7 @@ class Device:
     peaks: Mapping[str, Figure]
     absent: Mapping[str, str] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, Any] | None = None
 
     @property
     def memory(self) -> int:
@@ -134,6 +136,7 @@ class Device:
                 for name, figure in self.peaks.items()
             },
             "absent": dict(self.absent), "unknown": dict(self.unknown),
+            "machine": None if self.machine is None else dict(self.machine),
         }  # fmt: skip
 
 
@@ -203,6 +206,7 @@ def _resolved(key: str, parts: Sequence[DeviceFile], path: str = "") -> Device:
         {name: peaks[name] for name in PRECISIONS if name in peaks},
         {name: why for name, why in absent.items() if name not in peaks},
         {name: why for name, why in unknown.items() if name not in peaks},
+        machine.model_dump() if (machine := last(parts, "machine")) is not None else None,
     )
 
 

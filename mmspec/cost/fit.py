@@ -16,6 +16,7 @@ from typing import Any
 from mmspec.cost.devices import GIGA, Device
 from mmspec.cost.flops import Sizes
 from mmspec.cost.memory import peak_activations
+from mmspec.cost.step import Step
 from mmspec.ir import Graph
 from mmspec.ir.graph import parameter_count
 
@@ -26,7 +27,7 @@ MOST = 1 << 40  # samples; no device holds as many
 
 @dataclass(frozen=True)
 class Fit:
-    """Bytes; `largest` batch: 0 where not even one sample fits."""
+    """Bytes; `largest` batch: 0 where not even one sample fits. `training`: the same of a step, where it is said how it is done."""
 
     device: Device
     precision: str
@@ -36,6 +37,7 @@ class Fit:
     held: int
     allowed: int
     largest: int
+    training: Fit | None = None
 
     @property
     def fits(self) -> bool:
@@ -46,6 +48,10 @@ class Fit:
             "device": self.device.key, "precision": self.precision, "batch": self.batch, "fits": self.fits,
             "needed": self.needed, "weights": self.weights, "allowed": self.allowed, "memory": self.device.memory,
             "held_back": self.held, "allocator_slack": SLACK, "largest_batch": self.largest,
+            "training": self.training and {
+                "step": str(self.training.precision), "fits": self.training.fits, "needed": self.training.needed,
+                "largest_batch": self.training.largest,
+            },
         }  # fmt: skip
 
 
@@ -59,6 +65,26 @@ def fit(graph: Graph, sizes: Mapping[str, int], device: Device, precision: str, 
 
     batch = sizes["B"]
     return Fit(device, precision, batch, weights, needs(batch), held, allowed, largest_batch(needs, allowed))
+
+
+def training_fit(
+    graph: Graph, losses: Graph | None, sizes: Mapping[str, int], device: Device, step: Step
+) -> Fit | None:
+    """The same of a training step, all that it holds included; None where some operation of it has no rule."""
+    from mmspec.cost.training import step_memory  # not loaded where nobody asks
+
+    allowed, held = room(device)
+    now = step_memory(graph, losses, sizes, step)
+    if now.peak is None:
+        return None
+
+    def needs(batch: int) -> int:
+        peak = step_memory(graph, losses, {**sizes, "B": batch}, step).peak
+        assert peak is not None
+        return peak
+
+    said = f"{step.optimizer}, {step.precision}"
+    return Fit(device, said, sizes["B"], now.weights, now.peak, held, allowed, largest_batch(needs, allowed))
 
 
 def room(device: Device) -> tuple[int, int]:

@@ -7,11 +7,14 @@ that depth costs nothing to price.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from itertools import accumulate
+from typing import TypeVar
 
 from mmspec.ir import PRIMITIVES, Dim, Graph, Op, Shape, Value, bind, product
+from mmspec.ir.found import keep
 from mmspec.ir.graph import DTYPE_BYTES, copies, owned
 
 
@@ -23,30 +26,53 @@ class Sizes:
 
     def __init__(self, sizes: Mapping[str, int], floats: int = DTYPE_BYTES["f32"]) -> None:
         self.sizes, self.floats = sizes, floats
-        self._shapes: dict[Shape, Shape] = {}
-        self._elements: dict[Shape, int] = {}
+        self.key = (tuple(sorted(sizes.items())), floats)
+        self._shapes: dict[Shape, tuple[Shape, Dim]] = {}
+        self._seen: dict[int, tuple[Shape, Shape, Dim]] = {}  # by identity of the shape, which is kept with it
 
     def __call__(self, value: Value) -> Shape:
-        bound = self._shapes.get(value.shape)
-        if bound is None:
-            bound = self._shapes[value.shape] = tuple(bind(dim, self.sizes) for dim in value.shape)
-        return bound
+        known = self._seen.get(id(value.shape)) or self._bound(value.shape)
+        return known[1]
+
+    def _bound(self, shape: Shape) -> tuple[Shape, Shape, Dim]:
+        """The shape, what it is bound to, and the number of its elements."""
+        found = self._shapes.get(shape)
+        if found is None:
+            bound = tuple(bind(dim, self.sizes) for dim in shape)
+            found = self._shapes[shape] = bound, product(bound)
+        known = self._seen[id(shape)] = shape, *found
+        return known
 
     def of(self, op: Op) -> Sizes:
         """The sizes that this operation sees."""
         return self
 
     def bytes(self, value: Value) -> int:
-        elements = self._elements.get(value.shape)
-        if elements is None:
-            number = product(self(value))
-            assert isinstance(number, int), f"{number} is not bound"
-            elements = self._elements[value.shape] = number
+        _, _, elements = self._seen.get(id(value.shape)) or self._bound(value.shape)
+        assert isinstance(elements, int), f"{elements} is not bound"
         return elements * self.width(value)
 
     def width(self, value: Value) -> int:
         """Bytes of one of its entries."""
         return self.floats if value.dtype == "f32" else DTYPE_BYTES[value.dtype]
+
+
+T = TypeVar("T")
+
+
+def at_sizes(function: Callable[[Graph, Sizes], T]) -> Callable[[Graph, Sizes], T]:
+    """A function that depends on nothing but a graph and its sizes, computed once for both; nobody changes what it gives."""
+    name = f"{function.__module__}.{function.__qualname__}"
+
+    @wraps(function)
+    def found(graph: Graph, sizes: Sizes) -> T:
+        if type(sizes) is not Sizes:  # sizes that operations see each their own
+            return function(graph, sizes)
+        key = name, sizes.key
+        known: T | None = graph.found.get(key)
+        return keep(graph, key, function(graph, sizes)) if known is None else known
+
+    return found
 
 
 @dataclass
@@ -69,6 +95,7 @@ class Flops:
 NO_HEADS: Counter[str] = Counter()
 
 
+@at_sizes
 def flops(graph: Graph, sizes: Sizes) -> Flops:
     result = Flops()
     stacks: list[Flops] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mmspec.ir import Graph, Op, Value
-from mmspec.ir.graph import copies
+from mmspec.ir.graph import copies, learns
 
 Flags = tuple[bool, ...]
 
@@ -37,7 +37,7 @@ class Flow:
         return value.dtype == "f32"
 
     def made(self, op: Op, given: Flags) -> bool:
-        return any(given) or any(p.trainable for p in op.parameters) or any(map(trains, op.bodies))
+        return any(given) or learns(op) or any(map(trains, op.bodies))
 
     def given(self, op: Op, needs: dict[int, bool]) -> Flags:
         return tuple(needs.get(id(value), False) for value in op.inputs)
@@ -74,4 +74,4 @@ class Flow:
 
 def trains(graph: Graph) -> bool:
     """Whether anything inside is trainable."""
-    return any(any(p.trainable for p in op.parameters) or any(map(trains, op.bodies)) for op in graph.ops)
+    return any(learns(op) or any(map(trains, op.bodies)) for op in graph.ops)

@@ -15,7 +15,7 @@ from mmspec.cost.flops import Sizes, bind_all, flops
 from mmspec.cost.gradients import Flags, Flow
 from mmspec.cost.work import NOTHING, Work
 from mmspec.ir import PRIMITIVES, Graph, Op, Value
-from mmspec.ir.graph import copies
+from mmspec.ir.graph import copies, learns, own_parameters
 from mmspec.passes import lower_objectives
 from mmspec.spec import ModelSpec
 
@@ -159,7 +159,7 @@ class Bill:
     def operation(self, op: Op, place: _Place, given: Flags, gets: Flags) -> Entry:
         primitive, floats, sizes = PRIMITIVES[op.kind], self.sizes.floats, self.sizes.of(op)
         where = place.at(op.name or op.outputs[0].name)
-        trained = sum(parameter.size for parameter in op.parameters if not parameter.buffer)
+        trained = own_parameters(op)
         forward = backward = NOTHING
         if op.kind not in ("parameter", "constant"):
             products = primitive.flops(op, sizes)
@@ -168,10 +168,10 @@ class Bill:
             family = "experts" if place.experts else primitive.family
             forward = Work(**{family: _whole(products)}, pointwise=pointwise, read=read, written=written)
             if any(gets):
-                learns = any(parameter.trainable for parameter in op.parameters)
-                again = _whole(primitive.backward(op, sizes, given, learns, self.fused)) if products else 0
+                learned = learns(op)
+                again = _whole(primitive.backward(op, sizes, given, learned, self.fused)) if products else 0
                 wanted = sum(self.sizes.bytes(value) for value, need in zip(op.inputs, given, strict=True) if need)
-                made = wanted + (floats * trained if learns else 0) if read else 0
+                made = wanted + (floats * trained * max(place.experts, 1) if learned else 0) if read else 0
                 backward = Work(**{family: again}, pointwise=2 * pointwise, read=read + written, written=made)
         shape = tuple(map(_whole, self.sizes(op.outputs[0])))
         return Entry(

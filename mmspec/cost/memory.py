@@ -11,25 +11,33 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from mmspec.cost.flops import Sizes
+from mmspec.cost.flops import Sizes, at_sizes
 from mmspec.ir import PRIMITIVES, Graph, Op, Value, bind, product
+from mmspec.ir.found import found_once
 
 WEIGHTS = ("parameter", "constant", "define")  # what they give is there all the time
+RUN = ("call", "repeat", "stages", "loop", "experts")  # operations that run graphs of their own
 
 
+@at_sizes
 def peak_activations(graph: Graph, sizes: Sizes) -> int:
     """The largest sum of bytes that live at once inside `graph`, beside its inputs and weights."""
     owner, last = _storages(graph)
     size: dict[int, int] = {}
     now = peak = 0
+    dying: dict[float, list[int]] = {}
+    for place, index in last.items():
+        dying.setdefault(index, []).append(place)
     for index, op in enumerate(graph.ops):
-        dying = {place for value in op.inputs if (place := owner.get(id(value))) is not None and last[place] == index}
-        freed = sum(size[place] for place in dying)
+        if op.kind in WEIGHTS:
+            continue
+        freed = sum(size[place] for place in dying[index]) if index in dying else 0
         peak = max(peak, now + _during(op, sizes, freed))
         for value in op.outputs:
-            if owner.get(id(value)) == id(value) and id(value) in last:  # what nobody reads is gone at once
-                size[id(value)] = sizes.bytes(value)
-                now += size[id(value)]
+            place = id(value)
+            if place in last and owner[place] == place:  # what nobody reads is gone at once
+                size[place] = sizes.bytes(value)
+                now += size[place]
         now -= freed
     return peak
 
@@ -64,18 +72,26 @@ def _made(op: Op) -> tuple[Value, ...]:
     """The outputs that take memory of their own: a scope may also give out a weight, such as a table that a head reads too."""
     if op.kind != "call":
         return op.outputs
-    body = op.bodies[0]
-    weights = {id(value) for inner in body.ops if inner.kind in WEIGHTS for value in inner.outputs}
-    weights |= {id(v) for inner in body.ops if inner.kind == "call" for v in set(inner.outputs) - set(_made(inner))}
-    pairs = zip(op.outputs, body.outputs.values(), strict=True)
-    return tuple(outer for outer, inner in pairs if id(inner) not in weights)
+    weights = _weights_given(op.bodies[0])
+    return tuple(value for place, value in enumerate(op.outputs) if place not in weights) if weights else op.outputs
+
+
+@found_once
+def _weights_given(graph: Graph) -> frozenset[int]:
+    """Which of its outputs, by number, are weights."""
+    weights = {id(value) for op in graph.ops if op.kind in WEIGHTS for value in op.outputs}
+    weights |= {id(v) for op in graph.ops if op.kind == "call" for v in set(op.outputs) - set(_made(op))}
+    return frozenset(place for place, value in enumerate(graph.outputs.values()) if id(value) in weights)
 
 
 def _during(op: Op, sizes: Sizes, freed: int) -> int:
     """Bytes beside what is alive already, at the operation's worst moment. `freed`: of inputs that nobody reads after it."""
     made = _bytes(_made(op), sizes)
-    if op.kind in WEIGHTS:
-        return 0
+    if op.kind not in RUN:
+        primitive = PRIMITIVES[op.kind]
+        scratch = primitive.scratch(op, sizes)
+        assert isinstance(scratch, int), f"{scratch} is not bound"
+        return scratch + (0 if primitive.is_view(op) else made)
     if op.kind == "call":
         return max(made, peak_activations(op.bodies[0], sizes))
     if op.kind == "loop":  # the state beside the mean of all states
@@ -96,11 +112,8 @@ def _during(op: Op, sizes: Sizes, freed: int) -> int:
         waiting = [tap for tap in op.attributes.get("taps", ()) if tap < len(op.attributes["order"]) - 1]
         later += len(waiting) * carried
         return max(made, block, later + block)
-    if op.kind == "experts":
-        return _experts(op, sizes)
-    scratch = PRIMITIVES[op.kind].scratch(op, sizes)
-    assert isinstance(scratch, int), f"{scratch} is not bound"
-    return scratch + (0 if PRIMITIVES[op.kind].is_view(op) else made)
+    assert op.kind == "experts", op.kind
+    return _experts(op, sizes)
 
 
 def _experts(op: Op, sizes: Sizes) -> int:

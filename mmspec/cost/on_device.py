@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from mmspec.cost.decoding import decoding
 from mmspec.cost.devices import Device, device
-from mmspec.cost.fit import Fit, fit
+from mmspec.cost.fit import Fit, fit, training_fit
 from mmspec.cost.flops import Sizes
-from mmspec.cost.ledger import ledger
+from mmspec.cost.ledger import Entry, ledger
 from mmspec.cost.roofline import Roofline, number_bytes, roofline, step_bound, training_bound
+from mmspec.passes import lower_objectives
 
 if TYPE_CHECKING:
     from mmspec.cost.profile import Profile
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 class OnDevice:
     roofline: Roofline
     fit: Fit
+    bill: Entry  # with the bytes of the precision
+    sizes: Sizes
 
 
 def on_device(price: Profile, name: str | Device, precision: str = "fp32") -> OnDevice:
@@ -30,6 +33,10 @@ def on_device(price: Profile, name: str | Device, precision: str = "fp32") -> On
     Raises   UserError: no such device, or a precision that it does not compute in.   SpecError: what is wrong with the file.
     """
     found = name if isinstance(name, Device) else device(name)
+    mixed = (
+        precision == "bf16-autocast"
+    )  # products in bf16; what is held between them is counted in float32, which is more
+    precision = "bf16" if mixed else precision
     floats = number_bytes(precision)
     found.peak(precision)  # before anything is counted
     sizes = Sizes(price.sizes, floats)
@@ -41,4 +48,9 @@ def on_device(price: Profile, name: str | Device, precision: str = "fp32") -> On
     kept = ledger(price.spec, price.graph, sizes, fused=False)
     trainable = price["parameters.trainable"]
     roof = replace(roof, training=training_bound(kept, price.graph, trainable, sizes, found, precision))
-    return OnDevice(roof, fit(price.graph, price.sizes, found, precision, floats))
+    held = ("fp32", Sizes(price.sizes).floats) if mixed else (precision, floats)
+    fits = fit(price.graph, price.sizes, found, *held)
+    if price.step is not None:
+        losses = lower_objectives(price.spec) if price.spec.objectives else None
+        fits = replace(fits, training=training_fit(price.graph, losses, price.sizes, found, price.step))
+    return OnDevice(roof, fits, bill, sizes)

@@ -5,8 +5,14 @@ from __future__ import annotations
 _UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def quantity(number: float, unit: str = "") -> str:
-    """2_412_345 -> "2.41 M"; with a unit, "2.41 MB"."""
+def quantity(number: float | None, unit: str = "") -> str:
+    """2_412_345 -> "2.41 M"; with a unit, "2.41 MB"; what is not known is "unknown"."""
+    if number is None:
+        return "unknown"
+    if abs(number) >= 1e18 * 0.9995:  # no prefix that people know; a float may not hold it
+        digits = str(abs(int(number)))
+        text = f"{'-' if number < 0 else ''}{digits[0]}.{digits[1:3]}e{len(digits) - 1}"
+        return f"{text} {unit}".rstrip()
     for size, prefix in _UNITS:
         if abs(number) >= size * 0.9995:
             return f"{_three_digits(number / size)} {prefix}{unit}"

@@ -10,7 +10,7 @@ rho = 1 this is E (1 - (1 - k / E)^T), the most that it can be. Tokens are taken
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -19,6 +19,7 @@ from mmspec.cost.flops import Sizes, flops
 from mmspec.cost.halting import reach
 from mmspec.errors import UserError
 from mmspec.ir import Graph, Op, product
+from mmspec.ir.found import found_once
 from mmspec.ir.graph import copies, parameter_count
 
 WEIGHT_BYTES = 4  # float32
@@ -110,10 +111,10 @@ def experts_of(
     alone = cache(lambda op: _alone(op, sizes))
     layers: list[ExpertsPrice] = []
     named: set[str] = set()
-    for module, op, place in _layers(graph):
+    for module, op, stage in _layers(graph):
         layer = replace(alone(op), module=module)
-        if place is not None:
-            node, stage = place
+        if stage is not None:
+            node = module.partition(".")[0]
             known_there = node in rates and stage >= 0
             layer = replace(layer, reached=reach(rates[node])[stage] if known_there else None)
         for each in known:
@@ -145,22 +146,21 @@ def _alone(op: Op, sizes: Sizes) -> ExpertsPrice:
     return ExpertsPrice("", k, tokens, samples, tuple(works[i] for i in order), tuple(parameters[i] for i in order))
 
 
-def _layers(
-    graph: Graph, path: str = "", place: tuple[str, int] | None = None
-) -> Iterator[tuple[str, Op, tuple[str, int] | None]]:
-    """Every layer of experts by its module's name, and the node and the stage that it belongs to where samples may leave."""
+@found_once
+def _layers(graph: Graph) -> tuple[tuple[str, Op, int | None], ...]:
+    """Every layer of experts by its module's name in here, and the stage that it belongs to where samples may leave."""
+    found: list[tuple[str, Op, int | None]] = []
     for op in graph.ops:
-        here = f"{path}{op.name}"
         if op.kind == "experts":
-            yield here, op, place
+            found.append((op.name, op, None))
         for index, body in enumerate(copies(op)):
-            inner = f"{here}." if op.kind in ("call", "define") else f"{here}.{index}."
-            staged = place
+            here = op.name if op.kind in ("call", "define") else f"{op.name}.{index}"
+            staged = None
             if op.kind in ("stages", "loop"):  # in a loop the same experts are met at every step
                 ends = op.attributes.get("after") or range(1, op.attributes["count"])
-                stage = sum(end <= index for end in ends) if op.kind == "stages" else -1
-                staged = (here.partition(".")[0], stage)
-            yield from _layers(body, inner, staged)
+                staged = sum(end <= index for end in ends) if op.kind == "stages" else -1
+            found += ((f"{here}.{path}", layer, staged if at is None else at) for path, layer, at in _layers(body))
+    return tuple(found)
 
 
 def _checked(module: str, name: str, load: Sequence[float], layer: ExpertsPrice, source: str) -> tuple[float, ...]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import add, attrgetter
 
 FAMILIES = ("linear", "convolution", "attention", "experts")
+NUMBERS: Callable[[object], tuple[int, ...]] = attrgetter(
+    *FAMILIES, "pointwise", "read", "written"
+)  # of a `Work`, in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,10 @@ class Work:
         return self.flops / self.bytes if self.bytes else None
 
     def __add__(self, other: Work) -> Work:
-        return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Work(*map(add, NUMBERS(self), NUMBERS(other)))
 
     def __mul__(self, times: int) -> Work:
-        return Work(*(times * number for number in astuple(self)))
+        return self if times == 1 else Work(*(times * number for number in NUMBERS(self)))
 
     def to_dict(self) -> dict[str, int | float | None]:
         families = {name: getattr(self, name) for name in FAMILIES}

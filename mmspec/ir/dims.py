@@ -1,8 +1,9 @@
 """Sizes: an integer, or a polynomial in the sizes that are known only when the model runs.
 
 `B` is the batch, `N` the length of a text. A walk over a graph that computes with sizes gives numbers when the symbols are
-bound and a formula when they are not. How many blocks cover a length is no polynomial: such a number, ceil(N/64), is a symbol of
-its own that knows what it is bound to once N is.
+bound and a formula when they are not. How many blocks cover a length is no polynomial: such a number, ceil(N/64), is an atom, a
+symbol of its own that knows what it is bound to once N is. So is every other integer division that leaves a rest
+(`quotients`).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Polynomial:
         terms = dict(self.terms)
         for m, c in _terms(other).items():
             terms[m] = terms.get(m, 0) + c
-        return _simplest(terms)
+        return simplest(terms)
 
     __radd__ = __add__
 
@@ -53,7 +54,7 @@ class Polynomial:
             for m2, c2 in _terms(other).items():
                 m = _product(m1, m2)
                 terms[m] = terms.get(m, 0) + c1 * c2
-        return _simplest(terms)
+        return simplest(terms)
 
     __rmul__ = __mul__
 
@@ -63,7 +64,7 @@ class Polynomial:
         for monomial, coefficient in self.terms.items():
             term: Dim = coefficient
             for name, power in monomial:
-                factor: Dim = name.bind(sizes) if isinstance(name, Blocks) else sizes.get(name, symbol(name))
+                factor: Dim = name.bind(sizes) if isinstance(name, Atom) else sizes.get(name, symbol(name))
                 for _ in range(power):
                     term = term * factor
             total = total + term
@@ -76,7 +77,23 @@ class Polynomial:
     __repr__ = __str__
 
 
-class Blocks(str):
+class Atom(str):
+    """The name of a number that is no polynomial in what it is made of."""
+
+    def bind(self, sizes: Mapping[str, int]) -> Dim:
+        raise NotImplementedError
+
+    def put(self, table: Mapping[str, Dim]) -> Dim | None:
+        """What it is with other sizes in the place of some; None where it has none of them."""
+        raise NotImplementedError
+
+    @property
+    def parts(self) -> tuple[Dim, ...]:
+        """What it is made of."""
+        raise NotImplementedError
+
+
+class Blocks(Atom):
     """The name of a number of blocks: those of `size` that cover `dim`, and no fewer than `least`."""
 
     dim: Polynomial
@@ -93,6 +110,14 @@ class Blocks(str):
     def bind(self, sizes: Mapping[str, int]) -> Dim:
         return blocks(self.dim.bind(sizes), self.size, self.least)
 
+    def put(self, table: Mapping[str, Dim]) -> Dim | None:
+        dim = put(self.dim, table)
+        return None if dim is self.dim else blocks(dim, self.size, self.least)
+
+    @property
+    def parts(self) -> tuple[Dim, ...]:
+        return (self.dim,)
+
 
 @cache
 def symbol(name: str) -> Polynomial:
@@ -106,8 +131,60 @@ def blocks(dim: Dim, size: int, least: int = 0) -> Dim:
     return dim if size == 1 and not least else symbol(Blocks(dim, size, least))
 
 
+def symbols(dim: Dim) -> frozenset[str]:
+    """The sizes that it depends on."""
+    found: set[str] = set()
+    for monomial in _terms(dim):
+        for name, _ in monomial:
+            found |= frozenset().union(*map(symbols, name.parts)) if isinstance(name, Atom) else {name}
+    return frozenset(found)
+
+
+def put(dim: Dim, table: Mapping[str, Dim]) -> Dim:
+    """The same with other sizes in the place of some symbols and atoms, wherever they stand."""
+    if isinstance(dim, int) or not table:
+        return dim
+    total: Dim = 0
+    changed = False
+    for monomial, coefficient in dim.terms.items():
+        term: Dim = coefficient
+        for name, power in monomial:
+            factor = table.get(name)
+            if factor is None and isinstance(name, Atom):
+                factor = name.put(table)
+            changed = changed or factor is not None
+            for _ in range(power):
+                term = term * (symbol(name) if factor is None else factor)
+        total = total + term
+    return total if changed else dim
+
+
 def bind(dim: Dim, sizes: Mapping[str, int]) -> Dim:
     return dim if isinstance(dim, int) else dim.bind(sizes)
+
+
+def scaled(size: int, factor: float) -> int:
+    """round(factor * size) in whole numbers, of what was written: as exact for a width of 10^18 as for one of 10."""
+    parts, whole = _fraction(factor)
+    if whole == 1:
+        return parts * size
+    nearest, rest = divmod(2 * parts * size + whole, 2 * whole)
+    return nearest - nearest % 2 if rest == 0 else nearest
+
+
+@cache
+def _fraction(factor: float) -> tuple[int, int]:
+    from fractions import Fraction
+
+    exact = Fraction(str(factor))
+    return exact.numerator, exact.denominator
+
+
+def value_of(dim: Dim, sizes: Mapping[str, int]) -> int:
+    """The number at these sizes, which are all that it depends on."""
+    value = bind(dim, sizes)
+    assert isinstance(value, int), f"{value} is not bound"
+    return value
 
 
 def product(dims: Iterable[Dim]) -> Dim:
@@ -125,7 +202,7 @@ def _terms(dim: Dim) -> Mapping[Monomial, int]:
     return dim.terms if isinstance(dim, Polynomial) else {(): dim}
 
 
-def _simplest(terms: Mapping[Monomial, int]) -> Dim:
+def simplest(terms: Mapping[Monomial, int]) -> Dim:
     """An integer where no symbol is left."""
     result = Polynomial(terms)
     return result.terms.get((), 0) if all(m == () for m in result.terms) else result
@@ -140,6 +217,8 @@ def _product(a: Monomial, b: Monomial) -> Monomial:
 
 def _term(monomial: Monomial, coefficient: int) -> str:
     factors = [name if power == 1 else f"{name}^{power}" for name, power in monomial]
-    if coefficient != 1 or not factors:
+    if abs(coefficient) != 1 or not factors:
         factors.insert(0, str(coefficient))
+    elif coefficient == -1:
+        factors[0] = f"-{factors[0]}"
     return "*".join(factors)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mmspec.ir.dims import Dim, Shape
+from mmspec.ir.found import found_once
 
 if TYPE_CHECKING:
     from mmspec.ir.scope import Scope
@@ -139,6 +140,11 @@ class Graph:
     limits: Mapping[str, int] = field(default_factory=dict)  # the largest size of each symbol: the length of a text
     training: frozenset[str] = frozenset()  # outputs that exist in training only
     whole: bool = False  # a whole model, whose module answers with a dict by name
+    found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)  # what is known of it (`ir.found`)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is asked anew."""
+        return {**self.__dict__, "found": {}}
 
     def __str__(self) -> str:
         from mmspec.ir.printing import text
@@ -156,6 +162,8 @@ class Placed:
 
 def copies(op: Op) -> tuple[Graph, ...]:
     """The graph of each module that belongs to the operation: of each block of a stack, of each expert."""
+    if not op.bodies:
+        return ()
     if op.kind in ("repeat", "stages", "experts"):
         return tuple(op.bodies[index] for index in op.attributes["order"])
     if op.kind == "functions":
@@ -165,6 +173,8 @@ def copies(op: Op) -> tuple[Graph, ...]:
 
 def owned(op: Op) -> tuple[tuple[Graph, int], ...]:
     """The operation's graphs, each once, with how many of its modules they are."""
+    if not op.bodies:
+        return ()
     if op.kind in ("repeat", "stages", "experts"):
         return tuple((body, op.attributes["order"].count(index)) for index, body in enumerate(op.bodies))
     if op.kind == "functions":
@@ -189,20 +199,35 @@ def _place(op: Op, parameter: Parameter) -> str:
     return parameter.name if op.kind == "projections" else f"{op.name}.{parameter.name}"
 
 
-def constants(graph: Graph, path: str = "") -> Iterator[tuple[str, Op]]:
-    """Every `constant` operation by its path in the module built from `graph`."""
+def operations(graph: Graph, kind: str, path: str = "") -> Iterator[tuple[str, Op]]:
+    """Every operation of a kind by its path in the module built from `graph`, one for each copy."""
     for op in graph.ops:
-        if op.kind == "constant":
+        if op.kind == kind:
             yield path + op.name, op
         for index, body in enumerate(copies(op)):
             place = f"{op.name}." if op.kind in ("call", "define") else f"{op.name}.{index}."
-            yield from constants(body, path + place)
+            yield from operations(body, kind, path + place)
 
 
+def own_parameters(op: Op) -> int:
+    """Parameters of the operation itself; those of an opaque module as declared, 0 where they are not."""
+    return sum(p.size for p in op.parameters if not p.buffer) + (op.attributes.get("numbers") or 0)
+
+
+def own_trained(op: Op) -> int:
+    """Those of them that are trained."""
+    declared = (op.attributes.get("numbers") or 0) if op.attributes.get("trained") else 0
+    return sum(p.size for p in op.parameters if p.trainable) + declared
+
+
+def learns(op: Op) -> bool:
+    """Whether the operation itself is trained; what is not known of an opaque module is taken to be."""
+    return any(p.trainable for p in op.parameters) or (
+        op.kind == "opaque" and op.attributes["trained"] and op.attributes["numbers"] != 0
+    )
+
+
+@found_once
 def parameter_count(graph: Graph) -> int:
     """Parameters of the module built from `graph`; a block of a stack is counted once and multiplied."""
-    return sum(
-        sum(p.size for p in op.parameters if not p.buffer)
-        + sum(count * parameter_count(body) for body, count in owned(op))
-        for op in graph.ops
-    )
+    return sum(own_parameters(op) + sum(count * parameter_count(body) for body, count in owned(op)) for op in graph.ops)

@@ -25,15 +25,41 @@ Results = Value | tuple[Value, ...] | Mapping[str, Value]
 Body = Callable[..., Results]
 
 
+def _no_input(name: str) -> Value:
+    raise AssertionError(f"there is no input {name!r} here")
+
+
+def _unheard(text: str) -> None:
+    """Nobody listens."""
+
+
 @dataclass
 class Program:
     """What the scopes of one lowering share."""
 
     define_head: Callable[[str, Value], Value]  # the head of that name as a function of such a value, in the root scope
     port_read: Callable[[str], str] = str  # the part of a node that the head of that name reads, "" for all of it
-    inputs: dict[str, Value] = field(default_factory=dict)  # what the model reads, in the root scope
+    model_input: Callable[[str], Value] = _no_input  # what the model reads, in the root scope
+    note: Callable[[str], None] = _unheard  # say what the compiler does unasked
     limits: dict[str, int] = field(default_factory=dict)  # the largest size of each symbol
-    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Closed:
+    """A scope that is finished, for whoever places it in another: the same one may stand in several.
+
+    handed   which of the values that it received its graph reads
+    masks    by output, which of those values is its mask; None: the graph gives it, as "<output>_mask"
+    ports    what its body returned: one value, several, or some by name
+    """
+
+    graph: Graph
+    handed: tuple[int, ...]
+    masks: Mapping[str, int | None]
+    ports: tuple[str, ...] | Mapping[str, str] | None
+    balance: bool
+    exits: tuple[str, ...]
+    taps: tuple[str, ...]
 
 
 class Scope(Layers):
@@ -47,7 +73,7 @@ class Scope(Layers):
     ) -> None:
         self.name = name
         self.parent = parent
-        self.program: Program | None = program if parent is None else parent.program
+        self._program = program
         self.path = path
         self.trainable: bool = trainable and (parent is None or parent.trainable)
         self.ops: list[Op] = []
@@ -60,6 +86,10 @@ class Scope(Layers):
         self._received: dict[int, Value] = {}  # by the identity of the outer value
         self._outer: dict[int, Value] = {}  # by the identity of the inner value
         self._names: set[str] = set()
+
+    @property
+    def program(self) -> Program | None:
+        return self._program if self.parent is None else self.parent.program
 
     # values and operations ------------------------------------------------------------------------------------------
 
@@ -74,7 +104,8 @@ class Scope(Layers):
 
     def emit(self, kind: str, *inputs: Value, name: str = "", **attributes: Any) -> Value:
         """Append one primitive operation and return its output.   Raises ShapeError."""
-        assert all(value.scope is self for value in inputs), f"{kind} mixes values of several scopes"
+        for value in inputs:
+            assert value.scope is self, f"{kind} mixes values of several scopes"
         primitive = PRIMITIVES[kind]
         shape, dtype = primitive.infer(*inputs, **attributes)
         mask = primitive.mask(*inputs, **attributes)
@@ -102,14 +133,38 @@ class Scope(Layers):
 
     def limit(self, dim: Dim) -> int:
         """The largest that a size can be."""
-        largest = bind(dim, self.program.limits if self.program else {})
+        program = self.program
+        largest = bind(dim, program.limits if program else {})
         assert isinstance(largest, int), f"{dim} has no limit"
         return largest
 
     def note(self, text: str) -> None:
         """Say what the compiler does unasked."""
-        if self.program is not None:
-            self.program.notes.append(text)
+        if (program := self.program) is not None:
+            program.note(text)
+
+    def opaque(
+        self,
+        name: str,
+        module: str,
+        *inputs: Value,
+        shape: Shape,
+        dtype: str = "f32",
+        arguments: Mapping[str, Any] | None = None,
+        flops: Dim | None = None,
+        parameters: int | None = None,
+        held: Dim | None = None,
+    ) -> Value:
+        """What a torch module answers that somebody else wrote, `package.module:Class(**arguments)`; it is imported when the model
+        is built. What is declared of it is believed (`check_component` and `--exact` look); what is not, is not known.
+
+        flops   forward, 2 per multiply-add;   held: the most bytes inside, beside inputs and answer
+        Raises  ShapeError: no import path
+        """
+        return self.emit(
+            "opaque", *inputs, name=name, module=module, arguments=tuple((arguments or {}).items()), shape=tuple(shape),
+            dtype=dtype, flops=flops, numbers=parameters, held=held, trained=self.trainable,
+        )  # fmt: skip
 
     # nested scopes --------------------------------------------------------------------------------------------------
 
@@ -139,6 +194,20 @@ class Scope(Layers):
     ) -> Any:
         """Run `body(g, *values)` in a nested scope, which becomes the module `name`; returns what it returned, out here. What
         `shares` with another call, of the same body, has no module of its own."""
+        closed, received = self.closed(name, class_name, body, values, doc, arguments, trainable)
+        return self.place(name, closed, received, shares)
+
+    def closed(
+        self,
+        name: str,
+        class_name: str,
+        body: Body,
+        values: Sequence[Value],
+        doc: str = "",
+        arguments: Mapping[str, Any] | None = None,
+        trainable: bool = True,
+    ) -> tuple[Closed, tuple[Value, ...]]:
+        """The nested scope of a call before it has its place, and the values out here that it received."""
         inner, _, results = self.inside(class_name, f"{name}.", body, values, trainable)
         named = _named(name, results)
         given = named | inner.taps
@@ -151,22 +220,35 @@ class Scope(Layers):
         outputs |= inner.exits
         graph = inner.close(outputs, doc, arguments)
 
-        outer = {port: Value(port, v.shape, v.dtype, self, bound=v.bound) for port, v in outputs.items()}
-        for port, value in given.items():
-            if value.mask is not None:
-                mask = inner._outer.get(id(value.mask)) or outer[f"{port}_mask"]
-                outer[port].mask = mask
+        number = {key: i for i, key in enumerate(inner._outer)}
+        masks = {port: number.get(id(v.mask)) for port, v in given.items() if v.mask is not None}
+        ports = None if isinstance(results, Value) else tuple(named)
+        by_name = {port: port or name for port in results} if isinstance(results, Mapping) else None
+        closed = Closed(
+            graph, tuple(number[id(value)] for value in graph.inputs), masks, by_name or ports, bool(inner.balance),
+            tuple(inner.exits), tuple(inner.taps),
+        )  # fmt: skip
+        received = tuple(inner._outer.values())
+        inner.let_go()
+        return closed, received
+
+    def place(self, name: str, closed: Closed, received: Sequence[Value], shares: str = "") -> Any:
+        """Call a finished scope as the module `name`, with what it receives here."""
+        outer = {port: Value(port, v.shape, v.dtype, self, bound=v.bound) for port, v in closed.graph.outputs.items()}
+        for port, index in closed.masks.items():
+            outer[port].mask = outer[f"{port}_mask"] if index is None else received[index]
+        handed = tuple(received[index] for index in closed.handed)
         attributes = {"shares": shares} if shares else {}
-        self._append("call", name, inner.handed(graph), tuple(outer.values()), attributes, bodies=(graph,))
-        if inner.balance:
+        self._append("call", name, handed, tuple(outer.values()), attributes, bodies=(closed.graph,))
+        if closed.balance:
             self.balance.append(outer["balance"])
-        self.exits |= {port: outer[port] for port in inner.exits}
-        self.taps |= {port: outer[port] for port in inner.taps}
-        if isinstance(results, Value):
+        self.exits |= {port: outer[port] for port in closed.exits}
+        self.taps |= {port: outer[port] for port in closed.taps}
+        if closed.ports is None:
             return outer[name]
-        if isinstance(results, tuple):
-            return tuple(outer[port] for port in named)
-        return {port: outer[port or name] for port in results}
+        if isinstance(closed.ports, tuple):
+            return tuple(outer[port] for port in closed.ports)
+        return {port: outer[named] for port, named in closed.ports.items()}
 
     def define(
         self,
@@ -183,10 +265,8 @@ class Scope(Layers):
         inner, _, result = self.inside(class_name, f"{name}.", body, like, trainable)
         assert isinstance(result, Value)
         graph = inner.close({name: result}, doc, arguments)
-        value = Value(name, (), "function", self, function=graph)
-        attributes = {"shares": shares} if shares else {}
-        self._append("define", name, (), (value,), attributes, bodies=(graph,))
-        return value
+        inner.let_go()
+        return self.defined(name, graph, shares)
 
     def stack(
         self,
@@ -231,10 +311,11 @@ class Scope(Layers):
             self, name, steps, body, x, *shared, class_name=class_name, epsilon=epsilon, ponder=ponder, by_token=by_token
         )  # fmt: skip
 
-    def defined(self, name: str, graph: Graph) -> Value:
+    def defined(self, name: str, graph: Graph, shares: str = "") -> Value:
         """A finished graph as a function that can be handed on."""
         value = Value(name, (), "function", self, function=graph)
-        self._append("define", name, (), (value,), {}, bodies=(graph,))
+        attributes = {"shares": shares} if shares else {}
+        self._append("define", name, (), (value,), attributes, bodies=(graph,))
         return value
 
     def functions(self, name: str, graph: Graph, count: int) -> Value:
@@ -292,6 +373,7 @@ class Scope(Layers):
             for each, outer in zip(scope.inputs, wanted, strict=True):
                 each.shape = (rows, *outer.shape[len(lead) :]) if outer.shape[: len(lead)] == lead else outer.shape
             graphs.append(scope.close({"y": result}, "", arguments, keep=scope.inputs))
+            scope.let_go()
         y = Value(name, (*lead, k, *results[0].shape[1:]), results[0].dtype, self)
         attributes: dict[str, Any] = {"count": len(bodies), "met": met or k, "order": tuple(map(kinds.index, bodies))}
         attributes["shared"] = sum(value.shape[: len(lead)] != lead for value in wanted)
@@ -317,13 +399,14 @@ class Scope(Layers):
         """The model's input of that name, handed down from the root scope."""
         if self.parent is None:
             assert self.program is not None
-            return self.program.inputs[name]
+            return self.program.model_input(name)
         return self.receive(self.parent.model_input(name))
 
     def port_read(self, head: str) -> str:
         """The part of this node that a head reads; "" where it reads all of it."""
-        assert self.program is not None
-        return self.program.port_read(head)
+        program = self.program
+        assert program is not None
+        return program.port_read(head)
 
     # the border -----------------------------------------------------------------------------------------------------
 
@@ -354,6 +437,13 @@ class Scope(Layers):
         """The outer values that its operations and these results read."""
         read = {id(value) for op in self.ops for value in op.inputs} | {id(value) for value in results}
         return tuple(self._outer[id(value)] for value in self.inputs if id(value) in read)
+
+    def let_go(self) -> None:
+        """Of a scope that is finished: forget what is around it, so that its graph can outlive that, and what is in it, so that
+        nothing is left of it when its graph is gone."""
+        self.parent = None
+        self.ops, self.inputs, self.balance, self.exits, self.taps = [], [], [], {}, {}
+        self._received, self._outer = {}, {}
 
     def __contains__(self, value: Value) -> bool:
         """Whether the value came from outside."""

@@ -168,6 +168,7 @@ def _asked(g: Scope, halting: Halting, depth: int, streams: tuple[Value, ...], r
         graph = trial.close(outward, "What is seen at an exit.", None)
         given["readout"] = g.defined("readout", graph)
         seen = trial.handed(graph)
+        trial.let_go()
     if halting.own_heads:
         assert answer is not None and given["head"].function is not None
         given["heads"] = g.functions("exit_heads", given["head"].function, len(halting.exits or range(depth - 1)))
@@ -187,6 +188,7 @@ def _unit(g: Scope, unit: Body, view: Value) -> Value:
     result = unit(inner, x)
     assert isinstance(result, Value)
     graph = inner.close({"halting": result}, "How likely a sample is to halt here.", None, keep=inner.inputs)
+    inner.let_go()
     return g.defined("halting", graph)
 
 
@@ -209,7 +211,9 @@ class _Block:
             )
             self.outputs["balance"] = total.named("balance")
         self.scope.inputs = [self.scope.receive(value) for value in handed]
-        return self.scope.close(self.outputs, doc, None, keep=self.scope.inputs)
+        graph = self.scope.close(self.outputs, doc, None, keep=self.scope.inputs)
+        self.scope.let_go()
+        return graph
 
 
 def _block(

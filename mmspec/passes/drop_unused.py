@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mmspec.ir import Graph, Op, Value
+from mmspec.ir.found import keep
 
 Ports = dict[str, set[int]]  # by module, which of its outputs are read
 
@@ -31,13 +32,14 @@ def _pruned(graph: Graph, outputs: Mapping[str, Value], keep: int = 0, shared: P
         needed |= {id(op.outputs[0]) for op in graph.ops if op.kind == "call"}
     ops: list[Op] = []
     for op in reversed(graph.ops):
-        if any(id(value) in needed for value in op.outputs):
-            module = op.attributes.get("shares", op.name)
-            if shared and module in shared:
+        made = op.outputs
+        if id(made[0]) in needed if len(made) == 1 else any(id(value) in needed for value in made):
+            if shared and (module := op.attributes.get("shares", op.name)) in shared:
                 shared[module] |= {i for i, value in enumerate(op.outputs) if id(value) in needed}
                 needed |= {id(op.outputs[i]) for i in shared[module]}
-            op = _narrowed(op, needed)
-            needed |= {id(value) for value in op.inputs}
+            if op.bodies:
+                op = _narrowed(op, needed)
+            needed.update(map(id, op.inputs))
             ops.append(op)
     kept = {id(value) for value in graph.inputs[:keep]}
     whole = graph.whole  # what a user may pass stays part of the signature
@@ -55,16 +57,19 @@ def _narrowed(op: Op, needed: set[int]) -> Op:
     """The operation with only the outputs that are needed, as far as its kind can do without the others."""
     if op.kind == "call":
         body = op.bodies[0]
-        wanted = {
-            port: value
-            for (port, value), outer in zip(body.outputs.items(), op.outputs, strict=True)
-            if id(outer) in needed
-        }
+        wanted = tuple(port for port, outer in zip(body.outputs, op.outputs, strict=True) if id(outer) in needed)
         outputs = tuple(outer for outer in op.outputs if id(outer) in needed)
-        return _with_bodies(op, (_pruned(body, wanted),), 0, outputs, op.attributes)
+        return _with_bodies(op, (_called(body, wanted),), 0, outputs, op.attributes)
     if op.kind in ("repeat", "stages"):
         return _narrowed_stack(op, needed)
     return op
+
+
+def _called(body: Graph, wanted: tuple[str, ...]) -> Graph:
+    """A nested scope with only these outputs; the same graph each time that the same ones are wanted of it."""
+    key = f"{__name__}.called", wanted
+    known: Graph | None = body.found.get(key)
+    return known or keep(body, key, _pruned(body, {port: body.outputs[port] for port in wanted}))
 
 
 def _narrowed_stack(op: Op, needed: set[int]) -> Op:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import reduce
 from operator import add
-from pathlib import PurePath
 from typing import Any
 
 from mmspec.components.objectives.base import Exits
-from mmspec.ir import Graph, Program, Scope, ShapeError, Value
+from mmspec.ir import Graph, Scope, ShapeError, Value
 from mmspec.ir.dims import Shape
 from mmspec.passes.averages import unfollowable
-from mmspec.passes.ties import owners, unshareable
+from mmspec.passes.nodes import Nodes, Reported
+from mmspec.passes.ties import unshareable
 from mmspec.spec import Component, Diagnostic, ModelSpec, SpecError, WiredNode
 
 PROGRESS = "training.progress"  # an input of losses that change as training goes on: no output has such a name
@@ -36,30 +34,21 @@ def lower_objectives(spec: ModelSpec) -> Graph:
     return _Lowering(spec).losses()
 
 
-class _Reported(ShapeError):
-    """Raised through the stack that asked for a head after the head's own problem has been noted."""
-
-    def __init__(self) -> None:
-        super().__init__("")
-
-
 class _Lowering:
     def __init__(self, spec: ModelSpec) -> None:
         spec.require_closed()
         self.spec = spec
-        self.root = Scope(class_name(spec.name), program=Program(self.define_head, self.port_read))
+        self.nodes = Nodes(spec, class_name(spec.name), self.problem)
+        self.root = self.nodes.root
         self.values: dict[
             str, Value
         ] = {}  # by path: "inputs.image", "encoders.image", "fusion.joint", "fusion.joint.image"
         self.problems: list[Diagnostic] = []
-        self.heads: dict[str, Value] = {}  # heads that a halting stack has asked for, as functions
         self.balance: dict[str, Value] = {}  # by node
-        self.owners = owners(spec)
 
     def graph(self) -> Graph:
         for name, component in self.spec.inputs.items():
-            value = self.values[f"inputs.{name}"] = component.emit(self.root, name)  # type: ignore[attr-defined]
-            self.root.program.inputs[name] = value  # type: ignore[union-attr]
+            self.values[f"inputs.{name}"] = self.nodes.input(name, component)
         for node in self.spec.nodes:
             sources = [f"{s.path}.{s.port}" if s.port else s.path for s in node.sources]
             if all(source in self.values for source in sources):
@@ -76,8 +65,8 @@ class _Lowering:
             tuple(self.root.ops),
             outputs,
             doc=self.spec.name,
-            notes=tuple(self.root.program.notes),  # type: ignore[union-attr]
-            limits=dict(self.root.program.limits),  # type: ignore[union-attr]
+            notes=tuple(self.nodes.notes),
+            limits=dict(self.nodes.program.limits),
             training=frozenset(training),
             whole=True,
         )
@@ -86,20 +75,9 @@ class _Lowering:
         if node.name in self.root.exits:  # a head that a halting stack has applied at its exits
             self.values[node.path] = self.root.exits[node.name]
             return
-        component: Any = node.component
         try:
-            check_number(component, len(sources))
-            result = self.root.call(
-                node.name,
-                type(component).__name__,
-                component.emit,
-                *sources,
-                doc=self.describe(self.owner(node)),
-                arguments=arguments(component),
-                trainable=not component.frozen and component.average_of is None,
-                shares=self.owners.get(node.name, ""),
-            )
-        except _Reported:
+            result = self.nodes.call(node, sources)
+        except Reported:
             return
         except ShapeError as error:
             self.problem(node, error)
@@ -115,11 +93,6 @@ class _Lowering:
             port, value = self.root.taps.popitem()
             self.values[f"{node.path}.{port}"] = value
 
-    def owner(self, node: WiredNode) -> WiredNode:
-        """Whose module computes it."""
-        name = self.owners.get(node.name, node.name)
-        return next(each for each in self.spec.nodes if each.name == name)
-
     def missing(self, node: WiredNode, sources: list[str]) -> None:
         """A source that is not there: either its node has failed, which is reported, or it has no such port."""
         for source in sources:
@@ -132,37 +105,9 @@ class _Lowering:
                 message = f"{parent} has no output {source.rpartition('.')[2]!r}"
                 self.problems.append(self.spec.diagnostic(f"{node.path}.from", message, hint=hint))
 
-    def define_head(self, name: str, like: Value) -> Value:
-        if name not in self.heads:
-            node = next(node for node in self.spec.nodes if node.path == f"heads.{name}")
-            component: Any = node.component
-            try:
-                self.heads[name] = self.root.define(
-                    name,
-                    type(component).__name__,
-                    component.emit,
-                    like,
-                    doc=self.describe(node),
-                    arguments=arguments(component),
-                    trainable=not component.frozen,
-                    shares=self.owners.get(name, ""),
-                )
-            except ShapeError as error:
-                self.problem(node, error)
-                raise _Reported from error
-        return self.heads[name]
-
-    def port_read(self, head: str) -> str:
-        return next(node.sources[0].port for node in self.spec.nodes if node.path == f"heads.{head}")
-
     def problem(self, node: WiredNode, error: ShapeError) -> None:
         path = f"{node.path}.{error.field}" if error.field else node.path
         self.problems.append(self.spec.diagnostic(path, str(error), hint=error.hint))
-
-    def describe(self, node: WiredNode) -> str:
-        summary = (type(node.component).__doc__ or "").split("\n\n")[0].replace("\n    ", " ").strip()
-        position = self.spec.at(node.path)  # its file by name only: what is written must not depend on where it was
-        return summary if position is None else f"{summary} ({PurePath(position.source.name).name}:{position.line})"
 
     def outputs(self) -> tuple[Mapping[str, Value], list[str]]:
         outputs = {name: self.values[f"heads.{name}"] for name in self.spec.heads}
@@ -195,7 +140,7 @@ class _Lowering:
             message = f"{self.spec.name} has no objectives: there is nothing to train for"
             raise SpecError([self.spec.diagnostic("objectives", message, hint=hint)])
         model = self.graph()
-        g = Scope("Objectives", program=self.root.program)
+        g = Scope("Objectives", program=self.nodes.program)
         total: list[Value] = []
         outputs: dict[str, Value] = {}
         for index, loss in enumerate(map(_any, self.spec.objectives)):
@@ -284,46 +229,6 @@ class _Seen:
 def _any(component: Component) -> Any:
     """A component by what it can do, which its role does not declare."""
     return component
-
-
-@cache
-def numbers_read(component: type[Component]) -> tuple[int, float]:
-    """How many values a component reads, at least and at most."""
-    read = list(inspect.signature(component.emit).parameters.values())[2:]  # type: ignore[attr-defined]  # after self and g
-    least = sum(p.default is p.empty and p.kind is not p.VAR_POSITIONAL for p in read)
-    return least, math.inf if any(p.kind is p.VAR_POSITIONAL for p in read) else len(read)
-
-
-def check_number(component: Any, found: int) -> None:
-    """Raises ShapeError: a component reads another number of values than it is given"""
-    kind: type[Component] = type(component)
-    least, most = numbers_read(kind)
-    if not least <= found <= most:
-        wanted = f"{least}" if least == most else f"at least {least}" if most == math.inf else f"{least} to {most}"
-        raise ShapeError(f"a {component.type} reads {wanted}, and here it is given {found}", "from")
-
-
-def arguments(component: Component) -> dict[str, Any]:
-    """What a person said of a component: its type, and its fields as far as they were written."""
-    said: dict[str, Any] = {"type": component.type}  # type: ignore[attr-defined]
-    fields = type(component).model_fields
-    own = type(component).__annotations__
-    for name in sorted(fields, key=lambda name: name not in own):  # what is its own before what it shares
-        if name not in component.model_fields_set or name in ("type", "from_", "frozen"):
-            continue
-        value = getattr(component, name)
-        said[fields[name].alias or name] = _in_short(value)
-    return said
-
-
-def _in_short(value: Any) -> Any:
-    """A component as its type with what was said of it: top_k(experts=4, k=2)."""
-    if isinstance(value, tuple) and any(isinstance(item, Component) for item in value):
-        return "[" + ", ".join(map(str, map(_in_short, value))) + "]"
-    if not isinstance(value, Component):
-        return value
-    inner = arguments(value)
-    return inner.pop("type") + ("(" + ", ".join(f"{k}={v}" for k, v in inner.items()) + ")" if inner else "")
 
 
 def class_name(name: str) -> str:

@@ -13,6 +13,7 @@ from mmspec.spec.catalogue import Catalogue
 from mmspec.spec.complaints import complaints
 from mmspec.spec.component import Component
 from mmspec.spec.diagnostics import Diagnostic, did_you_mean, in_words, listing, nearest
+from mmspec.spec.memory import Memory, Same
 from mmspec.spec.overrides import TOP
 from mmspec.spec.reader import PROBLEMS_LIMIT
 from mmspec.spec.roles import NODE_SECTIONS, SECTIONS, Node
@@ -60,18 +61,35 @@ def check(
     name: str,
     previous: Sections | None = None,
     dirty: Iterable[tuple[str, str]] = (),
+    memory: Memory | None = None,
 ) -> Checked:
     """Check a whole spec; `name` is what it is called where it says nothing. With the components that were valid before,
-    only the dirty ones are validated again."""
-    return _Check(root, chosen, catalogue, previous or {}, None if previous is None else set(dirty)).run(name)
+    only the dirty ones are validated again; of those and of the wiring, what `memory` holds is taken from there."""
+    changed = None if previous is None else set(dirty)
+    return _Check(root, chosen, catalogue, previous or {}, changed, Memory() if memory is None else memory).run(name)
+
+
+@dataclass(frozen=True, eq=False)
+class _Wired:
+    """The nodes as they are written and in the order of computation, with what they read."""
+
+    declared: list[wiring.Declared]
+    ordered: list[wiring.Declared]
+    names: wiring.Names
 
 
 class _Check:
     def __init__(
-        self, root: Map, chosen: Chosen, catalogue: Catalogue, previous: Sections, dirty: set[tuple[str, str]] | None
+        self,
+        root: Map,
+        chosen: Chosen,
+        catalogue: Catalogue,
+        previous: Sections,
+        dirty: set[tuple[str, str]] | None,
+        memory: Memory,
     ) -> None:
         self.root, self.chosen, self.catalogue = root, chosen, catalogue
-        self.previous, self.dirty = previous, dirty
+        self.previous, self.dirty, self.memory = previous, dirty, memory
         self.problems: list[Diagnostic] = []
         self.written: Sections = {section: {} for section in SECTIONS}
         self.raw: dict[tuple[str, str], Any] = {}  # the data of components that are not valid
@@ -154,8 +172,14 @@ class _Check:
         holder = self.root.entries[section]
         node = holder.entries[item] if isinstance(holder, Map) else holder.items[int(item)]  # type: ignore[union-attr]
         value = data(node, f"{section}.{item}", self.chosen)
+        said = ("component", role, repr(value))  # as text: 1, 1.0 and true are three values
+        known = self.memory.get(said)
+        if known is not None:
+            self.written[section][item] = known
+            return
         try:
             self.written[section][item] = role.from_spec(value, self.catalogue)
+            self.memory.keep(said, self.written[section][item])
         except ValidationError as error:
             self.raw[section, item] = value
             for found in complaints(error, role, role.role, value, self.catalogue):
@@ -230,16 +254,13 @@ class _Check:
         return found
 
     def wire(self, checked: Checked) -> None:
-        declared = [self.declared(section, item) for section in NODE_SECTIONS for item in self.raw_or_written(section)]
-        inputs = self.items_of("inputs")
-        ordered = wiring.wire(inputs, declared, checked.outputs, self.report)
-        heads = {node.name: node for node in declared if node.section == "heads"}
+        wired = self.wired(checked.outputs)
+        heads = {node.name: node for node in wired.declared if node.section == "heads"}
         sections = {section: dict(components) for section, components in self.written.items()}
-        known = wiring.Names(inputs, declared)
-        for node in declared:
+        for node in wired.declared:
             component = sections[node.section].get(node.name)
             if component is not None:
-                sections[node.section][node.name] = defaults.completed(component, node, heads, known, self.report)
+                sections[node.section][node.name] = self.completed(component, node, heads, wired)
         checked.objectives = tuple(
             defaults.judged(objective, int(i), list(heads), self.report)
             for i, objective in self.written["objectives"].items()
@@ -258,9 +279,38 @@ class _Check:
             return
         checked.nodes = tuple(
             WiredNode(node.path, component.role, node.name, component, tuple(node.sources))
-            for node in ordered
+            for node in wired.ordered
             for component in (sections[node.section][node.name],)
         )
+
+    def wired(self, outputs: tuple[str, ...]) -> _Wired:
+        """Who reads whom; the same object for nodes that are declared alike."""
+        declared = [self.declared(section, item) for section in NODE_SECTIONS for item in self.raw_or_written(section)]
+        inputs = self.items_of("inputs")
+        key = ("wiring", tuple(inputs), tuple(node.written for node in declared), outputs)
+        known: _Wired | None = self.memory.get(key)
+        if known is not None:
+            return known
+        before = len(self.problems)
+        ordered = wiring.wire(inputs, declared, outputs, self.report)
+        found = _Wired(declared, ordered, wiring.Names(inputs, declared))
+        if len(self.problems) == before and not any(node.broken for node in declared):
+            self.memory.keep(key, found)
+        return found
+
+    def completed(
+        self, component: Component, node: wiring.Declared, heads: Mapping[str, wiring.Declared], wired: _Wired
+    ) -> Component:
+        """The component with what the wiring says for it; the same object for the same of both."""
+        key = ("completed", Same(component), Same(wired), node.path)
+        known: Component | None = self.memory.get(key)
+        if known is not None:
+            return known
+        before = len(self.problems)
+        found = defaults.completed(component, node, heads, wired.names, self.report)
+        if len(self.problems) == before:
+            self.memory.keep(key, found)
+        return found
 
     def raw_or_written(self, section: str) -> list[str]:
         return [item for item in self.items_of(section) if item in self.written[section] or (section, item) in self.raw]
@@ -285,5 +335,13 @@ class _Check:
                 (section, name, "from"), f"{name!r} reads {len(listed):,} nodes; at most {SECTION_LIMIT:,} are read"
             )
             return wiring.Declared(section, name, (), is_list, broken=True)
-        asides = () if component is None else tuple(component.inputs_named())
+        asides = () if component is None else self.asides(component)
         return wiring.Declared(section, name, listed, is_list, asides)
+
+    def asides(self, component: Component) -> tuple[tuple[str, str], ...]:
+        key = ("asides", Same(component))
+        known: tuple[tuple[str, str], ...] | None = self.memory.get(key)
+        if known is None:
+            known = tuple(component.inputs_named())
+            self.memory.keep(key, known)
+        return known

@@ -10,7 +10,7 @@ whose `type` picks the class from the catalogue in the validation context, or th
 from collections.abc import Iterator, Mapping
 from functools import cache
 from inspect import get_annotations
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -26,6 +26,19 @@ def is_concrete(cls: type) -> bool:
 def field_names(cls: type[BaseModel]) -> dict[str, str]:
     """The Python name of each field by the key that is written for it."""
     return {field.alias or name: name for name, field in cls.model_fields.items()}
+
+
+@cache
+def slots(cls: type[BaseModel]) -> tuple[tuple[str, str], ...]:
+    """The fields that may hold components: the key that is written for each, and its Python name."""
+    return tuple((key, name) for key, name in field_names(cls).items() if _may_hold(cls.model_fields[name].annotation))
+
+
+def _may_hold(annotation: Any) -> bool:
+    inner = get_args(annotation)
+    if inner and get_origin(annotation) is not Literal:
+        return any(map(_may_hold, inner))
+    return annotation is Any or (isinstance(annotation, type) and issubclass(annotation, Component))
 
 
 class FieldError(ValueError):
@@ -109,7 +122,7 @@ class Component(BaseModel):
 
     def children(self) -> Iterator[tuple[str, "Component"]]:
         """The components in this one's slots, each with its path: ("router", TopK(...)), ("experts.0", ...)."""
-        for key, name in field_names(type(self)).items():
+        for key, name in slots(type(self)):
             value = getattr(self, name)
             if isinstance(value, Component):
                 yield key, value

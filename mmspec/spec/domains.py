@@ -10,8 +10,8 @@ alternative is chosen; its key says so: `fusion.joint[gated].depth`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmspec.spec.diagnostics import Diagnostic, in_words, listing
@@ -95,6 +95,17 @@ class Domain:
             return listing(self.values)
         step = f" in steps of {self.step}" if self.step else ", logarithmic" if self.log else ""
         return f"{'whole numbers' if self.kind == 'int' else 'numbers'} from {self.low} to {self.high}{step}"
+
+
+def still_open(domains: Iterable[Domain], chosen: Mapping[str, Any]) -> Iterator[Domain]:
+    """Those that are left when these are chosen, with what they still depend on."""
+    for domain in domains:
+        if domain.key in chosen or any(k in chosen and not same(chosen[k], value) for k, value in domain.condition):
+            continue
+        if any(key in chosen for key, _ in domain.condition):
+            left = tuple((key, value) for key, value in domain.condition if key not in chosen)
+            domain = replace(domain, condition=left)
+        yield domain
 
 
 def same(a: object, b: object) -> bool:

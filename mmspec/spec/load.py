@@ -16,6 +16,7 @@ from mmspec.spec.catalogue import Catalogue
 from mmspec.spec.check import Checked, check
 from mmspec.spec.diagnostics import Diagnostic, SpecError, did_you_mean, in_words, listing
 from mmspec.spec.domains import Choice, Domain, first, same, with_holes
+from mmspec.spec.memory import Memory
 from mmspec.spec.model import ModelSpec, assemble
 from mmspec.spec.names import is_spec_name
 from mmspec.spec.overrides import put, read_override
@@ -75,7 +76,7 @@ def add_domains(spec: ModelSpec, space: Map | Mapping[str, Any]) -> ModelSpec:
                 problems.append(Diagnostic(f"expected a domain for {path!r}", space.keys[path], (hint,)))
             continue
         root = _put(root, path, node, spec._catalogue, spec.chosen, space.keys[path], problems)
-    return _finish(root, spec.name, spec._catalogue, spec.file, problems, dict(spec.chosen))
+    return _finish(root, spec.name, spec._catalogue, spec.file, problems, dict(spec.chosen), spec.memory)
 
 
 def _spec(
@@ -116,13 +117,19 @@ def _spec(
             problems += [replace(problem, notes=(*problem.notes, f"in the variant {label!r}")) for problem in found]
         main = {_place(problem) for problem in check(root, {}, catalogue, name).problems} if problems else set()
         problems = [problem for problem in problems if _place(problem) not in main]
-    return _finish(root, name, catalogue, source.name, problems, {})
+    return _finish(root, name, catalogue, source.name, problems, {}, Memory())
 
 
 def _finish(
-    root: Map, name: str, catalogue: Catalogue, file: str, problems: list[Diagnostic], chosen: dict[str, Any]
+    root: Map,
+    name: str,
+    catalogue: Catalogue,
+    file: str,
+    problems: list[Diagnostic],
+    chosen: dict[str, Any],
+    memory: Memory,
 ) -> ModelSpec:
-    checked = check(root, chosen, catalogue, name)
+    checked = check(root, chosen, catalogue, name, memory=memory)
     problems += checked.problems
     domains = {domain.key: domain for domain in open_domains(root, chosen)}
     count = sum(len(domain.values) or 2 for domain in domains.values())
@@ -137,14 +144,20 @@ def _finish(
             )
         )
     else:
-        problems += _wrong_alternatives(root, checked, domains, chosen, catalogue, name)
+        problems += _wrong_alternatives(root, checked, domains, chosen, catalogue, name, memory)
     if problems:
         raise SpecError(problems)
-    return assemble(checked, root, chosen, catalogue, file)
+    return assemble(checked, root, chosen, catalogue, file, memory=memory)
 
 
 def _wrong_alternatives(
-    root: Map, checked: Checked, domains: Mapping[str, Domain], chosen: dict[str, Any], catalogue: Catalogue, name: str
+    root: Map,
+    checked: Checked,
+    domains: Mapping[str, Domain],
+    chosen: dict[str, Any],
+    catalogue: Catalogue,
+    name: str,
+    memory: Memory,
 ) -> list[Diagnostic]:
     """What is wrong with each alternative by itself, beyond what is wrong already."""
     known = {_place(problem) for problem in checked.problems}
@@ -158,7 +171,7 @@ def _wrong_alternatives(
             if same(value, first(domain.hole)) and not domain.condition:
                 continue  # checked with everything else
             here = {**chosen, **dict(domain.condition), domain.key: value}
-            for problem in check(root, here, catalogue, name, checked.written, dirty).problems:
+            for problem in check(root, here, catalogue, name, checked.written, dirty, memory).problems:
                 if _place(problem) not in known:
                     known.add(_place(problem))
                     note = () if _inside(problem.position, domain.position) else (_when(domain, value),)

@@ -12,7 +12,8 @@ from mmspec.spec.check import Checked, Sections, WiredNode, check
 from mmspec.spec.component import Component
 from mmspec.spec.describe import record
 from mmspec.spec.diagnostics import Diagnostic, SpecError, did_you_mean, in_words
-from mmspec.spec.domains import Choice, Domain
+from mmspec.spec.domains import Choice, Domain, still_open
+from mmspec.spec.memory import Memory
 from mmspec.spec.overrides import put
 from mmspec.spec.roles import SECTIONS
 from mmspec.spec.selection import find, key_of, open_domains
@@ -48,6 +49,14 @@ class ModelSpec:
     _written: Sections = field(compare=False, repr=False, default_factory=dict)
     _catalogue: Catalogue = field(compare=False, repr=False, default_factory=lambda: Catalogue(()))
     _all_domains: Mapping[str, Domain] = field(compare=False, repr=False, default_factory=dict)
+    _memory: Memory = field(
+        compare=False, repr=False, default_factory=Memory
+    )  # of all that are chosen from one another
+
+    @property
+    def memory(self) -> Memory:
+        """What is known of the specs that were chosen from one another."""
+        return self._memory
 
     def at(self, path: str) -> Position | None:
         """Where the value at a dotted path is written, or the nearest thing around it that is."""
@@ -105,11 +114,12 @@ class ModelSpec:
                 raise SpecError([self.diagnostic(_plain(key), f"choosing {key!r} has no effect: it needs {needs}")])
         dirty = {(parts[0], parts[1].partition("[")[0]) for path in values if len(parts := path.split(".", 2)) > 1}
         whole = any("." not in path for path in values)
-        checked = check(root, chosen, self._catalogue, self.name, None if whole else self._written, dirty)
+        previous = None if whole else self._written
+        checked = check(root, chosen, self._catalogue, self.name, previous, dirty, self._memory)
         if checked.problems:
             raise SpecError(checked.problems)
         domains = self._all_domains if root is self._root else None
-        return assemble(checked, root, chosen, self._catalogue, self.file, domains)
+        return assemble(checked, root, chosen, self._catalogue, self.file, domains, self._memory)
 
     def require_closed(self) -> ModelSpec:
         """The spec with every domain closed by its default.
@@ -178,10 +188,12 @@ def assemble(
     catalogue: Catalogue,
     file: str,
     domains: Mapping[str, Domain] | None = None,
+    memory: Memory | None = None,
 ) -> ModelSpec:
-    """The spec that a check without problems makes. `domains` are all of the tree's, where they are known already."""
+    """The spec that a check without problems makes. `domains` are all of the tree's, where they are known already; `memory` is
+    that of its family."""
     everything = {domain.key: domain for domain in open_domains(root, {})} if domains is None else domains
-    open_ones = {domain.key: domain for domain in open_domains(root, chosen)} if chosen else everything
+    open_ones = {domain.key: domain for domain in still_open(everything.values(), chosen)} if chosen else everything
     return ModelSpec(
         name=checked.name,
         description=checked.description,
@@ -197,6 +209,7 @@ def assemble(
         _written=checked.written,
         _catalogue=catalogue,
         _all_domains=everything,
+        _memory=Memory() if memory is None else memory,
     )
 
 

@@ -45,6 +45,11 @@ class Declared:
     def path(self) -> str:
         return f"{self.section}.{self.name}"
 
+    @property
+    def written(self) -> tuple[object, ...]:
+        """All that wiring depends on."""
+        return self.section, self.name, self.reads, self.is_list, self.asides, self.broken
+
 
 def wire(
     inputs: Mapping[str, object], nodes: list[Declared], outputs: tuple[str, ...], report: Report
@@ -136,22 +141,20 @@ class Names:
 def _default(node: Declared, inputs: Mapping[str, object], nodes: list[Declared], report: Report) -> bool:
     """Give a node what its role reads when nothing is written; False where that cannot be said."""
     of = {section: [other for other in nodes if other.section == section] for section in NODE_SECTIONS}
-    hint = (
-        f"add `from:`; there are: {listing(dict.fromkeys([*inputs, *(n.name for n in nodes if n.section != 'heads')]))}"
-    )
+    known = dict.fromkeys([*inputs, *(other.name for other in nodes if other.section != "heads")])
     here: Path = (node.section, node.name)
     if node.section == "encoders":
         name = node.name if node.name in inputs else next(iter(inputs)) if len(inputs) == 1 else None
         if name is None:
             if inputs:
-                report(here, f"which input does the encoder {node.name!r} read? None bears its name", hint)
+                report(here, f"which input does the encoder {node.name!r} read? None bears its name", _add(known))
             return False
         node.sources = [Source(f"inputs.{name}")]
         return True
     if node.section == "fusion":
         node.sources = [Source(other.path) for other in of["encoders"]]
         if not node.sources:
-            report(here, f"what does the fusion {node.name!r} read? There are no encoders", hint)
+            report(here, f"what does the fusion {node.name!r} read? There are no encoders", _add(known))
         return bool(node.sources)
     read = {
         source.path for other in nodes if other.section != "heads" and other is not node for source in other.sources
@@ -166,8 +169,12 @@ def _default(node: Declared, inputs: Mapping[str, object], nodes: list[Declared]
         return True
     encoders = len(of["encoders"])
     why = "every fusion is read by another node" if of["fusion"] else f"no fusion, {encoders or 'no'} encoders"
-    report(here, f"what does the {_ROLES[node.section]} {node.name!r} read? It has no default here: {why}", hint)
+    report(here, f"what does the {_ROLES[node.section]} {node.name!r} read? It has no default here: {why}", _add(known))
     return False
+
+
+def _add(known: Mapping[str, object]) -> str:
+    return f"add `from:`; there are: {listing(known)}"
 
 
 def _order(nodes: list[Declared], report: Report) -> list[Declared]:

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from html import escape
 
+from mmspec.drawing.scale import Scale
 from mmspec.study import wording
 from mmspec.study.plot import logarithmic
 from mmspec.study.result import Front, Trained
 
 WIDTH, HEIGHT = 860, 440
 LEFT, RIGHT, TOP, BOTTOM = 58, 18, 18, 50
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Values of the users to pixels; `log` where a cost spans more than a factor or two."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def __call__(self, value: float) -> float:
-        low, high, v = (math.log(x) for x in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
-        return (
-            self.start + (v - low) / (high - low) * (self.end - self.start)
-            if high > low
-            else (self.start + self.end) / 2
-        )
-
-    def ticks(self) -> list[float]:
-        if self.log:
-            exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            return [t for e in exponents for t in (10.0**e, 2 * 10.0**e, 5 * 10.0**e) if self.low <= t <= self.high]
-        span = self.high - self.low
-        step = 10 ** math.floor(math.log10(span / 4)) if span > 0 else 1.0
-        step *= next(m for m in (1, 2, 5, 10) if span / (step * m) <= 7)
-        first = math.ceil(self.low / step - 1e-9)
-        return [first * step + i * step for i in range(int((self.high - first * step) / step + 1e-9) + 1)]
 
 
 def draw(front: Front) -> str:

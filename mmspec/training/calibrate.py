@@ -170,7 +170,7 @@ def _measured(spec: ModelSpec, module: nn.Module, trained: Trained) -> dict[str,
             "accuracy": validation["accuracy"],
             "standard_error": validation["standard_error"],
             "flops": price["flops.expected"],
-            "cost": price["flops.expected"] / price["flops.total"],
+            "cost": price["flops.expected"] / price.need("flops.total"),
         },
     }
 
@@ -193,7 +193,7 @@ def _search(trained: Trained, stacks: Mapping[str, Stages], before: Mapping[str,
         spent = walked.weights.new_tensor(by_node[node])
         scale = _scale(trained, node)
         found[node] = Stack(replace(walked, scores=scale.share(walked.scores)), spent)
-    around = price["flops.total"] - sum(by_node[node][-1] for node in stacks)
+    around = price.need("flops.total") - sum(by_node[node][-1] for node in stacks)
     asked = {target.head for target in judged.values() if target is not None}
     others = [row["accuracy"] for head, row in before["validation"]["heads"].items() if head not in asked]
     return Search(found, around, others)
@@ -235,7 +235,7 @@ def _figures(outcome: Outcome) -> dict[str, float]:
 def _rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """By stack and exit: threshold, share and accuracy before and after, and what the whole model costs that leaves there."""
     price: Profile = after["price"]
-    total = price["flops.total"]
+    total = price.need("flops.total")
     by_node = {node.name: node.exits for node in price.nodes}
     stacks = {}
     for node, new in after["validation"]["exits"].items():

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mmspec.backend import build_objectives
 from mmspec.backend.averages import follow
+from mmspec.backend.recompute import recompute_blocks
 from mmspec.data import Dataset
 from mmspec.data.batch import seed_of
 from mmspec.errors import UserError
@@ -60,6 +61,7 @@ class Run:
     folder: Path | None = None
 
     def __post_init__(self) -> None:
+        recompute_blocks(self.module, self.recipe.checkpoint)
         self.objectives = build_objectives(self.spec)
         self.optimizer = optimizer_for(self.module, self.recipe)
         self.averages = averages(self.spec)
@@ -145,8 +147,9 @@ class Run:
         batch = self.data.training_batch(step, recipe.batch, recipe.seed)
         torch.manual_seed(seed_of("dropout", recipe.seed, step))
         self.module.train()
-        losses: dict[str, Tensor] = self.objectives(self.module(**batch.inputs), batch.targets, step / recipe.steps)
-        self.optimizer.zero_grad()
+        self.optimizer.zero_grad()  # before activations are there
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bf16-autocast"):
+            losses: dict[str, Tensor] = self.objectives(self.module(**batch.inputs), batch.targets, step / recipe.steps)
         losses["total"].backward()  # type: ignore[no-untyped-call]
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, recipe.clip or float("inf"))

@@ -54,6 +54,13 @@ class Recipe(BaseModel):
         le=1,
         description="what nodes that are an `average_of` others keep of themselves at first, later more",
     )
+    precision: Literal["fp32", "bf16-autocast"] = Field(
+        "fp32", description="bf16-autocast: products of matrices in bfloat16, weights and their updates in float32"
+    )
+    checkpoint: bool = Field(
+        False,
+        description="blocks of stacks keep their input only and are run again for their gradients: less memory, more time",
+    )
     clip: PositiveFloat | None = Field(1.0, description="largest norm of the gradient; null leaves it alone")
     seed: NonNegativeInt = Field(0, description="of the initial weights, the order of examples, variation and dropout")
     evaluate_every: PositiveInt | None = Field(

@@ -19,12 +19,30 @@ LIGHT = {
     "validate --json": ["validate", "fusion_gated", "--json"],
     "profile": ["profile", "fusion_gated"],
     "profile --json": ["profile", "fusion_gated", "--json"],
+    "profile --depth": ["profile", "fusion_gated", "--depth", "3", "--sort", "time", "--device", "h200"],
+    "profile -o": [
+        "profile",
+        "fusion_gated",
+        "--device",
+        "h200",
+        "-o",
+        "x.html",
+        "-o",
+        "x.csv",
+        "-o",
+        "x.md",
+        "-o",
+        "x.json",
+        "-o",
+        "x.trace.json",
+    ],
     "show": ["show", "fusion_gated", "--nested"],
     "explain": ["explain", "gated"],
     "list": ["list"],
     "draw": ["draw", "fusion_gated", "-o", "-"],
     "diff": ["diff", "fusion_gated", "fusion_gated"],
     "schema": ["schema"],
+    "schema --profile": ["schema", "--profile"],
     "--version": ["--version"],
     "--help": ["--help"],
 }
@@ -35,9 +53,9 @@ def run(*arguments, **kwargs):
 
 
 @pytest.mark.parametrize("name", LIGHT)
-def test_what_only_reads_a_spec_imports_nothing_heavy(name):
+def test_what_only_reads_a_spec_imports_nothing_heavy(name, tmp_path):
     code = f"import sys; from mmspec.cli.entry import run; code = run({LIGHT[name]!r}); print(*sys.modules, sep='\\n', file=sys.stderr); sys.exit(code)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0
     loaded = {module.partition(".")[0] for module in result.stderr.split()}
     assert loaded.isdisjoint(HEAVY)

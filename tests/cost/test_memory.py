@@ -4,36 +4,16 @@ import json
 
 import pytest
 import torch
+from held import HeldBytes
 from random_specs import random_spec
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import mmspec
 from mmspec.backend.runtime import Loop, Stages
 from mmspec.components import CATALOGUE
+from mmspec.cost.inference import activations
+from mmspec.cost.step import Step
 from mmspec.spec import read
 from mmspec.testing import bound_sizes, example
-
-
-class HeldBytes(TorchDispatchMode):
-    """The most bytes of storages that live at once, beside those that were there before."""
-
-    def __init__(self, before):
-        super().__init__()
-        self.before = {tensor.untyped_storage().data_ptr() for tensor in before}
-        self.alive, self.peak = {}, 0
-
-    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
-        result = function(*arguments, **(keywords or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage().data_ptr() not in self.before:
-                storage = tensor.untyped_storage()
-                reference = StorageWeakRef(storage)
-                self.alive[reference.cdata] = (reference, storage.nbytes())
-        self.alive = {key: held for key, held in self.alive.items() if not held[0].expired()}
-        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
-        return result
 
 
 def held_and_predicted(spec, batch):
@@ -47,6 +27,44 @@ def held_and_predicted(spec, batch):
         model(**inputs)
     lengths = {name: size for name, size in bound_sizes(graph, inputs).items() if name != "B"}
     return held.peak, mmspec.profile(spec, batch=batch, **lengths)["memory.activations"]
+
+
+SMALL = ["vit_b16", "bert_base", "clip_vit_b32", "swin_t", "convnext_t", "gpt2_small", "llama_1b", "t5_base"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16-autocast"])
+@pytest.mark.parametrize("attention", ["fused", "materialised"])
+@pytest.mark.parametrize("name", SMALL)
+def test_precision_and_attention_change_what_is_held_as_they_do_in_torch(name, attention, precision):
+    spec = mmspec.load(name, variant="small")
+    graph, model = mmspec.lower(spec), mmspec.build(spec).eval()
+    inputs = example(graph, 4)
+    backend = {"fused": "FLASH_ATTENTION", "materialised": "MATH"}[attention]
+    backends = [getattr(torch.nn.attention.SDPBackend, each) for each in dict.fromkeys([backend, "MATH"])]
+    there = [*inputs.values(), *model.parameters(), *model.buffers()]
+    lower = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-autocast")
+    with torch.no_grad(), HeldBytes(there) as held, torch.nn.attention.sdpa_kernel(backends), lower:
+        model(**inputs)
+    sizes = {**graph.limits, **bound_sizes(graph, inputs)}
+    predicted = activations(graph, sizes, Step(precision=precision, attention=attention), watched=True)
+    assert predicted == pytest.approx(held.peak, rel=0.002)
+
+
+def test_bf16_halves_the_weights_and_what_is_held():
+    spec = mmspec.load("vit_b16", variant="small")
+    whole, half = mmspec.profile(spec, batch=4), mmspec.profile(spec, batch=4, precision="bf16")
+    assert 2 * half["memory.weights"] == whole["memory.weights"]
+    assert half["memory.activations"] == pytest.approx(whole["memory.activations"] / 2, rel=0.02)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_two_ways_of_counting_agree(name):
+    """By the lives of the graph's values, and by going through every function of torch."""
+    price = mmspec.profile(mmspec.load(name), batch=4)
+    weights = price["memory.weights"]
+    assert weights + price["memory.activations"] == pytest.approx(
+        weights + activations(price.graph, price.sizes, Step()), rel=0.01
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 8])

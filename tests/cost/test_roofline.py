@@ -10,6 +10,7 @@ from mmspec.cost.fit import MOST, largest_batch, needed, room
 from mmspec.cost.flops import Sizes
 from mmspec.cost.ledger import ledger
 from mmspec.cost.roofline import operation_times, peaks_of
+from mmspec.cost.step import Step
 from mmspec.errors import UserError
 
 
@@ -254,3 +255,14 @@ def test_room_is_what_is_left_of_the_memory():
 def test_a_device_a_precision_or_a_batch_that_does_not_exist_is_said(name, precision, batch, message):
     with pytest.raises(UserError, match=message):
         mmspec.profile(mmspec.load("vit_b16"), batch, device=name, precision=precision)
+
+
+@pytest.mark.parametrize("step", [Step(), Step(precision="bf16-autocast", checkpoint=True)])
+def test_one_sample_more_than_the_largest_batch_of_a_step_does_not_fit(step):
+    spec = mmspec.load("vit_b16")
+    fit = mmspec.profile(spec, step=step, device="l4").on.fit
+    largest = fit.training.largest
+    assert fit.training.needed == mmspec.profile(spec, step=step)["memory.peak_training"]
+    assert 0 < largest < fit.largest
+    peaks = [mmspec.profile(spec, batch, step=step)["memory.peak_training"] for batch in (largest, largest + 1)]
+    assert peaks[0] <= fit.allowed < peaks[1]

@@ -64,7 +64,8 @@ def deadly(spec, folder, seed, tick):
 
 
 def slowly(spec, folder, seed, tick):
-    Path("begun").open("a").write(f"{folder.name}\n")
+    with Path("begun").open("a") as begun:
+        begun.write(f"{folder.name}\n")
     time.sleep(0.15)
     return formula(spec, folder, seed, tick)
 

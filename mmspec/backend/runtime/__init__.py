@@ -60,6 +60,7 @@ from mmspec.backend.runtime.inference import InferenceLinear, inference_linear
 from mmspec.backend.runtime.keep import Keep
 from mmspec.backend.runtime.limited import Limited
 from mmspec.backend.runtime.loop import Loop
+from mmspec.backend.runtime.opaque import opaque
 from mmspec.backend.runtime.outputs import Outputs
 from mmspec.backend.runtime.patterns import (
     blocks_over,
@@ -126,6 +127,7 @@ __all__ = [
     "gathered_attention", "grid", "group_attention", "grouped", "halting_cost", "importance", "inference_linear",
     "info_nce", "insert_tokens", "lengthened", "linear_attention", "local_attention", "log_power", "masked_error",
     "masked_first", "masked_last", "masked_max", "masked_mean", "masked_softmax", "mel_filters", "mixture",
+    "opaque",
     "pairwise_sigmoid", "picked", "picked_say", "power_spectrum", "present_up_to", "random_attention", "random_blocks",
     "random_order", "random_tokens", "relative_bias", "resampled", "rest", "restore", "rotary_angles", "rotary_cos",
     "rotary_sin", "rotate", "sample_cross_entropy", "say_mean", "score_function", "self_distillation", "share_loss",

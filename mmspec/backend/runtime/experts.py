@@ -43,7 +43,7 @@ class Experts(nn.ModuleList):
     ) -> tuple[list[Tensor], Tensor]:
         """The answers of the experts that something was sent to, and the order of the choices that they answer."""
         order = chosen.argsort(stable=True)  # expert by expert, nobody's last
-        counts = chosen.bincount(minlength=len(self)).tolist()[: len(self)]
+        counts = self.counts(chosen)
         owners = _owner(order[: sum(counts)] if self.nobody else order, k)
         shares = [torch.split(row.index_select(0, owners), counts) for row in rows]
         busy = [e for e, count in enumerate(counts) if count] or [0]  # of nothing one expert gives the shape
@@ -51,6 +51,11 @@ class Experts(nn.ModuleList):
         if self.nobody:
             parts.append(parts[0].new_zeros(1, *parts[0].shape[1:]))
         return parts, order
+
+    def counts(self, chosen: Tensor) -> list[int]:
+        """How many choices fell on each expert."""
+        counts: list[int] = chosen.bincount(minlength=len(self)).tolist()[: len(self)]
+        return counts
 
     def every_part(
         self, chosen: Tensor, k: int, rows: list[Tensor], shared: tuple[Tensor, ...]

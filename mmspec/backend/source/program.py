@@ -213,6 +213,7 @@ def _sentence(doc: str) -> str:
 
 def _preamble(header: str, used: set[str]) -> str:
     imports = ["import math"] if "distance_buckets" in used else []
+    imports += ["from importlib import import_module"] if "opaque" in used else []
     abstract = {
         "Callable": {"Stages", "FloatLinear"},
         "Iterable": {"Stages", "Experts", "Loop"},
@@ -220,7 +221,7 @@ def _preamble(header: str, used: set[str]) -> str:
     }
     if names := [name for name, users in abstract.items() if users & used]:
         imports.append(f"from collections.abc import {', '.join(names)}")
-    typing = {"Any": {"Stages", "FloatLinear", "Keep"}, "NamedTuple": {"Stages"}}
+    typing = {"Any": {"Stages", "FloatLinear", "Keep", "opaque"}, "NamedTuple": {"Stages"}}
     if names := [name for name, users in typing.items() if users & used]:
         imports.append(f"from typing import {', '.join(names)}")
     torch = ["import torch", "import torch.nn.functional as F", "from torch import Tensor, nn"]

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mmspec.backend import runtime
-from mmspec.backend.fx import CONTAINERS, container
+from mmspec.backend.fx import CONTAINERS
 from mmspec.backend.source.expressions import Expression, Torch, written
 from mmspec.ir import PRIMITIVES, Graph, Op, Value
 from mmspec.ir.graph import copies
 from mmspec.ir.primitives import shape_text
+from mmspec.ir.primitives.control import container
 
 WIDTH = 108  # characters of a line that is not split; each level of nesting stays one expression up to it
 

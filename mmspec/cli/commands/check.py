@@ -83,6 +83,8 @@ def command(
         graph,
         expert_loads=None,
         measured=None if changes or variant else measured(spec),
+        step=None,
+        attention="fused",
         device=device,
         precision=precision or "fp32",
         **wanted,

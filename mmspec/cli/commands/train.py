@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 @click.option("--learning-rate", type=float, help="at its peak")
 @click.option("--average", type=float, help="what a moving average keeps of itself at first")
 @click.option("--augment", type=float, help="strength of the small variation of pictures")
+@click.option("--precision", metavar="P", help="fp32, or bf16-autocast: products of matrices in bfloat16")
+@click.option(
+    "--checkpoint", is_flag=True, default=None, help="run blocks again for their gradients: less memory, more time"
+)
 @click.option("--seed", type=int, help="of weights, order and variation")
 @click.option("-o", "--out", metavar="DIR", help="runs/<name> by default; replaced whole if it is one of ours")
 @click.option("--resume", is_flag=True, help="go on with the unfinished run in DIR")

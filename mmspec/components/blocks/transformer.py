@@ -19,6 +19,7 @@ from mmspec.components.positions.base import Layout, Position
 from mmspec.components.routers.base import Row, TokenRouter
 from mmspec.components.routers.dense import Dense
 from mmspec.ir import Init, Scope, ShapeError, Value
+from mmspec.ir.dims import scaled
 from mmspec.ir.functions import part
 from mmspec.ir.scope import Body
 from mmspec.spec import Component
@@ -177,7 +178,7 @@ class TransformerStack(Component):
 
         def network(g: Scope, x: Value) -> Value:
             return feed_forward(
-                g, "feed_forward", x, hidden=self.hidden or max(1, round(self.expansion * x.width)),
+                g, "feed_forward", x, hidden=self.hidden or max(1, scaled(x.width, self.expansion)),
                 router=self.router if routed else Dense(), dropout=self.dropout, activation=self.activation,
                 gated=self.gated, bias=self.bias, row=Row(layout.streams, self.attention.is_causal),
             )  # fmt: skip

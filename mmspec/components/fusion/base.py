@@ -15,6 +15,7 @@ from mmspec.components.halting.never import Never
 from mmspec.components.routers.base import ROW, Row, TokenRouter
 from mmspec.components.routers.dense import Dense
 from mmspec.ir import Scope, ShapeError, Value, told
+from mmspec.ir.dims import scaled
 from mmspec.ir.scope import Body
 from mmspec.ir.stacks import Readout
 from mmspec.spec import Fusion, Halting
@@ -67,7 +68,7 @@ class TokenFusion(Fusion):
 
     def network(self, g: Scope, x: Value, row: Row = ROW) -> Value:
         """The feed-forward alone, or experts, among the tokens of `row`.   [B, N, D] -> [B, N, D]"""
-        hidden = max(1, round(self.expansion * x.width))
+        hidden = max(1, scaled(x.width, self.expansion))
         return feed_forward(g, "feed_forward", x, hidden=hidden, router=self.router, row=row)
 
 

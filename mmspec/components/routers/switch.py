@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -61,9 +62,12 @@ class Switch(BalancedRouter, SeesModalities):
     def check(self, g: Scope, x: Value, row: Row) -> None:
         length = g.limit(x.tokens)
         capacity = self.room(length)
-        if capacity is not None and (lost := 1 - capacity * self.experts / length) > self.dropped_at_most:
+        lost = 0 if capacity is None else length - capacity * self.experts
+        allowed = Fraction(str(self.dropped_at_most))  # as it was written: whole numbers are compared
+        if lost * allowed.denominator > allowed.numerator * length:
             field = "router.capacity" if self.capacity is not None else "router.capacity_factor"
-            message = f"{self.experts} experts with room for {capacity} tokens each drop {lost:.0%} of {length} tokens at least"
+            share = f"{lost / length:.0%} of {length} tokens"
+            message = f"{self.experts} experts with room for {capacity} tokens each drop {share} at least"
             needed = -(-length * (1 - self.dropped_at_most) // self.experts)
             raise ShapeError(
                 message, field, hint=f"dropped_at_most is {self.dropped_at_most:g}: room for {needed:g} each"

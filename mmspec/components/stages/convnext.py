@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat
 from mmspec.components.blocks.feed_forward import Activation, activate
 from mmspec.components.stages.base import Odd, SkippableStage, sides
 from mmspec.ir import Init, Scope, Value
+from mmspec.ir.dims import scaled
 from mmspec.ir.functions import as_map, as_tokens
 from mmspec.ir.scope import Body
 
@@ -43,7 +44,7 @@ class ConvNextStage(SkippableStage):
         def body(g: Scope, x: Value) -> Value:
             y = g.convolution("depthwise", x, self.width, self.kernel, padding=self.kernel // 2, groups=self.width)
             y = g.norm("norm", as_tokens(y), self.norm_eps)
-            y = activate(g.linear("up", y, max(1, round(self.expansion * self.width))), self.activation)
+            y = activate(g.linear("up", y, max(1, scaled(self.width, self.expansion))), self.activation)
             y = g.linear("down", y, self.width)
             if self.layer_scale:
                 y = y * g.parameter("scale", self.width, init=Init("constant", self.layer_scale))

@@ -11,6 +11,7 @@ from mmspec.components.blocks.feed_forward import Activation
 from mmspec.components.stages.base import Downsample, Odd, SkippableStage
 from mmspec.components.stages.convolutional import Convolutional, in_a_row
 from mmspec.ir import Scope, Value
+from mmspec.ir.dims import scaled
 from mmspec.ir.scope import Body
 
 
@@ -28,7 +29,7 @@ class InvertedResidual(Convolutional):
         def body(g: Scope, x: Value) -> Value:
             channels = x.shape[1]
             assert isinstance(channels, int)
-            inner, y = divisible(round(self.expansion * channels)), x
+            inner, y = divisible(scaled(channels, self.expansion)), x
             if self.expansion != 1:
                 y = layer(g, "expand", y, inner, 1)
             y = layer(g, "depthwise", y, inner, self.kernel, stride, groups=inner)

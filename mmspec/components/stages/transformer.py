@@ -14,6 +14,7 @@ from mmspec.components.positions.base import Layout, Position
 from mmspec.components.routers.dense import Dense
 from mmspec.components.stages.base import Odd, Stage, sides
 from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir.dims import scaled
 from mmspec.ir.functions import as_map, as_tokens, part
 from mmspec.ir.scope import Body
 
@@ -60,7 +61,7 @@ class TransformerStage(TransformerStack, Stage):
         assert grid is not None
 
         def network(g: Scope, x: Value) -> Value:
-            hidden = self.hidden or max(1, round(self.expansion * x.width))
+            hidden = self.hidden or max(1, scaled(x.width, self.expansion))
 
             def mixed(g: Scope, x: Value) -> Value:
                 y = as_map(g.linear("up", x, hidden, self.bias), grid[0], grid[1])

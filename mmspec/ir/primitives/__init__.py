@@ -11,6 +11,7 @@ from mmspec.ir.primitives import (  # noqa: F401  (each registers its own)
     losses,
     maps,
     norms,
+    opaque,
     patterns,
     pointwise,
     pruning,

@@ -103,3 +103,24 @@ class Experts(Control):
     """
 
     kind = "experts"
+
+
+def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
+    """The module around copies of a body; written once for modules and for source."""
+    a = op.attributes
+    unusual: dict[str, Any]
+    if op.kind in ("repeat", "functions"):
+        return nn.ModuleList(copies)
+    if op.kind == "experts":
+        unusual = {"shared": a["shared"]} if a["shared"] else {}
+        unusual |= {"nobody": True} if "room" in a else {}
+        unusual |= {"placement": a["placement"]} if a.get("placement") else {}
+        return runtime.Experts(copies, **unusual)
+    if op.kind == "loop":
+        unusual = {name: a[name] for name in ("by_token", "mask", "whole", "balance") if name in a}
+        return runtime.Loop(copies, steps=a["count"], epsilon=a["epsilon"], ponder=a["ponder"], **unusual)
+    criterion = getattr(runtime, a["criterion"])(**a.get("arguments", {}))
+    unusual = {name: a[name] for name in ("seen", "read", "taken", "whole", "after", "returned") if name in a}
+    unusual |= {} if a["carried"] == 1 else {"carried": a["carried"]}
+    unusual |= {"balance": True} if a["balance"] else {}
+    return runtime.Stages(copies, criterion, a["threshold"], **unusual)

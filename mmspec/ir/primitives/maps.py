@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from mmspec.ir.dims import Shape
@@ -62,7 +61,7 @@ class MaxPool(Primitive):
             assert isinstance(side, int), "the sizes of a map are fixed"
             if side + 2 * padding < kernel:
                 raise ShapeError(f"windows of {kernel} are larger than the map {shape_text(x.shape)}")
-            sides.append(math.floor((side + 2 * padding - kernel) / stride) + 1)
+            sides.append((side + 2 * padding - kernel) // stride + 1)
         return (*x.shape[:2], *sides), x.dtype
 
     def mask(self, *_: Value, **__: Any) -> None:

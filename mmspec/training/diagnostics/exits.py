@@ -21,7 +21,7 @@ def measure(subject: Subject) -> Figures | Unfit:
     trained = subject.trained
     price = profile(trained.spec)
     spent = {
-        node.name: [price["flops.total"] - node.exits[-1] + each for each in node.exits]
+        node.name: [price.need("flops.total") - node.exits[-1] + each for each in node.exits]
         for node in price.nodes
         if node.exits
     }
