@@ -29,6 +29,7 @@ from mmspec.backend.runtime import DropPath, Experts, Loop, Stages
 if TYPE_CHECKING:
     from mmspec.data import Dataset
     from mmspec.spec import ModelSpec
+    from mmspec.training.recipe import Recipe
 
 TOLERANCE = 1e-4  # of outputs near 1, between one batch and another: sums in another order, and nothing else
 MOST_HELD = 64 * 2**20  # bytes in memory before they are written
@@ -122,7 +123,7 @@ class Remembering:
 
 @contextmanager
 def shared_features(
-    folder: Path | None, spec: ModelSpec, module: nn.Module, data: Dataset, seed: int, batch: int
+    folder: Path | None, spec: ModelSpec, module: nn.Module, data: Dataset, recipe: Recipe
 ) -> Iterator[tuple[str, ...]]:
     """Within it, the frozen encoders of a module answer from `folder`; gives notes of those that do not, and why. None keeps
     nothing."""
@@ -133,11 +134,12 @@ def shared_features(
         for node in spec.nodes  # what is an average of another changes with it
         if folder is not None and node.path.startswith("encoders.") and _stands(node.component)
     ]
-    inputs = _met(module, frozen, data, seed, batch) if frozen else {}
+    inputs = _met(module, frozen, data, recipe.seed, recipe.batch) if frozen else {}
     for name in frozen:
         encoder = module.get_submodule(name)
         met = inputs.get(name, ())
-        if reason := _varied(data, met) or _unsteady(encoder, met):
+        rounded = "" if recipe.precision == "fp32" else f"training computes in {recipe.precision}, and measures in fp32"
+        if reason := rounded or _varied(data, met) or _unsteady(encoder, met):
             notes.append(f"{name} is frozen, but its outputs are not kept: {reason}")
             continue
         assert folder is not None

@@ -117,7 +117,7 @@ def train_to(
 
 def _features(folder: str | Path | None, run: Run) -> AbstractContextManager[tuple[str, ...]]:
     where = None if folder is None else Path(folder)
-    return shared_features(where, run.spec, run.module, run.data, run.recipe.seed, run.recipe.batch)
+    return shared_features(where, run.spec, run.module, run.data, run.recipe)
 
 
 def _begun(

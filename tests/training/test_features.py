@@ -75,6 +75,7 @@ def test_a_training_that_stops_on_the_way_shares_too(tiny, tmp_path, computed):
     ("said", "change", "reason"),
     [
         ((), {"augment": 1.0}, "varies from step to step"),
+        ((), {"precision": "bf16-autocast"}, "computes in bf16-autocast"),
         (("encoders.image.dropout=0.1",), {}, "has dropout"),
     ],
 )
