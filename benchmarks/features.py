@@ -32,7 +32,7 @@ inputs:
   image: {type: image, size: 32, channels: 3}
   text:  {type: text, vocab_size: 257, length: 32}
 encoders:
-  image: {type: vit, patch_size: 4, width: 128, depth: 6, heads: 4}
+  image: {type: vit, patch_size: 4, width: 128, depth: 4, heads: 4}
   text:  {type: text_transformer, width: 16, depth: 1, heads: 2}
 fusion:
   joint: {type: cross_attention, from: [image, text], depth: 1, heads: 2, width: 32}
@@ -48,7 +48,7 @@ space:
   fusion.joint.depth: {choice: [1, 2]}
 maximize: [accuracy]
 minimize: [flops.total]
-recipe: {data: digits_questions, steps: 60, batch: 64, augment: 0.0}
+recipe: {data: digits_questions, steps: 60, batch: 64, evaluate_every: 60, augment: 0.0}
 confirm: 0
 """
 
@@ -71,8 +71,8 @@ def main(trials: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "backbone.yaml").write_text(BASE)
-        train(mmspec.load(folder / "backbone.yaml"), {"steps": 30, "batch": 32}, folder / "backbone")
-        frozen = BASE.replace("depth: 6, heads: 4}", "depth: 6, heads: 4, frozen: true}")
+        train(mmspec.load(folder / "backbone.yaml"), {"steps": 10, "batch": 16, "evaluate_every": 10}, folder / "backbone")
+        frozen = BASE.replace("depth: 4, heads: 4}", "depth: 4, heads: 4, frozen: true}")
         (folder / "frozen.yaml").write_text(f"{frozen}weights: {{image: backbone/model.safetensors}}\n")
         (own, slow), (shared, fast) = run(folder, "own", trials), run(folder, "shared", trials)
     print(f"{'spec':>4} {'accuracy, own':>14} {'shared':>8} {'seconds, own':>13} {'shared':>8}")
