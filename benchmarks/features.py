@@ -71,7 +71,9 @@ def main(trials: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "backbone.yaml").write_text(BASE)
-        train(mmspec.load(folder / "backbone.yaml"), {"steps": 10, "batch": 16, "evaluate_every": 10}, folder / "backbone")
+        train(
+            mmspec.load(folder / "backbone.yaml"), {"steps": 10, "batch": 16, "evaluate_every": 10}, folder / "backbone"
+        )
         frozen = BASE.replace("depth: 4, heads: 4}", "depth: 4, heads: 4, frozen: true}")
         (folder / "frozen.yaml").write_text(f"{frozen}weights: {{image: backbone/model.safetensors}}\n")
         (own, slow), (shared, fast) = run(folder, "own", trials), run(folder, "shared", trials)
