@@ -17,14 +17,20 @@ from mmspec.cli.options import json_option
 @click.option(
     "--workers", default=1, show_default=True, metavar="N", help="trainings at once, in processes of their own"
 )
+@click.option("--dry-run", is_flag=True, help="print the space, its costs and the first points, and train nothing")
 @json_option
-def command(study: str, out: str | None, resume: bool, restart: bool, workers: int, as_json: bool) -> None:
+def command(
+    study: str, out: str | None, resume: bool, restart: bool, workers: int, dry_run: bool, as_json: bool
+) -> None:
     """Look for the best specs around one, within a budget: a Pareto front with plots, a report and trained models.
 
     STUDY is a file, or the name of a study that comes with mmspec. Ctrl-C loses nothing: --resume goes on.
     """
     if resume and restart:
         raise click.UsageError("--resume and --restart are opposites")
+    if dry_run:
+        _survey(study, out, workers, as_json)
+        return
     from mmspec.cli.searching import watching
     from mmspec.study import search
 
@@ -41,3 +47,22 @@ def command(study: str, out: str | None, resume: bool, restart: bool, workers: i
 
     ink = Ink(sys.stdout)
     click.echo("\n".join(front_lines(front, ink)), color=ink.coloured)
+
+
+def _survey(name: str, out: str | None, workers: int, as_json: bool) -> None:
+    from pathlib import Path
+
+    from mmspec.study.file import load_study
+    from mmspec.study.survey import survey
+
+    found = survey(load_study(name), None if out is None else Path(out), workers)
+    if as_json:
+        from mmspec.cli.entry import json_text
+
+        click.echo(json_text(found.to_dict()))
+        return
+    from mmspec.cli.ink import Ink
+    from mmspec.cli.surveying import survey_lines
+
+    ink = Ink(sys.stdout)
+    click.echo("\n".join(survey_lines(found, ink)), color=ink.coloured)
