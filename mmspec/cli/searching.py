@@ -48,6 +48,11 @@ class Watch:
             case said.Finished():
                 self.over(event.trial)
                 self.ended(event)
+            case said.Rung():
+                if not event.goes_on:
+                    self.over(event.trial)
+                    why = f"stopped after {event.step} steps"
+                    self.line(self.ink.dim(f"  {event.trial:5}  {why}   {_label(event.params)}"))
             case said.Refused():
                 self.line(self.ink.dim(f"  {'':5}  refused: {event.reason}   {_label(event.params)}"))
             case said.Failed():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mmspec.cost.limits import Limit
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COMPILES = "compiles"  # names of the two constraints that are not limits
 TRAINS = "trains"
+LATENCY = "latency_ms"  # no figure of the price: of the exported file on this machine, see `mmspec.study.latency`
 PRICED = ("parameters", "flops", "communication", "memory", "roles")  # groups of figures that cost no walk of their own
 
 
@@ -39,7 +40,7 @@ class Pricer:
 
     base: ModelSpec
     limits: Sequence[Limit]
-    needed: Sequence[str]  # figures that are objectives
+    needed: Sequence[str]  # figures that are objectives, the latency aside
     price: Callable[[ModelSpec], Mapping[str, float]]
 
     def __call__(self, params: Mapping[str, Any]) -> Candidate:
@@ -52,15 +53,26 @@ class Pricer:
             return Candidate(
                 params, problem=f"does not compile: {_first_line(error)}", constraints={**kept, COMPILES: 1.0}
             )
-        unknown = [name for name in (*self.needed, *(limit.figure for limit in self.limits)) if name not in figures]
+        limits = [limit for limit in self.limits if limit.figure != LATENCY]
+        unknown = [name for name in (*self.needed, *(limit.figure for limit in limits)) if name not in figures]
         if unknown:
             problem = f"{unknown[0]} is not known for it"
             return Candidate(params, spec, digest(spec), figures, problem, {**kept, COMPILES: 1.0})
-        violations = {str(limit): limit.violation(figures[limit.figure]) for limit in self.limits}
+        violations = {str(limit): limit.violation(figures[limit.figure]) for limit in limits}
         broken = [name for name, violation in violations.items() if violation > 0]
         return Candidate(
             params, spec, digest(spec), figures, f"breaks {broken[0]}" if broken else "", {**kept, **violations}
         )
+
+
+def timed(candidate: Candidate, limits: Sequence[Limit], milliseconds: float) -> Candidate:
+    """The candidate with its measured latency among its figures, and with what that breaks."""
+    of_it = [limit for limit in limits if limit.figure == LATENCY]
+    violations = {str(limit): limit.violation(milliseconds) for limit in of_it}
+    broken = [name for name, violation in violations.items() if violation > 0]
+    figures = {**candidate.figures, LATENCY: milliseconds}
+    problem = candidate.problem or (f"breaks {broken[0]}" if broken else "")
+    return replace(candidate, figures=figures, problem=problem, constraints={**candidate.constraints, **violations})
 
 
 def price(spec: ModelSpec) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmspec.study.result import Front, Trained
+from mmspec.study.result import Front, RungReport, Trained
 from mmspec.study.trust import noisy_neighbours, optimism, within_noise
 
 
@@ -14,7 +14,7 @@ def caveats(front: Front) -> tuple[str, ...]:
     members = front.members
     best = max((m for m in members if m.accuracy is not None), key=lambda m: m.accuracy or 0.0, default=None)
     if best is None or best.accuracy is None or best.examples is None:
-        return (_once(front.recipe),)
+        return _once(front.recipe), *map(_rung, front.rungs)
     said = [_again(front) if best.confirmed else _once(front.recipe)]
     errors = [m.error for m in members if m.error is not None]
     what = (
@@ -41,7 +41,7 @@ def caveats(front: Front) -> tuple[str, ...]:
             f"Winner's curse: the front keeps the lucky. If all {len(front.trained)} networks were equally good, the best "
             f"would still look {curse:.3f} better than it is. Train again with fresh seeds before quoting a figure."
         )
-    said += _modalities(front)
+    said += [*_modalities(front), *map(_rung, front.rungs)]
     return tuple(said)
 
 
@@ -54,6 +54,15 @@ def unlearned(front: Front) -> tuple[int, ...]:
         and m.examples is not None
         and any(m.accuracy <= bound or within_noise(m.accuracy, bound, m.examples) for bound in m.bounds.values())
     )
+
+
+def _rung(rung: RungReport) -> str:
+    said = f"Of {rung.reached} trainings that came to step {rung.step}, {rung.stopped} were stopped there"
+    if rung.correlation is None:
+        return f"{said}; too few went on to the end to say whether it predicts."
+    agree = f"agree by {rung.correlation:.2f} (Kendall's tau)"
+    found = f"{said}; of the {rung.pairs} that went on to the end, the order there and then {agree}"
+    return f"{found}." if rung.trusted else f"{found}: it does not predict, and was left out from then on."
 
 
 def _once(recipe: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmspec.study.file import Study
 
 DONE = "trial.json"
+FEATURES = "features"  # of frozen encoders, in the study's folder
 
 
 class Untrainable(Exception):
@@ -28,6 +29,9 @@ Tick = Callable[[int, int, Mapping[str, float]], None]  # step, steps, what is k
 
 class Evaluate(Protocol):
     """Fill `folder` with a built model and say what it is worth.
+
+    Where a study has rungs, it takes one more argument, `until`: the step to stop at, so that a later call with the same folder
+    goes on from there and ends as if it had not stopped; None is the end.
 
     Raises   Untrainable: this spec's own failure.   UserError: anything that would stop every other spec as well.
     """
@@ -46,9 +50,9 @@ def _by_recipe(study: Study) -> Evaluate:
     assert study.recipe is not None
     recipe = Recipe.read(study.recipe.model_dump(), study.path.parent, origin=f"{study.path}: recipe")
 
-    def evaluate(spec: ModelSpec, folder: Path, seed: int, tick: Tick) -> Mapping[str, Any]:
+    def evaluate(spec: ModelSpec, folder: Path, seed: int, tick: Tick, until: int | None = None) -> Mapping[str, Any]:
         from mmspec.training import Diverged, train
-        from mmspec.training.trainer import unfinished
+        from mmspec.training.trainer import train_to, unfinished
 
         def progress(step: int, steps: int, loss: float, metrics: Mapping[str, Any] | None) -> None:
             known = {"loss": loss}
@@ -58,7 +62,12 @@ def _by_recipe(study: Study) -> Evaluate:
 
         try:
             seeded = recipe.model_copy(update={"seed": seed})
-            result = train(spec, seeded, out=folder, resume=unfinished(folder), progress=progress)
+            shared = folder.parents[1] / FEATURES if study.features == "shared" else None
+            if until is not None:
+                return train_to(
+                    until, spec, seeded, folder, resume=unfinished(folder), progress=progress, features=shared
+                )
+            result = train(spec, seeded, out=folder, resume=unfinished(folder), progress=progress, features=shared)
             return dict(result.metrics["validation"])  # the test split is measured too, and not looked at here
         except Diverged as error:
             raise Untrainable(str(error).partition(";")[0]) from error
@@ -107,10 +116,10 @@ def test_accuracy(folder: Path) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def finished(folder: Path, digest: str, seed: int) -> tuple[Mapping[str, Any], float] | None:
+def finished(folder: Path, digest: str, seed: int, until: int | None = None) -> tuple[Mapping[str, Any], float] | None:
     """Metrics and seconds of a training that was done in this folder but not told any more (a crash in between)."""
     try:
-        record = json.loads((folder / DONE).read_bytes())
+        record = json.loads((folder / _record(until)).read_bytes())
         if record["digest"] == digest and record["seed"] == seed:
             return record["metrics"], record["seconds"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -118,18 +127,24 @@ def finished(folder: Path, digest: str, seed: int) -> tuple[Mapping[str, Any], f
     return None
 
 
+def _record(until: int | None) -> str:
+    return DONE if until is None else f"rung-{until}.json"
+
+
 def measured(
-    evaluate: Evaluate, spec: ModelSpec, digest: str, folder: Path, seed: int, tick: Tick
+    evaluate: Evaluate, spec: ModelSpec, digest: str, folder: Path, seed: int, tick: Tick, until: int | None = None
 ) -> tuple[Mapping[str, Any], float]:
-    """Evaluate a spec once: metrics and seconds, also written into its folder so that a crash does not lose them."""
-    if (known := finished(folder, digest, seed)) is not None:
+    """Evaluate a spec once, or up to a step: metrics and the seconds that this took, also written into its folder so that a crash
+    does not lose them."""
+    if (known := finished(folder, digest, seed, until)) is not None:
         return known
     began = time.perf_counter()
-    metrics = evaluate(spec, folder, seed, tick)
+    more: dict[str, Any] = {} if until is None else {"until": until}
+    metrics = evaluate(spec, folder, seed, tick, **more)
     seconds = time.perf_counter() - began
     folder.mkdir(parents=True, exist_ok=True)
     record = {"digest": digest, "seed": seed, "metrics": dict(metrics), "seconds": seconds}
-    write_atomically(folder / DONE, json.dumps(record, indent=2))
+    write_atomically(folder / _record(until), json.dumps(record, indent=2))
     return metrics, seconds
 
 

@@ -52,6 +52,18 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Rung:
+    """A training has come to a rung; it goes on, or is stopped there and never counts as trained."""
+
+    trial: int
+    params: Mapping[str, Any]
+    step: int
+    values: Mapping[str, float]  # objectives as they are so far
+    seconds: float  # since the rung before
+    goes_on: bool
+
+
+@dataclass(frozen=True)
 class Refused:
     """A proposal that is not trained: it does not compile, or breaks a limit before training."""
 
@@ -102,7 +114,7 @@ class Written:
     files: tuple[Path, ...]
 
 
-Event = Started | Proposed | Progress | Finished | Refused | Failed | Known | Confirming | Reproduced | Written
+Event = Started | Proposed | Progress | Rung | Finished | Refused | Failed | Known | Confirming | Reproduced | Written
 Listener = Callable[[Event], None]
 
 

@@ -47,6 +47,22 @@ class Budget(BaseModel):
     seconds: PositiveFloat | None = Field(None, description="of training and measuring; the one under way is finished")
 
 
+class Rungs(BaseModel):
+    """Where a training is compared with the others before it goes on."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    steps: list[PositiveInt] = Field(
+        min_length=1, description="of the recipe's, rising; the last of all is the end itself"
+    )
+    keep: float = Field(
+        0.5, gt=0, lt=1, description="share of those that came to a rung that goes on; its front always does"
+    )
+    trust: float = Field(
+        0.3, ge=-1, le=1, description="least rank correlation with the end, below which a rung is left out"
+    )
+
+
 class Study(BaseModel):
     """The file, as it is written."""
 
@@ -75,8 +91,15 @@ class Study(BaseModel):
         None, description="your own code instead: a built folder in, metrics as JSON out"
     )
     budget: Budget = Field(description="trials, and seconds if you like")
-    sampler: Literal["tpe", "nsga2", "random"] = Field(
-        "tpe", description="who proposes: tpe (multivariate), nsga2, random"
+    rungs: list[PositiveInt] | Rungs | None = Field(
+        None, description="steps at which trainings are compared and the worse half is stopped, see docs/studies.md"
+    )
+    features: Literal["shared", "own"] = Field(
+        "shared", description="outputs of frozen encoders: computed once for all trainings, or by each for itself"
+    )
+    sampler: Literal["known_cost", "tpe", "nsga2", "random"] = Field(
+        "known_cost",
+        description="who proposes: known_cost (models only what is learned), tpe (multivariate), nsga2, random",
     )
     confirm: NonNegativeInt = Field(
         3,
@@ -95,7 +118,25 @@ class Study(BaseModel):
             raise ValueError(f"{twice!r} is sought twice")
         if (self.recipe is None) == (self.evaluate is None):
             raise ValueError("write either a recipe (we train) or evaluate (your code does)")
+        if self.ladder and self.recipe is None:
+            raise ValueError("rungs need a recipe: what your own code trains is not stopped on the way")
+        if self.ladder and self.recipe and self.ladder.steps[-1] >= self.recipe.steps:
+            raise ValueError(
+                f"the rung after {self.ladder.steps[-1]} steps is not before the end, {self.recipe.steps} steps"
+            )
+        if self.ladder and self.ladder.steps != sorted(set(self.ladder.steps)):
+            raise ValueError(f"rungs rise from each to the next, unlike {self.ladder.steps}")
         return self
+
+    @property
+    def ladder(self) -> Rungs | None:
+        """The rungs before the end; a last one that is the end is none."""
+        if self.rungs is None:
+            return None
+        rungs = self.rungs if isinstance(self.rungs, Rungs) else Rungs.model_validate({"steps": self.rungs})
+        end = self.recipe.steps if self.recipe else None
+        steps = rungs.steps[:-1] if rungs.steps[-1] == end else rungs.steps
+        return rungs.model_copy(update={"steps": steps}) if steps else None
 
     @property
     def path(self) -> Path:

@@ -70,7 +70,7 @@ def take_part(
         identity = identity_of(folder)
         assert identity is not None  # it was just compared
         board.coordinate(identity)
-        front = carry_out(planned, folder, Remote(board, trainer.check), events, database)
+        front = carry_out(planned, folder, Remote(board, trainer.check), events, evaluate, database)
         board.end()
         return front
 

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Job:
     """What to train. `number` counts the trainings of a study and gives each its folder and its seed; the digest is that of the
-    spec that the params make of the base."""
+    spec that the params make of the base. `until`: the step at which it stops to be compared; None goes to the end."""
 
     number: int
     params: Mapping[str, Any]
     digest: str
     folder: Path
     seed: int
+    until: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {"number": self.number, "params": dict(self.params), "digest": self.digest, "seed": self.seed}
@@ -36,6 +37,7 @@ class Outcome:
     metrics: Mapping[str, Any] | None = None
     seconds: float = 0.0
     problem: str = ""
+    step: int | None = None  # where it stopped on the way; None at the end
 
 
 Heard = Callable[
@@ -87,7 +89,7 @@ class InProcess:
 
 def run(job: Job, spec: ModelSpec, evaluate: Evaluate, tick: Tick) -> Outcome:
     try:
-        metrics, seconds = measured(evaluate, spec, job.digest, job.folder, job.seed, tick)
+        metrics, seconds = measured(evaluate, spec, job.digest, job.folder, job.seed, tick, job.until)
     except Untrainable as error:
-        return Outcome(job.number, problem=str(error))
-    return Outcome(job.number, metrics, seconds)
+        return Outcome(job.number, problem=str(error), step=job.until)
+    return Outcome(job.number, metrics, seconds, step=job.until)

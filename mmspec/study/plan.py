@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmspec.cost.limits import Limit, canonical
 from mmspec.spec.diagnostics import Diagnostic, SpecError, did_you_mean, listing
-from mmspec.study.candidate import Candidate, Pricer, digest_of, price
+from mmspec.study.candidate import LATENCY, Candidate, Pricer, digest_of, price
 from mmspec.study.file import Study
+from mmspec.study.learned import BOUNDS
 from mmspec.study.space import Params, Space
 
 if TYPE_CHECKING:
@@ -32,14 +33,20 @@ class Plan:
     pricer: Pricer
     size: int | None  # of the space, None when it is not finite or not small enough to count
     all: tuple[Candidate, ...]  # of a small space, every point; else empty
+    ends: tuple[Candidate, Candidate]  # the feasible specs that cost least and most
     first: tuple[Params, ...]  # proposed before the sampler is asked
     reference: tuple[float, ...]  # of the hypervolume, in the users' signs; empty when an objective has none
+
+    @property
+    def exact(self) -> tuple[str, ...]:
+        """Objectives that are known before training."""
+        return (*self.pricer.needed, *(o.name for o in self.study.objectives if o.name == LATENCY))
 
     @property
     def question(self) -> dict[str, Any]:
         """What a resumed study must have in common with the one it goes on with: everything but its name and its budget."""
         study = self.study.model_dump(
-            exclude={"name", "budget", "base", "space", "variant"}
+            exclude={"name", "budget", "base", "space", "variant", "features"}
         )  # defaults too: they may change
         domains = {domain.key: f"{domain.kind}: {domain}" for domain in self.space.domains}
         return {"study": study, "space": domains, "base": self.base.choose(self.first[0]).resolved()}
@@ -62,20 +69,23 @@ def plan(
     figures = _figures(base, space, price)
     if problems := [*_objective_problems(study, base, figures), *_limit_problems(study, limits, figures)]:
         raise SpecError(problems)
-    needed = [o.name for o in study.objectives if o.name in figures]
+    needed = [o.name for o in study.objectives if o.name in figures and o.name not in BOUNDS]
     pricer = Pricer(base, limits, needed, price)
     size = space.size()
     everything = tuple(map(pricer, space.points())) if size is not None and size <= SMALL else ()
-    cost = needed[0] if needed else "parameters.total"
-    ends = [_extreme(space, pricer, everything, cost, largest) for largest in (False, True)]
-    if ends[0] is None:
+    unpriced = any(
+        o.name == LATENCY or o.name in BOUNDS for o in study.objectives
+    )  # work orders them nearly as they are
+    cost = needed[0] if needed else "flops.total" if unpriced else "parameters.total"
+    smallest, largest = (_extreme(space, pricer, everything, cost, most) for most in (False, True))
+    if smallest is None:
         raise SpecError([_nothing_fits(study, space, pricer, everything, limits)])
+    ends = smallest, largest or smallest
     between = _spread(space, pricer, everything, cost, ends, min(3, study.budget.trials // 4))
-    first = _distinct([space.defaults(), *(dict(c.params) for c in (*ends, *between) if c is not None)])
+    first = _distinct([space.defaults(), *(dict(c.params) for c in (*ends, *between))])
     if pricer(first[0]).problem:
         first = first[1:]
-    top = ends[1] or ends[0]
-    return Plan(study, base, space, pricer, size, everything, tuple(first), _reference(study, top))
+    return Plan(study, base, space, pricer, size, everything, ends, tuple(first), reference_of(study, ends[1]))
 
 
 def _figures(base: ModelSpec, space: Space, price: Callable[[ModelSpec], Mapping[str, float]]) -> Mapping[str, float]:
@@ -102,14 +112,15 @@ def _objective_problems(study: Study, base: ModelSpec, figures: Mapping[str, flo
         name = canonical(written)
         if (
             name in figures
+            or (where == "minimize" and (name == LATENCY or name in BOUNDS))
             or (name in metrics and study.recipe)
             or (study.evaluate and name.split(".")[0] not in _GROUPS)
         ):
             continue
-        known = [*metrics, *figures] if study.recipe else list(figures)
+        known = [*metrics, *figures, LATENCY] if study.recipe else [*figures, LATENCY]
         note = f"metrics: {listing(metrics)}" if study.recipe else "metrics: what your `evaluate` returns"
         message = f"unknown objective {written!r}{did_you_mean(written, known)}"
-        yield study.diagnostic((where, i), message, note, f"figures: {listing(figures)}")
+        yield study.diagnostic((where, i), message, note, f"figures: {listing([*figures, LATENCY])}")
     names = [o.name for o in study.objectives]
     for written in study.reference:
         if canonical(written) not in names:
@@ -119,13 +130,16 @@ def _objective_problems(study: Study, base: ModelSpec, figures: Mapping[str, flo
 
 def _limit_problems(study: Study, limits: Iterable[Limit], figures: Mapping[str, float]) -> Iterator[Diagnostic]:
     for i, limit in enumerate(limits):
-        if limit.figure in figures:
+        if limit.figure in BOUNDS:
+            least, most = BOUNDS[limit.figure]
+            message = f"{limit.figure} is not known before training; a limit may speak of {least} or {most}"
+        elif limit.figure in figures or limit.figure == LATENCY:
             continue
-        if limit.figure == "accuracy" or limit.figure.startswith("heads."):
+        elif limit.figure == "accuracy" or limit.figure.startswith("heads."):
             message = f"{limit.figure} is not known before training; a limit speaks of the price. Make it an objective"
         else:
-            message = f"unknown figure {limit.figure!r} in a limit{did_you_mean(limit.figure, figures)}"
-        yield study.diagnostic(("limits", i), message, f"figures: {listing(figures)}")
+            message = f"unknown figure {limit.figure!r} in a limit{did_you_mean(limit.figure, [*figures, LATENCY])}"
+        yield study.diagnostic(("limits", i), message, f"figures: {listing([*figures, LATENCY])}")
 
 
 def _extreme(
@@ -154,11 +168,11 @@ def _spread(
     pricer: Pricer,
     everything: Sequence[Candidate],
     cost: str,
-    ends: Sequence[Candidate | None],
+    ends: Sequence[Candidate],
     number: int,
 ) -> list[Candidate]:
     """Feasible specs between the ends, at even distances of the logarithm of the cost: a front is seen early in its whole width."""
-    low, high = (end.figures[cost] if end else 0.0 for end in ends)
+    low, high = (end.figures[cost] for end in ends)
     if number < 1 or not 0 < low < high:
         return []
     tried = everything or [pricer(space.random(seed)) for seed in range(DRAWN)]
@@ -187,10 +201,13 @@ def _distinct(points: Iterable[Params]) -> list[Params]:
     return list({digest_of(point): point for point in points}.values())
 
 
-def _reference(study: Study, largest: Candidate) -> tuple[float, ...]:
+def reference_of(study: Study, largest: Candidate) -> tuple[float, ...]:
     """Per objective: what the study says; else 0 for what is maximised, and for a cost that of the largest spec that may be."""
     given = {canonical(name): value for name, value in study.reference.items()}
-    found = [given.get(o.name, 0.0 if o.maximize else largest.figures.get(o.name)) for o in study.objectives]
+    found = [
+        given.get(o.name, 0.0 if o.maximize else largest.figures.get(BOUNDS.get(o.name, ("", o.name))[1]))
+        for o in study.objectives
+    ]
     return tuple(v for v in found if v is not None) if None not in found else ()
 
 

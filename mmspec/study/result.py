@@ -111,6 +111,21 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class RungReport:
+    """reached      trainings that came to this step, `stopped` that ended there
+    correlation  Kendall's tau-b between what was learned here and at the end, over so many `pairs`; None where that is too few
+    trusted      whether it still decides
+    """
+
+    step: int
+    reached: int
+    stopped: int
+    correlation: float | None
+    pairs: int
+    trusted: bool
+
+
+@dataclass(frozen=True)
 class Front:
     """Members in order of cost, cheapest first; `knee` indexes them. Iterating gives the members."""
 
@@ -124,6 +139,7 @@ class Front:
     reference: tuple[float, ...] = ()  # of the hypervolume, in the users' signs
     recipe: Mapping[str, Any] = field(default_factory=dict)  # how all were trained; empty for the user's own code
     files: tuple[Path, ...] = ()
+    rungs: tuple[RungReport, ...] = ()  # where trainings were compared before their end
 
     def costs(self, trained: Trained) -> Point:
         return tuple(o.cost(trained.values[o.name]) for o in self.objectives)

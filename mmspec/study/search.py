@@ -7,8 +7,10 @@ was stopped by Ctrl-C or killed therefore goes on with `resume` as if nothing ha
 from __future__ import annotations
 
 import gc
+import inspect
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +19,19 @@ from mmspec.files import check_replaceable, replace_folder, write_atomically
 from mmspec.study import events as say
 from mmspec.study import members
 from mmspec.study.base import open_base
-from mmspec.study.candidate import TRAINS, Candidate, price
+from mmspec.study.candidate import TRAINS, Candidate, price, timed
 from mmspec.study.confirming import again, with_means
 from mmspec.study.evaluation import Evaluate, Untrainable, evaluation_of, objective_value, test_accuracy
 from mmspec.study.events import Listener, silent
 from mmspec.study.file import Study, load_study
 from mmspec.study.jobs import Executor, InProcess, Outcome
+from mmspec.study.latency import Stopwatch, wanted, with_ends
+from mmspec.study.learned import BOUNDS, learned_cost
 from mmspec.study.plan import Plan, plan, unseen
 from mmspec.study.processes import Processes
 from mmspec.study.result import Front, Trained
-from mmspec.study.samplers import derived_seed, sampler_of
+from mmspec.study.rungs import Ladder, Reached
+from mmspec.study.samplers import derived_seed, known_cost, sampler_of
 from mmspec.study.space import stored
 from mmspec.study.store import DATABASE, Pending, Store
 from mmspec.training import Interrupted
@@ -74,25 +79,32 @@ def search(
     trains = _executor(planned, evaluate, workers, executor)
     if storage is None:
         _open_folder(folder, planned, resume, restart)
-        return carry_out(planned, folder, trains, events)
+        return carry_out(planned, folder, trains, events, evaluate)
     from mmspec.study.database import Database
     from mmspec.study.shared import open_shared
 
     database = Database.of(storage, study.title)
     with database.alone():
         open_shared(folder, planned, database, resume, restart)
-        return carry_out(planned, folder, trains, events, database)
+        return carry_out(planned, folder, trains, events, evaluate, database)
 
 
 def carry_out(
-    planned: Plan, folder: Path, executor: Executor, events: Listener, database: Database | None = None
+    planned: Plan,
+    folder: Path,
+    executor: Executor,
+    events: Listener,
+    evaluate: Evaluate | None,
+    database: Database | None = None,
 ) -> Front:
     """A study that was begun, to its end. `database`: where it is kept, by the process that holds its lock."""
-    with Store.open(folder, planned.study.objectives, database) as store:
+    with Store.open(folder, planned.study.objectives, _ladder(planned, evaluate), database) as store:
         _same_question(store, planned)
+        watch = Stopwatch.of(folder) if wanted(planned.study) else None
+        planned = with_ends(planned, watch) if watch else planned
         try:
             with executor:
-                _Search(planned, store, executor, events).run()
+                _Search(planned, store, executor, events, watch).run()
                 if not store.trained:
                     raise UserError(_nothing(store))
                 front = _confirmed(planned, _front(planned, store), executor, events)
@@ -152,11 +164,24 @@ def _executor(planned: Plan, evaluate: Evaluate | None, workers: int, kind: str)
     return InProcess(evaluate or evaluation_of(planned.study), lambda params: planned.base.choose(dict(params)))
 
 
+def _ladder(planned: Plan, evaluate: Evaluate | None) -> Ladder | None:
+    rungs = planned.study.ladder
+    if rungs is None:
+        return None
+    if evaluate is not None and "until" not in inspect.signature(evaluate).parameters:
+        raise UserError("a study with rungs needs an evaluate that takes `until`, the step to stop at")
+    return Ladder(rungs, planned.study.objectives, planned.exact)
+
+
 class _Search:
     """One run of a study: as many trainings under way as there are slots, until the budget is spent."""
 
-    def __init__(self, planned: Plan, store: Store, executor: Executor, events: Listener) -> None:
+    def __init__(
+        self, planned: Plan, store: Store, executor: Executor, events: Listener, watch: Stopwatch | None = None
+    ) -> None:
         self.planned, self.store, self.executor, self.events = planned, store, executor, events
+        self.sampler = known_cost(planned) if planned.study.sampler == "known_cost" else None
+        self.watch = watch  # where the latency is sought or limited
 
     def run(self) -> None:
         study, store = self.planned.study, self.store
@@ -175,15 +200,17 @@ class _Search:
                 self.settle(store.pending[outcome.number], outcome)
 
     def affordable(self) -> bool:
+        """Whether one more training may begin, were it and all that are under way to go to their ends."""
         budget, store = self.planned.study.budget, self.store
-        spent = sum(trained.seconds for trained in store.trained)
-        return len(store.trained) + len(store.pending) < budget.trials and (
-            budget.seconds is None or spent < budget.seconds
+        trials, seconds = _spent(self.planned, store)
+        return trials + len(store.pending) + 1 <= budget.trials + 1e-9 and (
+            budget.seconds is None or seconds < budget.seconds
         )
 
     def known(self, candidate: Candidate) -> bool:
         digest = candidate.digest
-        return digest in self.store.digests or bool(self.store.barred(digest))
+        slow = self.watch is not None and self.watch.bars(candidate, self.planned.pricer.limits)
+        return digest in self.store.digests or bool(self.store.barred(digest)) or slow
 
     def propose(self) -> bool:
         """One turn: a point that is refused by its price, answered from the store, or under way now. False if none is left."""
@@ -196,7 +223,8 @@ class _Search:
             if point is None:
                 return False
         encoded = point and {d.key: stored(d, point[d.key]) for d in planned.space.domains if d.key in point}
-        trial = store.ask(sampler_of(study.sampler, study.seed, turn, study.budget.trials), encoded)
+        sampler = self.sampler or sampler_of(study.sampler, study.seed, turn, study.budget.trials)
+        trial = store.ask(sampler, encoded)
         try:
             self.judge(trial)
         except BaseException:
@@ -217,39 +245,74 @@ class _Search:
         elif reason := store.barred(candidate.digest):
             store.tell_infeasible(trial, _failing(candidate), "again", reason)
             events(say.Refused(params, reason))
+        elif candidate.digest in store.stopped:
+            reason = f"was stopped after {store.stopped[candidate.digest][0]} steps"
+            store.tell_infeasible(trial, candidate, "again", reason)
+            events(say.Refused(params, reason))
         elif twin := store.twin(candidate.digest):
             store.tell_known(trial, candidate, twin)
             events(say.Known(params, twin.trial))
         elif under_way := store.under_way(candidate.digest):
             store.overlook(trial, candidate)
             events(say.Known(params, under_way.number))
+        elif (candidate := self.measured(candidate)).problem:
+            store.tell_infeasible(trial, candidate, "refused", candidate.problem)
+            events(say.Refused(params, candidate.problem))
         else:
             number = store.started
             seed = derived_seed("train", planned.study.seed, number)
             self.submit(store.begin(trial, candidate, seed, number))
 
+    def measured(self, candidate: Candidate) -> Candidate:
+        """With its latency, where that matters: the last of the filters, because it takes seconds."""
+        if self.watch is None:
+            return candidate
+        try:
+            return timed(candidate, self.planned.pricer.limits, self.watch(candidate))
+        except Untrainable as error:
+            return replace(_failing(candidate), problem=str(error))
+
     def submit(self, pending: Pending) -> None:
-        candidate = self.planned.pricer(pending.job.params)
-        wanted = dict.fromkeys([*self.planned.pricer.needed, *(limit.figure for limit in self.planned.pricer.limits)])
-        shown = {name: candidate.figures[name] for name in wanted}
+        candidate = self.measured(self.planned.pricer(pending.job.params))
+        names = dict.fromkeys([*self.planned.exact, *(limit.figure for limit in self.planned.pricer.limits)])
+        shown = {name: candidate.figures[name] for name in names}
         self.events(say.Proposed(pending.number, pending.job.params, shown))
-        self.executor.submit(pending.job)
+        self.hand_over(pending)
+
+    def hand_over(self, pending: Pending) -> None:
+        """To be trained to the next rung, or to the end."""
+        ladder, at = self.store.ladder, pending.reached[-1].step if pending.reached else 0
+        self.executor.submit(replace(pending.job, until=None if ladder is None else ladder.after(at)))
+
+    def at_rung(self, pending: Pending, candidate: Candidate, reached: Reached, ladder: Ladder) -> None:
+        store, job = self.store, pending.job
+        ladder.note(job.number, [reached])
+        further = ladder.goes_on(job.number, reached.step)
+        self.events(say.Rung(job.number, job.params, reached.step, reached.values, reached.seconds, further))
+        if further:
+            self.hand_over(store.go_on(pending, reached))
+        else:
+            store.tell_stopped(pending, candidate, reached)
 
     def settle(self, pending: Pending, outcome: Outcome) -> None:
         planned, store, job = self.planned, self.store, pending.job
-        candidate = planned.pricer(job.params)
+        candidate = self.measured(planned.pricer(job.params))
         try:
             if outcome.problem or outcome.metrics is None:
                 raise Untrainable(outcome.problem)
-            values = _values(planned, candidate.figures, outcome.metrics)
+            values = _values(planned, candidate, candidate.figures, outcome.metrics)
         except Untrainable as error:
             store.tell_failed(pending, _failing(candidate), str(error))
             self.events(say.Failed(job.number, job.params, str(error)))
             return
-        trained = store.tell_trained(pending, candidate, outcome.metrics, values, outcome.seconds)
+        if outcome.step is not None and store.ladder is not None:
+            self.at_rung(pending, candidate, Reached(outcome.step, values, outcome.seconds), store.ladder)
+            return
+        seconds = outcome.seconds + sum(each.seconds for each in pending.reached)
+        trained = store.tell_trained(pending, candidate, outcome.metrics, values, seconds)
         on_front = _on_front(trained, planned, store)
         left = _remaining(planned, store) / self.executor.slots
-        self.events(say.Finished(job.number, job.params, values, outcome.seconds, on_front, left))
+        self.events(say.Finished(job.number, job.params, values, seconds, on_front, left))
 
 
 def _confirmed(planned: Plan, front: Front, executor: Executor, events: Listener) -> Front:
@@ -274,7 +337,7 @@ def _confirmed(planned: Plan, front: Front, executor: Executor, events: Listener
         try:
             if outcome.metrics is None:
                 raise Untrainable(outcome.problem)
-            found = _values(planned, trained.figures, outcome.metrics)
+            found = _values(planned, planned.pricer(trained.params), trained.figures, outcome.metrics)
         except Untrainable as error:
             events(say.Reproduced(trained.trial, {}, outcome.seconds, str(error)))
             continue
@@ -282,20 +345,25 @@ def _confirmed(planned: Plan, front: Front, executor: Executor, events: Listener
         if (test := test_accuracy(of[outcome.number].job.folder)) is not None:
             tests.setdefault(trained.trial, []).append(test)
         events(say.Reproduced(trained.trial, found, outcome.seconds))
-    return with_means(front, values, tests, planned.pricer.needed) if values else front
+    return with_means(front, values, tests, planned.exact) if values else front
 
 
-def _values(planned: Plan, figures: Mapping[str, float], metrics: Mapping[str, Any]) -> dict[str, float]:
+def _values(
+    planned: Plan, candidate: Candidate, figures: Mapping[str, float], metrics: Mapping[str, Any]
+) -> dict[str, float]:
     """Every objective: of the price, or measured.   Raises Untrainable, UserError."""
-    return {
-        o.name: figures[o.name] if o.name in planned.pricer.needed else objective_value(metrics, o.name)
-        for o in planned.study.objectives
-    }
+    found = {}
+    for o in planned.study.objectives:
+        if o.name in planned.exact:
+            found[o.name] = figures[o.name]
+        elif o.name in BOUNDS and candidate.spec is not None:
+            found[o.name] = learned_cost(candidate.spec, o.name, metrics)
+        else:
+            found[o.name] = objective_value(metrics, o.name)
+    return found
 
 
 def _failing(candidate: Candidate) -> Candidate:
-    from dataclasses import replace
-
     return replace(candidate, constraints={**candidate.constraints, TRAINS: 1.0})
 
 
@@ -303,6 +371,7 @@ def _front(planned: Plan, store: Store) -> Front:
     return Front(
         planned.study.title, store.folder, planned.study.objectives, tuple(store.trained), dict(store.refused), dict(store.failed),
         store.repeated, planned.reference, planned.study.recipe.model_dump() if planned.study.recipe else {},
+        rungs=store.ladder.reports() if store.ladder else (),
     )  # fmt: skip
 
 
@@ -310,10 +379,18 @@ def _on_front(trained: Trained, planned: Plan, store: Store) -> bool:
     return any(m.trial == trained.trial for m in _front(planned, store).members)
 
 
+def _spent(planned: Plan, store: Store) -> tuple[float, float]:
+    """Trainings and seconds. One that was stopped at a rung is the share of a training that it had."""
+    whole = planned.study.recipe.steps if planned.study.recipe else 1
+    parts = sum(step / whole for step, _ in store.stopped.values())
+    seconds = sum(t.seconds for t in store.trained) + sum(seconds for _, seconds in store.stopped.values())
+    return len(store.trained) + parts, seconds
+
+
 def _remaining(planned: Plan, store: Store) -> float:
     """Seconds, judged by what the trainings so far took."""
-    spent = sum(t.seconds for t in store.trained)
-    left = spent / len(store.trained) * (planned.study.budget.trials - len(store.trained))
+    trials, spent = _spent(planned, store)
+    left = spent / trials * (planned.study.budget.trials - trials)
     limit = planned.study.budget.seconds
     return left if limit is None else min(left, max(0.0, limit - spent))
 

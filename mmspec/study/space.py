@@ -47,6 +47,14 @@ class Space:
                 point[domain.key] = given[domain.key] if domain.key in given else _first(domain)
         return point
 
+    def point(self, params: Mapping[str, Any]) -> Params:
+        """A point from what Optuna keeps of it (see `stored`)."""
+        point: Params = {}
+        for domain in self.domains:
+            if domain.key in params and domain.active(point):
+                point[domain.key] = _read(domain, params[domain.key])
+        return point
+
     def random(self, seed: int) -> Params:
         generator = random.Random(seed)
         point: Params = {}
@@ -145,14 +153,18 @@ def stored(domain: Domain, value: Any) -> Any:
     return value if domain.kind != "choice" or _distinct(domain) else repr(value)
 
 
+def _read(domain: Domain, kept: Any) -> Any:
+    """The inverse of `stored`."""
+    return next(v for v in domain.values if stored(domain, v) == kept) if domain.kind == "choice" else kept
+
+
 def _distinct(domain: Domain) -> bool:
     return len(set(domain.values)) == len(domain.values)
 
 
 def _suggest(trial: Trial, domain: Domain) -> Any:
     if domain.kind == "choice":
-        chosen = trial.suggest_categorical(domain.key, [stored(domain, v) for v in domain.values])
-        return chosen if _distinct(domain) else next(v for v in domain.values if repr(v) == chosen)
+        return _read(domain, trial.suggest_categorical(domain.key, [stored(domain, v) for v in domain.values]))
     assert domain.low is not None and domain.high is not None
     if domain.kind == "int":
         return trial.suggest_int(

@@ -6,6 +6,8 @@ failed and not counted, so that turn n after a resume has the history, the seed 
 had. What became of a turn:
 
     trained    COMPLETE, with metrics, price and folder
+    stopped    PRUNED at a rung, without values and with every constraint kept: TPE takes it for worse than what is COMPLETE,
+               NSGA-II overlooks it; what it had reached is in `record`
     known      COMPLETE, with the values of the trained twin
     refused    PRUNED with a constraint above 0, which teaches the sampler; FAIL, which samplers overlook, once refusals are
     failed     more than twice what was trained: they would drown the rest
@@ -20,7 +22,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ from mmspec.errors import Failure, UserError
 from mmspec.study.candidate import Candidate
 from mmspec.study.jobs import Job
 from mmspec.study.result import Objective, Trained
+from mmspec.study.rungs import Ladder, Reached
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 DATABASE = "study.db"
 LOCK = ".lock"
 JOB = "job"  # what an open turn trains
+RUNGS = "rungs"  # where it has gone on
 _NAME = "search"
 
 
@@ -49,10 +53,11 @@ def trial_folder(folder: Path, number: int, digest: str) -> Path:
 
 @dataclass(frozen=True)
 class Pending:
-    """An open turn and its job."""
+    """An open turn and its job, and the rungs where it has gone on."""
 
     trial: Trial
     job: Job
+    reached: tuple[Reached, ...] = ()
 
     @property
     def number(self) -> int:
@@ -62,11 +67,14 @@ class Pending:
 class Store:
     """An open study. `turn` counts what was proposed, `trained` what was measured, `pending` has what is under way by number."""
 
-    def __init__(self, folder: Path, study: OptunaStudy, objectives: Sequence[Objective]) -> None:
-        self.folder, self.study, self.objectives = folder, study, tuple(objectives)
+    def __init__(
+        self, folder: Path, study: OptunaStudy, objectives: Sequence[Objective], ladder: Ladder | None = None
+    ) -> None:
+        self.folder, self.study, self.objectives, self.ladder = folder, study, tuple(objectives), ladder
         self.turn = 0
         self.trained: list[Trained] = []
         self.pending: dict[int, Pending] = {}
+        self.stopped: dict[str, tuple[int, float]] = {}  # at a rung, by digest: the step, and the seconds up to it
         self.started = 0  # trainings, whatever became of them
         self.refused: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
@@ -104,7 +112,9 @@ class Store:
 
     @staticmethod
     @contextmanager
-    def open(folder: Path, objectives: Sequence[Objective], database: Database | None = None) -> Iterator[Store]:
+    def open(
+        folder: Path, objectives: Sequence[Objective], ladder: Ladder | None = None, database: Database | None = None
+    ) -> Iterator[Store]:
         """The study of a folder, for one process at a time; turns that a crash left open are closed. `database`: where it is kept
         instead of the folder, by the process that holds its lock there.
 
@@ -125,7 +135,7 @@ class Store:
                 for trial in study.get_trials(deepcopy=False):
                     if not trial.state.is_finished() and JOB not in trial.user_attrs:
                         _cut_short(study, trial)
-                store = Store(folder, study, objectives)
+                store = Store(folder, study, objectives, ladder)
             except (SQLAlchemyError, KeyError) as error:
                 if database is not None:
                     raise Failure(f"the study in {database} cannot be read: {database.reason(error)}") from error
@@ -200,6 +210,23 @@ class Store:
         """A training that could not be finished, by the spec's own fault."""
         self.tell_infeasible(pending.trial, candidate, "failed", reason)
 
+    def go_on(self, pending: Pending, reached: Reached) -> Pending:
+        """A training has come to a rung, and is to go on: written down, so that it does after a crash."""
+        pending = replace(pending, reached=(*pending.reached, reached))
+        with _disk(self.folder):
+            pending.trial.set_user_attr(RUNGS, _written(pending.reached))
+        self.pending[pending.number] = pending
+        return pending
+
+    def tell_stopped(self, pending: Pending, candidate: Candidate, reached: Reached) -> None:
+        """A training that is not worth its end, which never counts as trained."""
+        record = {
+            "kind": "stopped", "trial": pending.number, "params": dict(candidate.params), "digest": candidate.digest,
+            "step": reached.step, "values": dict(reached.values), "figures": dict(candidate.figures),
+            "seconds": reached.seconds, "seconds_before": sum(each.seconds for each in pending.reached),
+        }  # fmt: skip
+        self._tell(pending.trial, candidate.constraints, record, None, teach=True)
+
     def overlook(self, trial: Trial, candidate: Candidate) -> None:
         """A proposal of what is under way: nothing is known of it yet, and nothing is said."""
         from optuna.trial import TrialState
@@ -224,7 +251,12 @@ class Store:
             _cut_short(self.study, trial)
 
     def _tell(
-        self, trial: Trial, constraints: Mapping[str, float], record: Mapping[str, Any], values: list[float] | None
+        self,
+        trial: Trial,
+        constraints: Mapping[str, float],
+        record: Mapping[str, Any],
+        values: list[float] | None,
+        teach: bool = False,
     ) -> None:
         from optuna.trial import TrialState
 
@@ -239,7 +271,7 @@ class Store:
             if values is not None:
                 frozen = self.study.tell(trial, values)
             else:
-                teach = self._told_infeasible < max(4, 2 * len(self.trained))
+                teach = teach or self._told_infeasible < max(4, 2 * len(self.trained))
                 frozen = self.study.tell(trial, state=TrialState.PRUNED if teach else TrialState.FAIL)
         self._remember(frozen)
 
@@ -256,7 +288,19 @@ class Store:
         else:
             self.turn += 1
             self.idle += 1
+        if self.ladder is not None and JOB in trial.user_attrs:
+            self.ladder.note(json.loads(trial.user_attrs[JOB])["number"], _read(trial))
+        if record["kind"] == "stopped":
+            last = Reached(record["step"], record["values"], record["seconds"])
+            self.digests.add(record["digest"])
+            self.stopped[record["digest"]] = (last.step, last.seconds + record["seconds_before"])
+            if self.ladder is not None:
+                self.ladder.note(record["trial"], (last,))
+                self.ladder.stopped[record["trial"]] = last.step
+            return
         if record["kind"] == "trained":
+            if self.ladder is not None:
+                self.ladder.finished[record["trial"]] = record["values"]
             self.digests.add(record["digest"])
             self.trained.append(
                 Trained(
@@ -282,7 +326,18 @@ class Store:
         job = json.loads(trial.user_attrs[JOB])
         folder = trial_folder(self.folder, job["number"], job["digest"])
         open_turn = optuna.trial.Trial(self.study, trial._trial_id)
-        self._begun(Pending(open_turn, Job(job["number"], job["params"], job["digest"], folder, job["seed"])))
+        at = _read(trial)
+        if self.ladder is not None:
+            self.ladder.note(job["number"], at)
+        self._begun(Pending(open_turn, Job(job["number"], job["params"], job["digest"], folder, job["seed"]), at))
+
+
+def _written(reached: Sequence[Reached]) -> str:
+    return json.dumps([{"step": r.step, "values": dict(r.values), "seconds": r.seconds} for r in reached])
+
+
+def _read(trial: FrozenTrial) -> tuple[Reached, ...]:
+    return tuple(Reached(**each) for each in json.loads(trial.user_attrs.get(RUNGS, "[]")))
 
 
 def _storage(folder: Path) -> Any:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from mmspec.study import wording
@@ -84,6 +85,7 @@ def as_data(front: Front) -> dict[str, Any]:
         "refused": dict(front.refused),
         "failed": dict(front.failed),
         "repeated": front.repeated,
+        "rungs": [asdict(rung) for rung in front.rungs],
         "caveats": list(caveats(front)),
     }
 

@@ -10,10 +10,13 @@ from mmspec.cost.quantities import quantity
 _NAMES = {
     "flops.total": "FLOPs per example",
     "flops.expected": "expected FLOPs per example",
+    "flops.minimum": "FLOPs, first exit",
+    "flops.maximum": "FLOPs, last exit",
     "parameters.total": "parameters",
     "parameters.active": "active parameters",
     "memory.weights": "weights",
     "memory.peak_inference": "peak memory",
+    "latency_ms": "latency",
 }
 
 
@@ -30,6 +33,8 @@ def amount(name: str, value: float | None) -> str:
     """`flops.total`, 12431360 -> "12.4 MFLOPs"; `accuracy`, 0.9312 -> "0.931"."""
     if value is None:
         return "unknown"
+    if name == "latency_ms":
+        return f"{value:.3g} ms"
     if name.split(".")[0] not in ("flops", "parameters", "memory"):
         return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
     return quantity(value, unit(name))

@@ -72,12 +72,13 @@ class Run:
         self.best: dict[str, Any] | None = None
         self.best_weights: dict[str, Tensor] = {}
         self.seconds = self.saved_at = 0.0
+        self.saved_step = -1
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to where a checkpoint was written."""
         self.module.load_state_dict(checkpoint.weights)
         restore_optimizer(self.module, self.optimizer, checkpoint.optimizer)
-        self.step = checkpoint.step
+        self.step = self.saved_step = checkpoint.step
         self.losses = checkpoint.losses.tolist()
         self.history = checkpoint.history
         self.seconds = self.saved_at = checkpoint.seconds
@@ -96,9 +97,30 @@ class Run:
 
         Raises   Diverged; Interrupted: Ctrl-C. Either leaves a checkpoint in the folder, if there is one.
         """
+        self._to(self.recipe.steps, progress)
+        if self.best is not None and self.best["step"] != self.step:
+            self.module.load_state_dict(self.best_weights)
+            self.validation = {}
+        if not self.validation:  # of the weights in place; also where a run is resumed after its last step
+            self.validation = evaluate(self.module, self.data, "validation", EVALUATION_BATCH)
+
+    def pause(self, step: int, progress: Progress | None = None) -> None:
+        """Do the steps up to one before the last, keep a checkpoint, and measure the weights as they are; then `validation` is
+        theirs. What follows is what it would have been: the measurement is no part of the run's history.
+
+        Raises   as `finish`
+        """
+        self.validation = {}
+        self._to(step, progress)
+        if self.saved_step != self.step:
+            self.save()
+        if not self.history or self.history[-1]["step"] != self.step or not self.validation:
+            self.validation = evaluate(self.module, self.data, "validation", EVALUATION_BATCH)
+
+    def _to(self, last: int, progress: Progress | None) -> None:
         recipe = self.recipe
         with stop_between_steps() as stop:
-            while self.step < recipe.steps:
+            while self.step < last:
                 began = time.perf_counter()
                 loss = self._advance()
                 metrics = None
@@ -112,17 +134,12 @@ class Run:
                     progress(self.step, recipe.steps, loss, metrics)
                 if stop.requested:
                     raise Interrupted(f"stopped after step {self.step} of {recipe.steps}; {self._kept()}")
-        if self.best is not None and self.best["step"] != self.step:
-            self.module.load_state_dict(self.best_weights)
-            self.validation = {}
-        if not self.validation:  # of the weights in place; also where a run is resumed after its last step
-            self.validation = evaluate(self.module, self.data, "validation", EVALUATION_BATCH)
 
     def save(self) -> None:
         """Write a checkpoint, if there is a folder for it."""
         if self.folder is not None:
             self.checkpoint().write(self.folder)
-            self.saved_at = self.seconds
+            self.saved_at, self.saved_step = self.seconds, self.step
 
     def _advance(self) -> float:
         """One step; the total loss before it."""

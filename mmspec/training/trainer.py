@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from mmspec.files import MARK, check_replaceable, located
 from mmspec.training.checkpoint import FILE as CHECKPOINT
 from mmspec.training.checkpoint import Checkpoint, check_same_run
 from mmspec.training.exits import exits
+from mmspec.training.features import shared_features
 from mmspec.training.loads import loads
 from mmspec.training.loop import EVALUATION_BATCH, Progress, Run
 from mmspec.training.metrics import evaluate, warnings_of, with_limits
@@ -65,15 +67,63 @@ def train(
     *,
     resume: bool = False,
     progress: Progress | None = None,
+    features: str | Path | None = None,
 ) -> Result:
     """Train a spec.
 
     out      the folder to write; one of ours is replaced whole when the run is finished
     resume   go on with the unfinished run in `out`, which must be of the same spec and recipe
     progress called after every step
+    features a folder for the outputs of frozen encoders, which all trainings that name it share
 
     Raises   SpecError, UserError: the spec, the recipe, the data or the folder; Diverged; Interrupted.
     """
+    run, loaded = _begun(spec, recipe, out, resume)
+    with (
+        torch.random.fork_rng(devices=[]),
+        _features(features, run) as notes,
+    ):  # the caller's random numbers are left alone
+        run.finish(progress)
+        run.module.eval()
+        metrics = _metrics(run, loaded, notes)
+    module, data, folder = run.module, run.data, run.folder
+    if folder is not None:
+        known = Measured.of(metrics["validation"])
+        write_folder(run.spec, module, folder, lambda target: _add(target, data, metrics), known)
+    return Result(module, metrics, run.losses, folder)
+
+
+def train_to(
+    step: int,
+    spec: ModelSpec,
+    recipe: Recipe | Mapping[str, Any],
+    out: str | Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    features: str | Path | None = None,
+) -> dict[str, Any]:
+    """Bring a run to a step before its last, and leave it there: `train` with `resume` goes on with it, and ends bit for bit where
+    it would have ended without the stop. The learning rate is that of the whole run.
+
+    Returns  what metrics.json will call `validation`, of the weights as they are
+    Raises   as `train`
+    """
+    run, _ = _begun(spec, recipe, out, resume)
+    with torch.random.fork_rng(devices=[]), _features(features, run):
+        run.pause(min(step, run.recipe.steps), progress)
+        return _validation(run, run.validation)
+
+
+def _features(folder: str | Path | None, run: Run) -> AbstractContextManager[tuple[str, ...]]:
+    where = None if folder is None else Path(folder)
+    return shared_features(where, run.spec, run.module, run.data, run.recipe)
+
+
+def _begun(
+    spec: ModelSpec, recipe: Recipe | Mapping[str, Any], out: str | Path | None, resume: bool
+) -> tuple[Run, tuple[Loaded, ...]]:
+    """A run before its next step, and the weights that its spec asked for."""
     spec = spec.require_closed()
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
     folder = None if out is None else Path(out)
@@ -85,7 +135,7 @@ def train(
     fingerprint = {"spec": spec.resolved(), "recipe": recipe.model_dump()}
     checkpoint = _checkpoint(folder, fingerprint) if resume else None
 
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are left alone
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         built = build(spec)
         loaded: tuple[Loaded, ...] = built.meta["loaded"]
@@ -94,14 +144,7 @@ def train(
             run.restore(checkpoint)
         if folder is not None:
             _open_folder(folder)
-        run.finish(progress)
-
-    module = run.module.eval()
-    metrics = _metrics(run, loaded)
-    if folder is not None:
-        known = Measured.of(metrics["validation"])
-        write_folder(spec, module, folder, lambda target: _add(target, data, metrics), known)
-    return Result(module, metrics, run.losses, folder)
+    return run, loaded
 
 
 def unfinished(folder: str | Path) -> bool:
@@ -147,7 +190,17 @@ def _untrained(run: Run) -> nn.Module:
         return build(run.spec)
 
 
-def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
+def _validation(run: Run, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured, with where samples leave and what experts got."""
+    split, size = "validation", EVALUATION_BATCH
+    return {
+        **measured,
+        "exits": exits(run.spec, run.module, run.data, split, size),
+        "experts": loads(run.module, run.data, split, size),
+    }
+
+
+def _metrics(run: Run, loaded: tuple[Loaded, ...], notes: tuple[str, ...]) -> dict[str, Any]:
     data: Dataset = run.data
     split, size = "validation", EVALUATION_BATCH
     measured = {split: run.validation}
@@ -158,11 +211,7 @@ def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
         measured = {
             each: with_limits(metrics, run.module, untrained, data, each, size) for each, metrics in measured.items()
         }
-    validation = {
-        **measured[split],
-        "exits": exits(run.spec, run.module, data, split, size),
-        "experts": loads(run.module, data, split, size),
-    }
+    validation = _validation(run, measured[split])
     return {
         "format": 1,
         "model": run.spec.name,
@@ -175,6 +224,6 @@ def _metrics(run: Run, loaded: tuple[Loaded, ...]) -> dict[str, Any]:
         "validation": validation,
         "test": measured.get("test"),
         "warnings": warnings_of(validation),
-        "notes": [*data.notes, *(str(said) for each in loaded for said in (each, *each.notes))],
+        "notes": [*data.notes, *notes, *(str(said) for each in loaded for said in (each, *each.notes))],
         "history": run.history,
     }

@@ -14,6 +14,7 @@ from mmspec.data.questions import ANSWERS
 from mmspec.errors import UserError
 from mmspec.training import Diverged, Interrupted, Recipe, predict, train, unfinished
 from mmspec.training.loop import Run
+from mmspec.training.trainer import train_to
 
 RECIPE = Recipe(steps=8, batch=16, evaluate_every=3, learning_rate=3e-3)
 
@@ -287,3 +288,18 @@ def test_the_steps_of_a_loop_are_measured_as_exits_are(tiny):
     assert sum(row["share"] for row in rows) == pytest.approx(1)
     right = [row["share"] * row["accuracy"] for row in rows if row["share"]]
     assert sum(right) == pytest.approx(validation["accuracy"]), "who is right is right at the step where it left"
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_run_that_was_compared_on_the_way_is_the_run_that_was_not(tiny, tmp_path, keep):
+    recipe = RECIPE.model_copy(update={"keep": keep})
+    out = tmp_path / "out"
+    for step in (2, 6):  # between validations, and at one
+        found = train_to(step, tiny(), recipe, out, resume=unfinished(out))
+        assert 0 <= found["accuracy"] <= 1
+        assert found == train_to(step, tiny(), recipe, out, resume=True)  # as after a crash
+    resumed, plain = train(tiny(), recipe, out, resume=True), train(tiny(), recipe)
+    same(plain, resumed)
+    assert resumed.metrics["history"] == plain.metrics["history"]
+    assert resumed.metrics["validation"] == plain.metrics["validation"]
+    assert found["accuracy"] == plain.metrics["history"][1]["accuracy"]

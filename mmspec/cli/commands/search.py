@@ -17,6 +17,7 @@ from mmspec.cli.options import json_option
 @click.option(
     "--workers", default=1, show_default=True, metavar="N", help="trainings at once, in processes of their own"
 )
+@click.option("--dry-run", is_flag=True, help="print the space, its costs and the first points, and train nothing")
 @click.option(
     "--executor", type=click.Choice(["processes", "ray"]), default="processes", show_default=True, help="who trains"
 )
@@ -37,6 +38,7 @@ def command(
     resume: bool,
     restart: bool,
     workers: int,
+    dry_run: bool,
     executor: str,
     storage: str | None,
     worker: bool,
@@ -57,6 +59,9 @@ def command(
         )
     if lease is not None and not worker:
         raise click.UsageError("--lease is for a --worker")
+    if dry_run:
+        _survey(study, out, workers, as_json)
+        return
     from mmspec.cli.searching import watching
     from mmspec.study import search
 
@@ -90,3 +95,22 @@ def command(
 
     ink = Ink(sys.stdout)
     click.echo("\n".join(front_lines(front, ink)), color=ink.coloured)
+
+
+def _survey(name: str, out: str | None, workers: int, as_json: bool) -> None:
+    from pathlib import Path
+
+    from mmspec.study.file import load_study
+    from mmspec.study.survey import survey
+
+    found = survey(load_study(name), None if out is None else Path(out), workers)
+    if as_json:
+        from mmspec.cli.entry import json_text
+
+        click.echo(json_text(found.to_dict()))
+        return
+    from mmspec.cli.ink import Ink
+    from mmspec.cli.surveying import survey_lines
+
+    ink = Ink(sys.stdout)
+    click.echo("\n".join(survey_lines(found, ink)), color=ink.coloured)
