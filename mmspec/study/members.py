@@ -5,7 +5,7 @@ runs/digits_pareto/
   trials/003-5f0c1b7a/     every trained network
   front/0/ ... front/5/    the front, cheapest first: built folders, as `mmspec build` and `mmspec export` take them
   knee                     -> front/3
-  front.png, report.html   for people
+  front.png, front.svg, report.html   for people
   front.csv, front.json    for programs
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
     from mmspec.study.plan import Plan
 
-PLOT, REPORT, CSV, JSON = "front.png", "report.html", "front.csv", "front.json"
+PLOT, VECTOR, REPORT, CSV, JSON = "front.png", "front.svg", "report.html", "front.csv", "front.json"
 _LEFT_OUT = shutil.ignore_patterns("checkpoint*", DONE)
 
 
@@ -46,9 +46,10 @@ def write(front: Front, plan: Plan, load: Callable[[Path], ModelSpec]) -> Front:
             _same_price(home / str(i), member, plan, load)
     _point(front.folder / "knee", Path("front") / str(front.knee), front.folder)
     _forget_litter(front)
-    background = page.Background(plan.study.text, plan.space.defaults(), _environment(plan))
+    background = page.Background(plan.study.text, plan.space.defaults(), _environment(plan), plan.study.limits)
     files = (
         write_atomically(front.folder / PLOT, lambda path: plot.draw_front(front, path)),
+        write_atomically(front.folder / VECTOR, lambda path: plot.draw_front(front, path, "svg")),
         write_atomically(front.folder / REPORT, page.render(front, background)),
         write_atomically(front.folder / CSV, tables.as_csv(front)),
         write_atomically(front.folder / JSON, tables.as_json(front)),

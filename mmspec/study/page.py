@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from typing import Any
 
-from mmspec.study import figure, wording
+from mmspec.study import course, figure, wording
 from mmspec.study.caveats import caveats, unlearned
+from mmspec.study.importance import LEAST, importance
 from mmspec.study.result import Front, Trained
 
 
@@ -20,6 +22,7 @@ class Background:
     study: str  # the study file, as it was read
     baseline: Mapping[str, Any] = field(default_factory=dict)  # the parameters' defaults: cards show what differs
     environment: Mapping[str, str] = field(default_factory=dict)  # versions, seed
+    limits: Sequence[str] = ()  # that every training keeps
 
 
 def render(front: Front, background: Background) -> str:
@@ -27,12 +30,14 @@ def render(front: Front, background: Background) -> str:
     home = files("mmspec.study")
     sections = (
         _head(front),
-        _cards(front),
+        _cards(front, background.limits),
         _warning(front),
         _figure(front, background),
         _members(front),
         _trust(front),
         _knee(front),
+        _importance(front),
+        _course(front),
         _all(front),
         f"<details><summary>The study</summary><pre>{escape(background.study.strip())}</pre></details>",
         _foot(background),
@@ -65,11 +70,13 @@ def _head(front: Front) -> str:
     )
 
 
-def _cards(front: Front) -> str:
+def _cards(front: Front, limits: Sequence[str]) -> str:
     x, y = front.horizontal, front.vertical
     cards = [_card_of(front, front.knee, "the knee", "knee")]
     best = min(range(len(front)), key=lambda i: y.cost(front.members[i].values[y.name]))
-    cards.append(_card_of(front, best, f"{'most' if y.maximize else 'least'} {wording.axis(y.name)}"))
+    most = f"{'most' if y.maximize else 'least'} {wording.axis(y.name)}"
+    cards.append(_card_of(front, best, f"best under the limits ({', '.join(limits)})" if limits else most))
+    cards += _halves(front, best)
     cards.append(_card_of(front, 0, f"{'most' if x.maximize else 'least'} {wording.axis(x.name)}"))
     if front.hypervolume is not None:
         corner = ", ".join(wording.amount(o.name, r) for o, r in zip(front.objectives, front.reference, strict=True))
@@ -77,6 +84,18 @@ def _cards(front: Front) -> str:
     return '<div class="cards">' + "".join(
         f'<div class="card {kind}"><b>{head}</b><span>{text}</span></div>' for head, text, kind in cards
     ) + "</div>"  # fmt: skip
+
+
+def _halves(front: Front, best: int) -> list[tuple[str, str, str]]:
+    """For each cost, the best of the members that have at most half of the best one's."""
+    cards, y = [], front.vertical
+    for cost in (o for o in front.objectives if not o.maximize and o != y):
+        half = front.members[best].values[cost.name] / 2
+        able = [i for i, m in enumerate(front.members) if m.values[cost.name] <= half]
+        if able:
+            chosen = min(able, key=lambda i: y.cost(front.members[i].values[y.name]))
+            cards.append(_card_of(front, chosen, f"best at no more than half of its {wording.axis(cost.name)}"))
+    return cards
 
 
 def _card_of(front: Front, i: int, role: str, kind: str = "") -> tuple[str, str, str]:
@@ -148,16 +167,97 @@ def _members(front: Front) -> str:
     rows = []
     for i, m in enumerate(front.members):
         place = front.folder / "front" / str(i)
-        commands = (f"mmspec build {place / 'spec.yaml'}", f"mmspec export {place} --target edge_cpu_fp32")
+        commands = (
+            f"mmspec build {shlex.quote(str(place / 'spec.yaml'))}",
+            f"mmspec export {shlex.quote(str(place))} --target edge_cpu_fp32",
+        )
         spec = escape(wording.label(m.params, front.varied)) + "".join(
             f'<span class="command">{escape(command)}</span>' for command in commands
         )
         numbers = [(_measured(n, m.values.get(n, m.figures.get(n, 0.0)), m), True) for n in columns]
-        rows.append(("knee" if i == front.knee else "", [(str(i), False), *numbers, (spec, False)]))
-    heads = [("", False), *((escape(wording.axis(n)), True) for n in columns), ("spec, and what to do with it", False)]
+        rows.append(("knee" if i == front.knee else "", [(str(i), False), *numbers, *_again(front, m), (spec, False)]))
+    again = [(title, title != "95 % interval") for title in _again_titles(front)]
+    heads = [
+        ("", False),
+        *((escape(wording.axis(n)), True) for n in columns),
+        *again,
+        ("spec, and what to do with it", False),
+    ]
     bounds = ", ".join(f"{escape(name)} {bound:.3f}" for name, bound in front.members[0].bounds.items())
     note = f"<p class=note>Accuracy that needs no fusion at all: {bounds}.</p>" if bounds else ""
     return f"<h2>The front</h2>{note}{_table(heads, rows)}"
+
+
+def _again_titles(front: Front) -> list[str]:
+    """Columns of members that were trained again."""
+    if not all(m.confirmed for m in front.members):
+        return []
+    tested = any(m.confirmed and m.confirmed.tests for m in front.members)
+    return ["95 % interval", "in the search", "non-dominated", *(["test accuracy"] if tested else [])]
+
+
+def _again(front: Front, m: Trained) -> list[tuple[str, bool]]:
+    titles, name = _again_titles(front), front.vertical.name
+    if not titles or m.confirmed is None:
+        return []
+    test = "" if m.confirmed.test is None else f"{m.confirmed.test:.3f}"
+    searched = wording.amount(name, m.confirmed.searched[name])
+    cells = [(_interval(front, m), False), (searched, True), (f"{m.confirmed.chance:.0%}", True), (test, True)]
+    return cells[: len(titles)]
+
+
+def _interval(front: Front, m: Trained) -> str:
+    """A bar on one scale for all members: the interval, and a mark at the mean."""
+    name = front.vertical.name
+    spans = [(v - h, v + h) for v, h in (_mean_and_half(other, name) for other in front.members)]
+    low, high = min(a for a, _ in spans), max(b for _, b in spans)
+    if high <= low:
+        return ""
+    value, half = _mean_and_half(m, name)
+    left, middle, width = ((x / (high - low)) * 100 for x in (value - half - low, value - low, 2 * half))
+    said = f"{wording.amount(name, value - half)} to {wording.amount(name, value + half)}"
+    return (
+        f'<div class="interval" title="{said}"><i style="left:{left:.1f}%;width:{width:.1f}%"></i>'
+        f'<b style="left:{middle:.1f}%"></b></div>'
+    )
+
+
+def _mean_and_half(m: Trained, name: str) -> tuple[float, float]:
+    return m.values[name], m.confirmed.halves.get(name, 0.0) if m.confirmed else 0.0
+
+
+def _importance(front: Front) -> str:
+    """Of each objective that is no figure of the price."""
+    blocks = []
+    for o in front.objectives:
+        if all(o.name in t.figures for t in front.trained) or not front.varied:
+            continue
+        name = escape(wording.axis(o.name))
+        if len(front.trained) < LEAST:
+            blocks.append(f"<p class=note>For {name}: not told from fewer than {LEAST} trainings.</p>")
+            continue
+        if (found := importance(front, o.name)) is None:
+            continue
+        rows = "".join(
+            f'<tr><td>{escape(wording.short(path))}</td><td class=n>{share:.2f}</td><td><div class="bar">'
+            f'<i style="width:{100 * share:.1f}%"></i></div></td></tr>'
+            for path, share in found.shares.items()
+        )
+        trust = f"they explain {found.explained:.0%} of the variance of trainings they have not seen"
+        if found.explained <= 0:
+            trust = "<b>they predict nothing that they have not seen: do not read anything into the shares</b>"
+        note = f"For {name}, by trees over {found.trainings} trainings; {trust}."
+        blocks.append(f"<p class=note>{note}</p><table>{rows}</table>")
+    return f"<h2>What decides</h2>{''.join(blocks)}" if blocks else ""
+
+
+def _course(front: Front) -> str:
+    over, lines = course.hypervolume(front), course.parallel(front)
+    found = f'<h2>Hypervolume on the way</h2><div class="halves">{over}</div>' if over else ""
+    if lines:
+        note = "Every training is a line; one that breaks off does not have the parameter."
+        found += f"<h2>All trainings, side by side</h2><p class=note>{note}</p>{lines}"
+    return found
 
 
 def _trust(front: Front) -> str:

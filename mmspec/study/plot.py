@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmspec.study import wording
 from mmspec.study.result import Front
@@ -16,8 +16,9 @@ FRONT, KNEE, OTHER, BOUND = "#2563a8", "#d9541e", "#b4bac4", "#8a4b9c"
 _WIDE = 6.0  # a cost axis that spans more than this factor is drawn in logarithms
 
 
-def draw_front(front: Front, path: Path) -> None:
-    """Write a PNG. Grey: dominated. Blue: the front, numbered as its folders. Orange: the knee. Bars: one standard error."""
+def draw_front(front: Front, path: Path, form: Literal["png", "svg"] = "png") -> None:
+    """Write a PNG or an SVG. Grey: dominated. Blue: the front, numbered as its folders. Orange: the knee. Bars: one standard error."""
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -42,7 +43,9 @@ def draw_front(front: Front, path: Path) -> None:
         pad=12,
     )
     _key(key, front)
-    figure.savefig(path, format="png", metadata={"Software": "mmspec"})
+    metadata = {"Software": "mmspec"} if form == "png" else {"Creator": "mmspec", "Date": None}
+    with rc_context({"svg.hashsalt": front.name}):  # equal fronts make equal files
+        figure.savefig(path, format=form, metadata=metadata)
 
 
 def logarithmic(front: Front) -> bool:

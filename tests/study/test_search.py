@@ -59,7 +59,7 @@ def test_the_knee_is_a_link_that_survives_moving_the_folder(done, tmp_path):
 
 def test_the_plot_the_report_and_the_tables_are_there(done):
     folder, front, heard = done
-    assert [path.name for path in front.files] == ["front.png", "report.html", "front.csv", "front.json"]
+    assert [path.name for path in front.files] == ["front.png", "front.svg", "report.html", "front.csv", "front.json"]
     assert all(path.stat().st_size > 500 for path in front.files)
     assert kinds(heard, say.Written)[0].files == front.files
     assert json.loads((folder / "front.json").read_text())["knee"] == front.knee
