@@ -1,8 +1,9 @@
 """Which parameters of the space decide what had to be learned.
 
-Extremely randomised trees (Geurts et al. 2006) are fitted to all trainings, and a parameter's importance is the share of the variance
-that their splits on it take away. Prices need no such estimate: they are exact. A parameter that a spec does not have (of an
-alternative that was not chosen) stands at the mean of the specs that have it, so that it is not credited with its alternative's effect.
+Extremely randomised trees (Geurts et al. 2006) are fitted to all trainings, and a parameter's importance is the share of the
+variance that their splits on it take away. Prices need no such estimate: they are exact. A parameter that a spec does not have
+(of an alternative that was not chosen) stands at the mean of the specs that have it, so that it is not credited with what the
+alternative itself does.
 """
 
 from __future__ import annotations

@@ -149,11 +149,19 @@ def _price(t: Trained) -> dict[str, float]:
 
 
 def _table(heads: Iterable[tuple[str, bool]], rows: Iterable[tuple[str, Sequence[tuple[str, bool]]]]) -> str:
+    """`heads` and cells: HTML, and whether it is a number. A row of a single cell belongs to the row above it."""
+
     def cell(tag: str, text: str, number: bool) -> str:
         return f"<{tag} class=n>{text}</{tag}>" if number else f"<{tag}>{text}</{tag}>"
 
     head = "".join(cell("th", *h) for h in heads)
-    body = "".join(f"<tr class='{kind}'>{''.join(cell('td', *c) for c in cells)}</tr>" for kind, cells in rows)
+    columns = head.count("<th")
+    body = "".join(
+        f"<tr class='{kind}'>{''.join(cell('td', *c) for c in cells)}</tr>"
+        if len(cells) > 1
+        else f"<tr class='{kind}'><td></td><td colspan={columns - 1}>{cells[0][0]}</td></tr>"
+        for kind, cells in rows
+    )
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
@@ -175,7 +183,9 @@ def _members(front: Front) -> str:
             f'<span class="command">{escape(command)}</span>' for command in commands
         )
         numbers = [(_measured(n, m.values.get(n, m.figures.get(n, 0.0)), m), True) for n in columns]
-        rows.append(("knee" if i == front.knee else "", [(str(i), False), *numbers, *_again(front, m), (spec, False)]))
+        kind = "knee" if i == front.knee else ""
+        rows.append((f"member {kind}", [(str(i), False), *numbers, *_again(front, m)]))
+        rows.append((kind, [(spec, False)]))
     again = [(title, title != "95 % interval") for title in _again_titles(front)]
     heads = [
         ("", False),
@@ -217,7 +227,7 @@ def _interval(front: Front, m: Trained) -> str:
     left, middle, width = ((x / (high - low)) * 100 for x in (value - half - low, value - low, 2 * half))
     said = f"{wording.amount(name, value - half)} to {wording.amount(name, value + half)}"
     return (
-        f'<div class="interval" title="{said}"><i style="left:{left:.1f}%;width:{width:.1f}%"></i>'
+        f'{said}<div class="interval"><i style="left:{left:.1f}%;width:{width:.1f}%"></i>'
         f'<b style="left:{middle:.1f}%"></b></div>'
     )
 

@@ -17,7 +17,10 @@ _WIDE = 6.0  # a cost axis that spans more than this factor is drawn in logarith
 
 
 def draw_front(front: Front, path: Path, form: Literal["png", "svg"] = "png") -> None:
-    """Write a PNG or an SVG. Grey: dominated. Blue: the front, numbered as its folders. Orange: the knee. Bars: one standard error."""
+    """Write a PNG or an SVG. Grey: dominated. Blue: the front, numbered as its folders. Orange: the knee.
+
+    Bars: one standard error.
+    """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,7 +45,8 @@ def command(
     """What differs between two specs, by path, and what that does to the price, node by node. --set and --variant change B.
 
     `mmspec diff fusion_gated fusion_gated --set fusion.joint.depth=4` prices a change. A and B may also be profiles that were
-    written to a .json file (mmspec profile SPEC -o before.json); a spec beside one is priced at its sizes.
+    written to a .json file (mmspec profile SPEC -o before.json); a spec beside one is priced at its sizes. A folder stands for the
+    spec.yaml in it: `mmspec diff runs/x/front/0 runs/x/front/3` compares two members of a front.
     """
     from mmspec.cost.comparison import compare
 
@@ -78,6 +80,8 @@ def _side(path: str, changes: tuple[str, ...] = (), variant: str | None = None) 
     """A spec, or a stored profile as plain data."""
     from mmspec.cost.stored import is_stored, stored
 
+    if (inside := Path(path) / "spec.yaml").is_file():
+        path = str(inside)
     if not is_stored(path):
         return opened(path, changes, variant).require_closed()
     if changes or variant:
