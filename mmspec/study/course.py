@@ -77,7 +77,7 @@ def parallel(front: Front) -> str:
         said = f"trial {t.trial}: {wording.label(t.params, front.varied)}; " + ", ".join(
             wording.amount(o.name, t.values[o.name]) for o in front.objectives
         )
-        parts.append(f'<path class="{kind}" d="{drawn}"><title>{escape(said)}</title></path>')
+        parts.append(f'<g class="{kind}"><title>{escape(said)}</title><path d="{drawn}"/></g>')
     for i, (x, name) in enumerate(zip(xs, names, strict=True)):
         title = wording.axis(name) if i >= len(paths) else wording.short(name)
         raised = 16 if i % 2 == 0 else 32

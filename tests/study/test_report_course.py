@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from click.testing import CliRunner
 from made import front
 
-from mmspec.cli import main
+from mmspec.cli.entry import run
 from mmspec.study import course, page, plot
 from mmspec.study.confirming import with_means
 from mmspec.study.importance import LEAST, importance
@@ -81,13 +80,13 @@ def test_the_svg_is_an_svg_and_the_same_twice(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_diff_takes_folders(tmp_path):
+def test_diff_takes_folders(tmp_path, capsys):
     import mmspec
 
     for name, depth in (("0", 1), ("1", 3)):
         (tmp_path / name).mkdir()
         spec = mmspec.load("fusion_gated", [f"fusion.joint.depth={depth}"])
         (tmp_path / name / "spec.yaml").write_text(spec.to_yaml())
-    said = CliRunner().invoke(main, ["diff", str(tmp_path / "0"), str(tmp_path / "1")])
-    assert said.exit_code == 0, said.output
-    assert "fusion.joint.depth" in said.output and "FLOPs" in said.output
+    assert run(["diff", str(tmp_path / "0"), str(tmp_path / "1")]) == 0
+    said = capsys.readouterr().out
+    assert "fusion.joint.depth" in said and "FLOPs" in said
