@@ -14,6 +14,8 @@ from mmspec.cli.ink import Ink
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from mmspec.cli.live import Bars
+
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
@@ -47,7 +49,7 @@ def bar(title: str, steps: int, done: int = 0) -> Iterator[Bar]:
 
 
 @contextmanager
-def bars() -> Iterator[Progress | None]:
+def bars() -> Iterator[Bars | None]:
     """Several bars, for who adds them; None where there is no terminal."""
     if not sys.stderr.isatty():
         yield None
@@ -82,7 +84,9 @@ class Live:
 def _progress(times: bool = True) -> Any:
     """rich draws the bars; what they say is never read as markup. `times`: with the time that is left."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    from mmspec.cli.live import Bars
 
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     wide = console.width >= 70
@@ -93,7 +97,7 @@ def _progress(times: bool = True) -> Any:
     ]
     columns += [TextColumn("{task.fields[said]}", markup=False, style="dim")] if wide else []
     columns += [TimeRemainingColumn(compact=True)] if times else []
-    return Progress(*columns, console=console, transient=True)
+    return Bars(*columns, console=console, transient=True)
 
 
 def ink() -> Ink:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +15,30 @@ from mmspec.study import events as said
 from mmspec.study import wording
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
+    from mmspec.cli.live import Bars
     from mmspec.study import Front
+    from mmspec.study.result import Objective
 
 
 LABEL = 40  # columns of a spec's label beside a bar
+ROWS = 8  # of the live front; of a longer one every second or third member
 
 
 @contextmanager
-def watching() -> Iterator[Watch]:
+def watching(objectives: Sequence[Objective] = ()) -> Iterator[Watch]:
+    """`objectives`: with them, a terminal shows the front so far below the bars."""
     with bars() as progress:
-        yield Watch(progress)
+        yield Watch(progress, objectives)
 
 
 class Watch:
     """Listens to a search, and prints on stderr."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Bars | None, objectives: Sequence[Objective] = ()) -> None:
+        self.objectives = objectives
+        self.front: list[said.Finished] = []
         self.progress = progress
         self.ink = ink()
         self.study: TaskID | None = None
@@ -106,6 +112,30 @@ class Watch:
         if self.progress is not None and self.study is not None:
             left = f"about {wording.duration(event.remaining_s)} left" if event.remaining_s else ""
             self.progress.update(self.study, completed=self.finished, said=left)
+            self.progress.below = self.table(event)
+
+    def table(self, event: said.Finished) -> tuple[list[str], list[list[str]]] | None:
+        """The front so far, cheapest first; only of what was finished since this process began."""
+        from mmspec.study.front import non_dominated
+
+        if not self.objectives:
+            return None
+        ended = [*self.front, event]
+        points = [tuple(o.cost(e.values[o.name]) for o in self.objectives) for e in ended]
+        self.front = [ended[i] for i in non_dominated(points)]
+        axis = next((o for o in self.objectives if not o.maximize), self.objectives[-1])
+        self.front.sort(key=lambda e: axis.cost(e.values[axis.name]))
+        titles = ["trial", *(wording.axis(o.name) for o in self.objectives), "the front so far"]
+        shown = self.front[:: -(-len(self.front) // ROWS)]
+        rows = [
+            [
+                str(e.trial),
+                *(wording.amount(o.name, e.values[o.name]) for o in self.objectives),
+                cut(_label(e.params), LABEL),
+            ]
+            for e in shown
+        ]
+        return titles, rows
 
     def line(self, text: str) -> None:
         if self.progress is None:

@@ -83,7 +83,7 @@ def test_the_svg_is_an_svg_and_the_same_twice(tmp_path):
 def test_diff_takes_folders(tmp_path, capsys):
     import mmspec
 
-    for name, depth in (("0", 1), ("1", 3)):
+    for name, depth in (("0", 2), ("1", 3)):
         (tmp_path / name).mkdir()
         spec = mmspec.load("fusion_gated", [f"fusion.joint.depth={depth}"])
         (tmp_path / name / "spec.yaml").write_text(spec.to_yaml())

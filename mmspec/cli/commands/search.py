@@ -63,9 +63,9 @@ def command(
         _survey(study, out, workers, as_json)
         return
     from mmspec.cli.searching import watching
-    from mmspec.study import search
+    from mmspec.study import load_study, search
 
-    with watching() as watch:
+    with watching(load_study(study).objectives) as watch:
         if worker and storage is not None:
             from mmspec.study.hosts import LEASE_S, take_part
 
