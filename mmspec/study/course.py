@@ -85,7 +85,8 @@ def parallel(front: Front) -> str:
         parts.append(f'<text class="axis" x="{x:.1f}" y="{raised}" text-anchor="middle">{escape(title[:28])}</text>')
         for value, y in heights[name][1]:
             text = wording.amount(name, value) if i >= len(paths) else wording.value(value)
-            parts.append(f'<text class="tick" x="{x + 6:.1f}" y="{y + 4:.1f}">{escape(str(text)[:16])}</text>')
+            side = 'text-anchor="end" dx="-6"' if i == len(names) - 1 else 'dx="6"'
+            parts.append(f'<text class="tick" x="{x:.1f}" y="{y + 4:.1f}" {side}>{escape(str(text)[:16])}</text>')
     return "".join([*parts, "</svg>"])
 
 

@@ -187,12 +187,7 @@ def _members(front: Front) -> str:
         rows.append((f"member {kind}", [(str(i), False), *numbers, *_again(front, m)]))
         rows.append((kind, [(spec, False)]))
     again = [(title, title != "95 % interval") for title in _again_titles(front)]
-    heads = [
-        ("", False),
-        *((escape(wording.axis(n)), True) for n in columns),
-        *again,
-        ("spec, and what to do with it", False),
-    ]
+    heads = [("", False), *((escape(wording.axis(n)), True) for n in columns), *again]
     bounds = ", ".join(f"{escape(name)} {bound:.3f}" for name, bound in front.members[0].bounds.items())
     note = f"<p class=note>Accuracy that needs no fusion at all: {bounds}.</p>" if bounds else ""
     return f"<h2>The front</h2>{note}{_table(heads, rows)}"
