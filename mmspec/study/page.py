@@ -9,6 +9,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from mmspec.cost.limits import parse_limit
 from mmspec.study import course, figure, wording
 from mmspec.study.caveats import caveats, unlearned
 from mmspec.study.importance import LEAST, importance
@@ -22,7 +23,7 @@ class Background:
     study: str  # the study file, as it was read
     baseline: Mapping[str, Any] = field(default_factory=dict)  # the parameters' defaults: cards show what differs
     environment: Mapping[str, str] = field(default_factory=dict)  # versions, seed
-    limits: Sequence[str] = ()  # that every training keeps
+    limits: Sequence[str] = ()  # of the study
 
 
 def render(front: Front, background: Background) -> str:
@@ -73,10 +74,11 @@ def _head(front: Front) -> str:
 def _cards(front: Front, limits: Sequence[str]) -> str:
     x, y = front.horizontal, front.vertical
     cards = [_card_of(front, front.knee, "the knee", "knee")]
-    best = min(range(len(front)), key=lambda i: y.cost(front.members[i].values[y.name]))
+    able = [i for i, m in enumerate(front.members) if _keeps(m, limits)] or list(range(len(front)))
+    best = min(able, key=lambda i: y.cost(front.members[i].values[y.name]))
     most = f"{'most' if y.maximize else 'least'} {wording.axis(y.name)}"
     cards.append(_card_of(front, best, f"best under the limits ({', '.join(limits)})" if limits else most))
-    cards += _halves(front, best)
+    cards += _halves(front, best, able)
     cards.append(_card_of(front, 0, f"{'most' if x.maximize else 'least'} {wording.axis(x.name)}"))
     if front.hypervolume is not None:
         corner = ", ".join(wording.amount(o.name, r) for o, r in zip(front.objectives, front.reference, strict=True))
@@ -86,12 +88,19 @@ def _cards(front: Front, limits: Sequence[str]) -> str:
     ) + "</div>"  # fmt: skip
 
 
-def _halves(front: Front, best: int) -> list[tuple[str, str, str]]:
+def _keeps(m: Trained, limits: Sequence[str]) -> bool:
+    """What is in no price (a latency) was measured and refused before training."""
+    known = {**m.figures, **m.values}
+    parsed = [parse_limit(text) for text in limits]
+    return all(limit.violation(known[limit.figure]) <= 0 for limit in parsed if limit.figure in known)
+
+
+def _halves(front: Front, best: int, members: Sequence[int]) -> list[tuple[str, str, str]]:
     """For each cost, the best of the members that have at most half of the best one's."""
     cards, y = [], front.vertical
     for cost in (o for o in front.objectives if not o.maximize and o != y):
         half = front.members[best].values[cost.name] / 2
-        able = [i for i, m in enumerate(front.members) if m.values[cost.name] <= half]
+        able = [i for i in members if front.members[i].values[cost.name] <= half]
         if able:
             chosen = min(able, key=lambda i: y.cost(front.members[i].values[y.name]))
             cards.append(_card_of(front, chosen, f"best at no more than half of its {wording.axis(cost.name)}"))

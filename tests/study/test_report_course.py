@@ -90,3 +90,12 @@ def test_diff_takes_folders(tmp_path, capsys):
     assert run(["diff", str(tmp_path / "0"), str(tmp_path / "1")]) == 0
     said = capsys.readouterr().out
     assert "fusion.joint.depth" in said and "FLOPs" in said
+
+
+def test_the_best_under_the_limits_keeps_them():
+    found = front(count=24)
+    text = page.render(found, page.Background("x: 1", limits=("parameters.total <= 2M",)))
+    able = [i for i, m in enumerate(found.members) if m.figures["parameters.total"] <= 2e6]
+    best = max(able, key=lambda i: found.members[i].accuracy)
+    assert best < len(found) - 1
+    assert f"member {best}: best under the limits" in text
