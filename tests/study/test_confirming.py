@@ -9,9 +9,8 @@ from made import OBJECTIVES, trained
 from tiny import STUDY, formula, study
 
 from mmspec.errors import UserError
-from mmspec.study import confirming
+from mmspec.study import confirming, search
 from mmspec.study import events as say
-from mmspec.study import search
 from mmspec.study.confirming import contenders, with_means
 from mmspec.study.evaluation import Untrainable
 from mmspec.study.result import Front
