@@ -74,11 +74,12 @@ def _head(front: Front) -> str:
 def _cards(front: Front, limits: Sequence[str]) -> str:
     x, y = front.horizontal, front.vertical
     cards = [_card_of(front, front.knee, "the knee", "knee")]
-    able = [i for i, m in enumerate(front.members) if _keeps(m, limits)] or list(range(len(front)))
-    best = min(able, key=lambda i: y.cost(front.members[i].values[y.name]))
-    most = f"{'most' if y.maximize else 'least'} {wording.axis(y.name)}"
-    cards.append(_card_of(front, best, f"best under the limits ({', '.join(limits)})" if limits else most))
-    cards += _halves(front, best, able)
+    able = [i for i, m in enumerate(front.members) if _keeps(m, limits)]
+    if able:
+        best = min(able, key=lambda i: y.cost(front.members[i].values[y.name]))
+        most = f"{'most' if y.maximize else 'least'} {wording.axis(y.name)}"
+        cards.append(_card_of(front, best, f"best under the limits ({', '.join(limits)})" if limits else most))
+        cards += _halves(front, best, able)
     cards.append(_card_of(front, 0, f"{'most' if x.maximize else 'least'} {wording.axis(x.name)}"))
     if front.hypervolume is not None:
         corner = ", ".join(wording.amount(o.name, r) for o, r in zip(front.objectives, front.reference, strict=True))
