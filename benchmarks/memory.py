@@ -18,14 +18,12 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import mmspec
 from mmspec.backend.build import build_graph, build_objectives
 from mmspec.backend.recompute import recompute_blocks
 from mmspec.backend.runtime import Loop, Stages
+from mmspec.backend.tracking import Tracking
 from mmspec.cost.inference import activations
 from mmspec.cost.step import Step
 from mmspec.cost.training import step_memory
@@ -45,26 +43,6 @@ WAYS = {
 }
 DTYPES = {"f32": torch.float32, "i64": torch.int64, "bool": torch.bool}
 LIMITS = {"inference": 0.01, "training": 0.03}
-
-
-class HeldBytes(TorchDispatchMode):
-    """The most bytes of storages that live at once, beside those that were there before."""
-
-    def __init__(self, before: list[torch.Tensor]) -> None:
-        super().__init__()
-        self.before, self.kept = {tensor.untyped_storage()._cdata for tensor in before}, before
-        self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
-        self.peak = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
-        result = function(*arguments, **(keywords or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in self.before:
-                reference = StorageWeakRef(tensor.untyped_storage())
-                self.alive[reference.cdata] = (reference, tensor.untyped_storage().nbytes())
-        self.alive = {key: held for key, held in self.alive.items() if not held[0].expired()}
-        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
-        return result
 
 
 class Subject:
@@ -100,7 +78,7 @@ class Subject:
             optimizer.step()
             optimizer.zero_grad()
             there = [*self.there(), *(value for state in optimizer.state.values() for value in state.values())]
-            with HeldBytes(there) as held:
+            with Tracking(there) as held:
                 self.once(step)
                 optimizer.step()
             optimizer.zero_grad()
@@ -117,7 +95,7 @@ class Subject:
         with (
             self.fake,
             torch.no_grad(),
-            HeldBytes(self.there()) as held,
+            Tracking(self.there()) as held,
             torch.autocast("cpu", torch.bfloat16, enabled=lower),
         ):
             self.model(**self.inputs)

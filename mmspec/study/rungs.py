@@ -145,13 +145,8 @@ def crowding(points: Sequence[Point]) -> list[float]:
 
 def kendall(one: Sequence[float], other: Sequence[float]) -> float | None:
     """Tau-b, which allows for ties; None where one of them is all ties."""
-    agreed, ties_one, ties_other, pairs = 0, 0, 0, 0
-    for i in range(len(one)):
-        for j in range(i):
-            a, b = one[i] - one[j], other[i] - other[j]
-            agreed += (a * b > 0) - (a * b < 0)
-            ties_one += a == 0
-            ties_other += b == 0
-            pairs += 1
-    scale = math.sqrt((pairs - ties_one) * (pairs - ties_other))
-    return agreed / scale if scale else None
+    if len(set(one)) < 2 or len(set(other)) < 2:
+        return None
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(one, other).statistic)
