@@ -106,8 +106,8 @@ def test_calibrate_device_writes_a_device_where_it_is_told(mmspec, monkeypatch):
 def test_a_device_that_was_measured_elsewhere_is_warned_of(mmspec, tmp_path):
     elsewhere = Machine("another processor", 64, 1, "2.13.0", "Linux x86_64")
     (tmp_path / "theirs.yaml").write_text(made_device(elsewhere).to_yaml())
-    for more in ([], ["--measure", "--seconds", "0.2"]):
-        result = mmspec("profile", "small.yaml", "--device", "theirs.yaml", *more)
+    for command, *more in (["profile"], ["profile", "--measure", "--seconds", "0.2"], ["check"]):
+        result = mmspec(command, "small.yaml", "--device", "theirs.yaml", *more)
         assert result.code == 0
         assert "warning: the device" in result.err and "another machine: cpu another processor there" in result.err
 

@@ -89,6 +89,10 @@ def command(
         precision=precision or "fp32",
         **wanted,
     )
+    if price.on is not None:
+        from mmspec.cli.measuring import warn_of_foreign
+
+        warn_of_foreign(price.on.roofline.device)
     try:
         verdicts = held_against(price, limits, precision or "fp32")
     except LimitError as error:
