@@ -144,7 +144,9 @@ def _restored(restore: Callable[..., fx.GraphModule], body: dict[str, Any], impo
 
 def _forget(module: fx.GraphModule, constants: Iterable[str]) -> None:
     """Leave these buffers out of the state dict: fx, which copies them, registers all as lasting."""
-    module._non_persistent_buffers_set |= set(constants)
+    for path in constants:
+        owner, _, name = path.rpartition(".")
+        module.get_submodule(owner)._non_persistent_buffers_set.add(name)
 
 
 def graph_module(graph: Graph) -> fx.GraphModule:
@@ -180,15 +182,17 @@ def graph_module(graph: Graph) -> fx.GraphModule:
     _forget(module, (op.name for op in graph.ops if op.kind == "constant"))
     for op in graph.ops:
         if op.kind in ("repeat", "functions"):  # fx keeps the blocks of a list and forgets that it was one
-            setattr(module, op.name, getattr(root, op.name))
+            owner, name = _place(module, op.name)
+            setattr(owner, name, root.get_submodule(op.name))
     return module
 
 
 def _add_module(root: nn.Module, op: Op) -> None:
-    if op.kind == "constant":
-        root.register_buffer(op.name, torch.empty(0))  # filled in with the parameters
-        return
     if "shares" in op.attributes:
+        return
+    owner, name = _place(root, op.name)
+    if op.kind == "constant":
+        owner.register_buffer(name, torch.empty(0))  # filled in with the parameters
         return
     if op.kind in ("call", "define"):
         made: Any = graph_module(op.bodies[0])
@@ -199,7 +203,17 @@ def _add_module(root: nn.Module, op: Op) -> None:
     else:
         made = PRIMITIVES[op.kind].make(_MAKING, op)
     if made is not None:
-        setattr(root, op.name, made)
+        setattr(owner, name, made)
+
+
+def _place(root: nn.Module, path: str) -> tuple[nn.Module, str]:
+    """Whose a module is, and by which name: in a graph without scopes, "text.norm" is `norm` of a module that only holds others."""
+    *scopes, name = path.split(".")
+    for scope in scopes:
+        if scope not in root._modules:
+            root.add_module(scope, nn.Module())
+        root = root.get_submodule(scope)
+    return root, name
 
 
 CONTAINERS = (

@@ -68,11 +68,7 @@ class Contract:
 
 def contract_of(spec: ModelSpec, graph: Graph, target: Target) -> Contract:
     """The contract of a serving graph: `B` is called batch, the length of a text after its input."""
-    names = {"B": "batch"}
-    for value in graph.inputs:
-        for dim in value.shape:
-            if not isinstance(dim, int) and str(dim) not in names:
-                names[str(dim)] = f"{value.name}_length"
+    names = names_of(graph)
     sizes = {"B": target.shapes.batch} | dict.fromkeys(graph.limits, target.shapes.length)
     places = tuple(placeholders(graph))
     least = {f"{name}_length": sum(p.count for p in places if p.input == name) for name in {p.input for p in places}}
@@ -82,13 +78,23 @@ def contract_of(spec: ModelSpec, graph: Graph, target: Target) -> Contract:
     budgets = most_spent(graph)
 
     def port(value: Value, name: str, meaning: str) -> Port:
-        shape = tuple(_dim(dim, names, fixed) for dim in value.shape)
+        shape = tuple(named_dim(dim, names, fixed) for dim in value.shape)
         bound = value.bound or budgets.get(name, 0)
         return Port(name, DTYPES[value.dtype], shape, meaning, bound, tuple(p for p in places if p.input == name))
 
     inputs = tuple(port(value, value.name, _input(spec, value.name)) for value in graph.inputs)
     outputs = tuple(port(value, name, _output(spec, name)) for name, value in graph.outputs.items())
     return Contract(inputs, outputs, {name: size for name, size in dims.items() if name not in fixed})
+
+
+def names_of(graph: Graph) -> dict[str, str]:
+    """The name of each symbol in a contract."""
+    names = {"B": "batch"}
+    for value in graph.inputs:
+        for dim in value.shape:
+            if not isinstance(dim, int) and str(dim) not in names:
+                names[str(dim)] = f"{value.name}_length"
+    return names
 
 
 def terms(dim: int | str) -> tuple[int | str, ...]:
@@ -105,7 +111,7 @@ def _range(size: Size, limit: int | None, least: int = 0) -> Range:
     return Range(low, high, max(low, min(size.example, high - 1), min(2, high)))
 
 
-def _dim(dim: Dim, names: Mapping[str, str], fixed: Mapping[str, int]) -> int | str:
+def named_dim(dim: Dim, names: Mapping[str, str], fixed: Mapping[str, int]) -> int | str:
     """ "B" -> "batch", "N + 16" -> "text_length + 16" """
     if isinstance(dim, int):
         return dim

@@ -36,6 +36,7 @@ EXCUSED = 0.05  # of all samples; more close calls that went the other way are a
 DRAWS = 6  # of random weights, until every expert has met a token
 
 Arrays = dict[str, np.ndarray]
+Asked = Callable[[tuple[Tensor, ...], Mapping[str, Tensor]], Mapping[str, Tensor]]  # of a case's inputs and torch's outputs
 
 
 class Runnable(Protocol):
@@ -125,8 +126,9 @@ def check_parity(
     verify: Verify,
     progress: Callable[[str], None] = lambda text: None,
     load: Load = session,
+    asked: Asked = lambda inputs, outputs: outputs,
 ) -> Parity:
-    """Compare the file, in the runtime `load`, with the module.   Raises Mismatch, Failure."""
+    """Compare the file, in the runtime `load`, with what is `asked` of the module.   Raises Mismatch, Failure."""
     parity = Parity()
     for draw in range(DRAWS):
         weights = f"random weights {draw}" if draw else "own weights"
@@ -134,7 +136,7 @@ def check_parity(
         file = given.with_arrays(_state(model)) if draw else given
         try:
             for thresholds, arrays, batches in _settings(file, model, contract, verify, parity, draw):
-                setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, verify)
+                setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, verify, asked)
                 run = setting.file.run(load)
                 for case in batches:
                     progress(f"{weights}, {case.name}")
@@ -197,11 +199,13 @@ class _Setting:
     file: Runnable
     contract: Contract
     verify: Verify
+    asked: Asked
 
     def compare(self, case: Case, run: Callable[[tuple[Tensor, ...]], Arrays], parity: Parity) -> None:
         """Add the case to what was compared.   Raises Mismatch."""
         with torch.no_grad(), watching(self.model, case.batch) as seen:
-            wanted = {name: value.numpy() for name, value in self.model(*case.inputs).items()}
+            given = self.asked(case.inputs, self.model(*case.inputs))
+            wanted = {name: value.numpy() for name, value in given.items()}
         try:
             found = run(case.inputs)
         except Exception as error:  # the runtime's own kinds, which share no base

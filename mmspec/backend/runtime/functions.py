@@ -90,6 +90,12 @@ def distance_bias(table: Tensor, buckets: Tensor, queries: Tensor, keys: Tensor)
     return F.embedding(F.embedding(at + middle, buckets[:, None]).squeeze(-1), table).permute(2, 0, 1)
 
 
+def place_bias(table: Tensor, buckets: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
+    """The same for the places of each sample's tokens.   [R, h], i64[2 L - 1], i64[B, N], i64[B, M] -> [B, h, N, M]"""
+    at = keys[:, None, :] - queries[:, :, None] + buckets.shape[0] // 2
+    return F.embedding(F.embedding(at, buckets[:, None]).squeeze(-1), table).permute(0, 3, 1, 2)
+
+
 def masked_softmax(x: Tensor, mask: Tensor) -> Tensor:
     """Softmax over the tokens that are present; zeros where none is.   [B, N, D], bool[B, N] -> [B, N, D]"""
     mask = mask[:, :, None]

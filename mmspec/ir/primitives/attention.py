@@ -28,6 +28,7 @@ class SplitHeads(Primitive):
     """[B, N, D] -> [B, heads, N, D / heads]"""
 
     kind = "split_heads"
+    tokenwise = True
     operations = 0
     alias = True
 
@@ -43,6 +44,7 @@ class MergeHeads(Primitive):
     """[B, heads, N, d] -> [B, N, heads * d]"""
 
     kind = "merge_heads"
+    tokenwise = True
     operations = 0
 
     def infer(self, x: Value) -> tuple[Shape, str]:
@@ -172,3 +174,23 @@ class DistanceBias(Primitive):
 
     def run(self, torch: Any, module: Any, op: Op, table: Any, buckets: Any, queries: Any, keys: Any) -> Any:
         return torch.runtime.distance_bias(table, buckets, queries, keys)
+
+
+@primitive
+class PlaceBias(Primitive):
+    """The same for tokens that stand anywhere, each sample's at places of their own: what a text that is written has kept of its past
+    has gaps where others were longer. Made by the pass `mmspec.passes.writing`.
+    table [R, h], buckets i64[2 L - 1], places of queries i64[B, N], of keys i64[B, M] -> [B, h, N, M]"""
+
+    kind = "place_bias"
+    gathers = True
+    operations = 0
+
+    def infer(self, table: Value, buckets: Value, queries: Value, keys: Value) -> tuple[Shape, str]:
+        return (queries.shape[0], table.shape[1], queries.shape[1], keys.shape[1]), table.dtype
+
+    def mask(self, *_: Value, **__: Any) -> None:
+        return None
+
+    def run(self, torch: Any, module: Any, op: Op, table: Any, buckets: Any, queries: Any, keys: Any) -> Any:
+        return torch.runtime.place_bias(table, buckets, queries, keys)

@@ -33,6 +33,7 @@ class Primitive:
     operations: ClassVar[int] = 1  # elementary ones on each element, beside its products; where data only move, 0
     reduces: ClassVar[bool] = False  # those elements are the first input's, not the output's
     gathers: ClassVar[bool] = False  # reads as much of a table as it gives out
+    tokenwise: ClassVar[bool] = False  # what it makes of a token follows from that token alone, wherever it stands
 
     def infer(self, *inputs: Value, **attributes: Any) -> tuple[Shape, str]:
         """Shape and dtype of the output.   Raises ShapeError."""
@@ -75,6 +76,10 @@ class Primitive:
     def is_view(self, op: Op) -> bool:
         """Whether the output shares the memory of the first input."""
         return self.alias
+
+    def is_tokenwise(self, op: Op) -> bool:
+        """Whether a row may be computed token by token: nothing that it makes of one follows from another or from its place."""
+        return self.tokenwise
 
     def scratch(self, op: Op, shape: ShapeOf) -> Dim:
         """Bytes that are held while it runs, beside its inputs and its output."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmspec.ir.graph import Op
-from mmspec.ir.primitives.base import Primitive, primitive
+from mmspec.ir.primitives.base import PRIMITIVES, Primitive, primitive
 
 
 class Control(Primitive):
@@ -103,6 +103,11 @@ class Experts(Control):
     """
 
     kind = "experts"
+
+    def is_tokenwise(self, op: Op) -> bool:
+        """Where each token has choices of its own, and room with whoever it chose."""
+        own = "room" not in op.attributes and len(op.inputs[0].shape) == 3
+        return own and all(PRIMITIVES[inner.kind].is_tokenwise(inner) for body in op.bodies for inner in body.ops)
 
 
 def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:

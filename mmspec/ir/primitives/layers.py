@@ -15,6 +15,7 @@ class Linear(Primitive):
     """y = x W^T + b.   [..., D] -> [..., width]"""
 
     kind = "linear"
+    tokenwise = True
 
     def infer(self, x: Value, *, width: int, **_: Any) -> tuple[Shape, str]:
         return (*x.shape[:-1], width), x.dtype
@@ -55,6 +56,7 @@ class Projections(Primitive):
     [..., D] -> [..., width_1], [..., width_2], ..."""
 
     kind = "projections"
+    tokenwise = True
 
     def flops(self, op: Op, shape: ShapeOf) -> Dim:
         width: int = sum(width for _, width, _ in op.attributes["parts"])
@@ -72,6 +74,7 @@ class Lookup(Primitive):
     """A row of a table for each id.   i64[B, N], [rows, D] -> [B, N, D]"""
 
     kind = "lookup"
+    tokenwise = True
     gathers = True
     operations = 0
 
@@ -87,6 +90,7 @@ class Project(Primitive):
     """A linear layer whose weight is a value, such as a table of embeddings that is read twice.   [..., D], [V, D] -> [..., V]"""
 
     kind = "project"
+    tokenwise = True
 
     def infer(self, x: Value, table: Value, bias: Value | None = None) -> tuple[Shape, str]:
         if x.width != table.width:

@@ -29,6 +29,7 @@ class LayerNorm(Norm):
     """(x - mean) / sqrt(var + eps) * weight + bias over channels.   [..., D] -> [..., D]"""
 
     kind = "layer_norm"
+    tokenwise = True
     operations = 7
 
     def parameters(self, x: Value, *, eps: float, bias: bool = True) -> tuple[Parameter, ...]:
@@ -44,6 +45,7 @@ class RmsNorm(Norm):
     """x / sqrt(mean(x^2) + eps) * weight over channels (arXiv:1910.07467).   [..., D] -> [..., D]"""
 
     kind = "rms_norm"
+    tokenwise = True
     operations = 4
 
     def parameters(self, x: Value, *, eps: float) -> tuple[Parameter, ...]:

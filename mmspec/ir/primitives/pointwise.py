@@ -13,6 +13,8 @@ from mmspec.ir.primitives.base import Primitive, ShapeError, broadcast, primitiv
 class Binary(Primitive):
     """Two values with broadcasting, or a value and the number `scalar`."""
 
+    tokenwise = True
+
     def infer(self, a: Value, b: Value | None = None, *, scalar: float | None = None) -> tuple[Shape, str]:
         assert (b is None) != (scalar is None)
         return (a.shape if b is None else broadcast(a.shape, b.shape)), a.dtype
@@ -74,6 +76,7 @@ class Maximum(Binary):
 @primitive
 class Sigmoid(Primitive):
     kind = "sigmoid"
+    tokenwise = True
     operations = 4
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
@@ -83,6 +86,7 @@ class Sigmoid(Primitive):
 @primitive
 class Tanh(Primitive):
     kind = "tanh"
+    tokenwise = True
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
         return torch.tanh(x)
@@ -93,6 +97,7 @@ class Gelu(Primitive):
     """x Phi(x); exact with the error function, or its `tanh` approximation (arXiv:1606.08415)."""
 
     kind = "gelu"
+    tokenwise = True
     operations = 5
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
@@ -104,6 +109,7 @@ class Silu(Primitive):
     """x sigmoid(x)"""
 
     kind = "silu"
+    tokenwise = True
     operations = 5
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
@@ -115,6 +121,7 @@ class Relu(Primitive):
     """max(x, 0)"""
 
     kind = "relu"
+    tokenwise = True
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
         return torch.relu(x)
@@ -123,6 +130,7 @@ class Relu(Primitive):
 @primitive
 class Exp(Primitive):
     kind = "exp"
+    tokenwise = True
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
         return torch.exp(x)
@@ -133,6 +141,7 @@ class Normalise(Primitive):
     """x / |x|, the Euclidean length over channels.   [..., D] -> [..., D]"""
 
     kind = "normalise"
+    tokenwise = True
     operations = 3
 
     def run(self, torch: Any, module: Any, op: Op, x: Any) -> Any:
@@ -167,6 +176,9 @@ class Softmax(Primitive):
         if mask is not None and axis != 1:
             raise ShapeError("a token mask applies along axis 1")
         return x.shape, x.dtype
+
+    def is_tokenwise(self, op: Op) -> bool:
+        return bool(op.attributes["axis"] == -1)
 
     def run(self, torch: Any, module: Any, op: Op, x: Any, mask: Any = None) -> Any:
         axis = op.attributes["axis"]

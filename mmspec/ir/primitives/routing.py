@@ -86,6 +86,7 @@ class Choose(Choice):
     """The k experts of largest probability, the likeliest first."""
 
     kind, module, says = "choose", "Choose", ("k",)
+    tokenwise = True
     reduces = True
 
 
@@ -95,6 +96,7 @@ class Cover(Choice):
     [..., E] -> i64[..., E]"""
 
     kind, module, says = "cover", "Cover", ("least",)
+    tokenwise = True
     reduces = True
 
     def infer(self, probabilities: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
@@ -106,6 +108,7 @@ class Decide(Choice):
     """The likeliest expert at inference; in training all, for the gradients of what each would have answered."""
 
     kind, module = "decide", "Decide"
+    tokenwise = True
     reduces = True
 
 
@@ -114,6 +117,7 @@ class Draw(Choice):
     """The likeliest expert at inference; in training one drawn by its probability."""
 
     kind, module = "draw", "Draw"
+    tokenwise = True
     reduces = True
 
 
@@ -155,6 +159,7 @@ class Everyone(Choice):
     """All experts.   [..., E] -> i64[..., E]"""
 
     kind = "everyone"
+    tokenwise = True
     operations = 0
 
     def infer(self, probabilities: Value, *_: Value, **__: Any) -> tuple[Shape, str]:
@@ -190,6 +195,7 @@ class OneChoice(Primitive):
     """Numbers as choices of one.   i64[...] -> i64[..., 1]"""
 
     kind = "one_choice"
+    tokenwise = True
     operations = 0
     alias = True
 
@@ -206,6 +212,7 @@ class WeightsOf(Primitive):
     [..., E], i64[..., k] -> [..., k]"""
 
     kind = "weights_of"
+    tokenwise = True
     operations = 0
 
     def infer(self, probabilities: Value, choice: Value, *, normalise: bool, nobody: bool) -> tuple[Shape, str]:
@@ -226,6 +233,7 @@ class StraightThrough(Primitive):
     """1 for the likeliest choice, with the gradient of its probability.   [..., E], i64[..., k] -> [..., k]"""
 
     kind = "straight_through"
+    tokenwise = True
     operations = 0
 
     def infer(self, probabilities: Value, choice: Value) -> tuple[Shape, str]:
@@ -251,6 +259,7 @@ class Mixture(Primitive):
     """The sum of answers, each weighed.   [B, N, k, D], [B, N, k] -> [B, N, D];   [B, k, N, D], [B, k] -> [B, N, D]"""
 
     kind = "mixture"
+    tokenwise = True
     operations = 2
     reduces = True
 

@@ -81,6 +81,7 @@ class OnlyPresent(Primitive):
     """Zeros for tokens that are absent.   [B, N, D], bool[B, N] -> [B, N, D]"""
 
     kind = "only_present"
+    tokenwise = True
 
     def run(self, torch: Any, module: Any, op: Op, x: Any, mask: Any) -> Any:
         return x * mask.unsqueeze(-1)
@@ -91,6 +92,7 @@ class AtLeast(Primitive):
     """Which entries are not below a number.   [...] -> bool[...]"""
 
     kind = "at_least"
+    tokenwise = True
 
     def infer(self, x: Value, *, least: int) -> tuple[Shape, str]:
         return x.shape, "bool"

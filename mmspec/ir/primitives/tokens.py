@@ -28,6 +28,9 @@ class Concat(Primitive):
             total = total + value.shape[axis]
         return (*first[:axis], total, *first[axis + 1 :]), inputs[0].dtype
 
+    def is_tokenwise(self, op: Op) -> bool:
+        return bool(op.attributes["axis"] == -1)
+
     def mask(self, *inputs: Value, axis: int) -> Value | None:
         return None if axis == 1 else inputs[0].mask  # `Scope.row` joins the masks of tokens in a row
 
@@ -69,6 +72,7 @@ class Channel(Primitive):
     """One channel, kept as an axis.   [..., D] -> [..., 1]"""
 
     kind = "channel"
+    tokenwise = True
     operations = 0
     alias = True
 
