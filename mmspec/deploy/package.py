@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmspec.deploy import report as written
-from mmspec.deploy.draft import Draft, draft_of
+from mmspec.deploy.draft import Draft, Step, draft_of
+from mmspec.deploy.file import FILE
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.page import render
 from mmspec.deploy.parity import Parity
@@ -19,6 +20,7 @@ from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, 
 from mmspec.deploy.staged import StagedDraft, staged_draft_of
 from mmspec.deploy.subject import Subject, subject_of
 from mmspec.deploy.target import Target, load_target
+from mmspec.deploy.writing import WritingDraft, writing_draft_of
 from mmspec.errors import UserError
 from mmspec.files import check_replaceable, located, replace_folder
 from mmspec.spec import ModelSpec
@@ -48,7 +50,7 @@ def export(
     check_replaceable(Path(out))
     clock = _Clock(progress)
     subject = subject_of(spec_or_folder, seed)
-    draft = staged_draft_of(subject, target, clock) if target.exits == "stages" else draft_of(subject, target, clock)
+    draft = draft_for(target)(subject, target, clock)
     with clock("check its structure"):
         structure = draft.check()
     with clock("compare with torch"):
@@ -59,15 +61,27 @@ def export(
     return report
 
 
+def draft_for(target: Target) -> Callable[[Subject, Target, Step], Draft | StagedDraft | WritingDraft]:
+    """What makes the files that a target asks for."""
+    if target.decoding == "cache":
+        return writing_draft_of
+    return staged_draft_of if target.exits == "stages" else draft_of
+
+
 def report_of(
-    draft: Draft | StagedDraft, structure: tuple[str, ...], parity: Parity, out: Path, seconds: Mapping[str, float]
+    draft: Draft | StagedDraft | WritingDraft,
+    structure: tuple[str, ...],
+    parity: Parity,
+    out: Path,
+    seconds: Mapping[str, float],
 ) -> tuple[Report, dict[str, bytes]]:
     """What is known of a draft that passed, and its files by name."""
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
     protos = draft.files.protos
     content: dict[str, bytes] = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
-    facts = files_facts(protos, content, weights)
+    plan = next((name for name in draft.accessories if name.endswith(".json")), FILE)
+    facts = files_facts(protos, content, weights, plan)
     content |= draft.accessories
     report = Report(
         folder=out,
@@ -90,7 +104,7 @@ def report_of(
 def write_package(report: Report, content: Mapping[str, bytes], subject: Subject) -> None:
     """The folder, whole or not at all."""
     contract = report.contract.to_dict(report.target.verify.tolerance) | {
-        "form": report.target.exits,
+        "form": "writer" if report.target.decoding == "cache" else report.target.exits,
         "files": sorted(content),
     }
     with replace_folder(report.folder) as folder, located(report.folder):

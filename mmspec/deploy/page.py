@@ -50,9 +50,10 @@ def _lead(report: Report) -> str:
 
 
 def _what_ran(report: Report) -> str:
-    """The file; of stages, how many of them."""
-    stages = report.file.get("files", {})
-    return f"The host loop of {len(stages)} stage models" if stages else str(report.file["name"])
+    """The file; of several, how many of them, and what they are."""
+    several = len(report.file.get("files", {}))
+    kind = "files that write a text" if report.target.decoding == "cache" else "stage models"
+    return f"The host loop of {several} {kind}" if several else str(report.file["name"])
 
 
 def _weights(report: Report) -> str:
@@ -102,7 +103,7 @@ def _parity(report: Report) -> str:
 
     def row(case: Compared) -> Sequence[str]:
         left = ["; ".join(", ".join(map(str, case.exits[name])) for name in exits)] if exits else []
-        errors = [f"{case.errors[name]:.1e}" for name in floats]
+        errors = [f"{case.errors[name]:.1e}" if name in case.errors else "" for name in floats]
         return (
             escape(case.weights),
             *([escape(case.thresholds)] if exits else []),

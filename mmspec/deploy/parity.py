@@ -36,7 +36,9 @@ EXCUSED = 0.05  # of all samples; more close calls that went the other way are a
 DRAWS = 6  # of random weights, until every expert has met a token
 
 Arrays = dict[str, np.ndarray]
-Asked = Callable[[tuple[Tensor, ...], Mapping[str, Tensor]], Mapping[str, Tensor]]  # of a case's inputs and torch's outputs
+Asked = Callable[
+    [tuple[Tensor, ...], Mapping[str, Tensor]], Mapping[str, Tensor]
+]  # of a case's inputs and torch's outputs
 
 
 class Runnable(Protocol):

@@ -17,7 +17,6 @@ from mmspec.deploy.file import FILE, operators
 from mmspec.deploy.parity import Parity
 from mmspec.deploy.subject import Subject
 from mmspec.deploy.target import Target
-from mmspec.host import STAGES
 
 if TYPE_CHECKING:
     import onnx
@@ -95,15 +94,15 @@ def file_facts(proto: onnx.ModelProto, content: bytes, weights: Mapping[str, Any
 
 
 def files_facts(
-    protos: Mapping[str, onnx.ModelProto], contents: Mapping[str, bytes], weights: Mapping[str, Any]
+    protos: Mapping[str, onnx.ModelProto], contents: Mapping[str, bytes], weights: Mapping[str, Any], plan: str = FILE
 ) -> dict[str, Any]:
-    """The same of one file; of several together, with the bytes and the sha256 of each."""
+    """The same of one file; of several together, which `plan` connects, with the bytes and the sha256 of each."""
     facts = [file_facts(proto, contents[name], weights) for name, proto in protos.items()]
     if len(facts) == 1:
         return facts[0]
     counts = sum((operators(proto) for proto in protos.values()), start=Counter[str]())
     return facts[0] | {
-        "name": STAGES,
+        "name": plan,
         "files": {name: {"bytes": len(contents[name]), "sha256": sha256(contents[name])} for name in protos},
         "bytes": sum(map(len, contents.values())),
         "sha256": sha256(b"".join(contents.values())),

@@ -5,6 +5,7 @@ runtime: onnxruntime
 precision: fp32
 opset: 20
 exits: conditions
+decoding: none
 shapes: {batch: {min: 1, max: 256, example: 2}, length: {min: 1, example: 5}}
 verify: {batches: [1, 7], tolerance: 1.0e-4, margin: 1.0e-4}
 """
@@ -88,6 +89,10 @@ class Target(Record):
         "conditions",
         description="early exits as conditions inside of one file, or as one file for each, which a host runs",
     )
+    decoding: Literal["none", "cache"] = Field(
+        "none",
+        description="a text that is written: computed as a whole at every step, or token by token from kept keys and values",
+    )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
 
@@ -101,6 +106,12 @@ class Target(Record):
         if opset >= OPSETS.stop:
             raise ValueError(f"opset {opset} is newer than what is verified here, {OPSETS.start} to {OPSETS.stop - 1}")
         return opset
+
+    @model_validator(mode="after")
+    def _one_loop(self) -> Self:
+        if self.exits == "stages" and self.decoding == "cache":
+            raise ValueError("a host runs stages or writes a text: with decoding: cache, exits are conditions")
+        return self
 
     @model_validator(mode="after")
     def _batches_fit(self) -> Self:

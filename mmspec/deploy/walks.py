@@ -7,7 +7,7 @@ FEW = 8  # steps of each walk through a longer one
 
 
 def walks(tokens: int, least: int) -> list[tuple[int, int]]:
-    """Beginnings and ends, in tokens: from one token on, from the middle, and the beginning alone, all at least `least` long; of a long
+    """Beginnings and ends, in tokens: from one token on, from the middle, and the beginning alone, at least `least` long; of a long
     row, some tokens from its start, its middle and at its end."""
     if tokens <= ALL:
         wanted = [(1, tokens), ((tokens + 1) // 2, tokens), (tokens, tokens)]

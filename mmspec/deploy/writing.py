@@ -1,4 +1,5 @@
-"""A model that writes a text on trial: an encoder, the text's beginning and a step, and the plan by which `mmspec.writer` runs them."""
+"""A model that writes a text, on trial: an encoder, the text's beginning and a step, and the plan by which `mmspec.writer` runs
+them."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from mmspec import host, writer
 from mmspec.deploy.cleaning import clean
-from mmspec.deploy.contract import Contract, Port, Range, names_of, named_dim
+from mmspec.deploy.contract import Contract, Port, Range, named_dim, names_of
 from mmspec.deploy.draft import Step, provenance, serving_of
 from mmspec.deploy.file import Load, array, initializers, loaded, proto_of, with_arrays
 from mmspec.deploy.greedy import check_texts
@@ -29,7 +30,9 @@ from mmspec.deploy.watching import stacks_of
 from mmspec.host import session
 from mmspec.ir import Graph
 from mmspec.ir.placeholders import placeholders
-from mmspec.passes.writing import LAST, PAST, PLACES, PRESENT, Writing, cut_for_writing
+from mmspec.passes.text_cut import LAST
+from mmspec.passes.text_step import PAST, PLACES, PRESENT
+from mmspec.passes.writing import Writing, cut_for_writing
 from mmspec.spec import ModelSpec
 from mmspec.writer import PLAN, Writer
 
@@ -74,11 +77,13 @@ class Files:
 
     def walks(self, given: tuple[Tensor, ...]) -> list[tuple[int, int]]:
         ids = given[self.inputs.index(self.plan["text"])].numpy()
-        return walks(ids.shape[1], int(np.isin(ids, self.plan["places"]).any(axis=0).nonzero()[0].max(initial=0)) + 1)
+        kept = np.flatnonzero(np.isin(ids, self.plan["places"]).any(axis=0))
+        least = int(kept.max(initial=0)) + 1
+        return walks(ids.shape[1], least)
 
 
 def model_walk(model: Writer, inputs: Mapping[str, np.ndarray], begin: int, end: int) -> Iterator[np.ndarray]:
-    """Logits at the last token of a beginning, and at each that follows, up to `end`; every token stands where it stands in the row."""
+    """Logits at the last token of a beginning and at each that follows, up to `end`; they stand where they stand in the row."""
     ids, mask = inputs[model.text], inputs[model.mask]
     batch = len(ids)
     logits, state = model.begin(
@@ -128,8 +133,8 @@ class WritingDraft:
             f"{len(self.files.protos)} files, each valid ONNX by its checker, with shapes inferred; only operators of ai.onnx "
             f"{self.target.opset}",
             "inputs and outputs of each by name, type and dimensions; every dynamic dimension symbolic",
-            f"all {len(live_parameters(self.graph))} parameters that an answer depends on are in the files under their own names, bit "
-            "for bit the model's, and in each file those that it needs",
+            f"all {len(live_parameters(self.graph))} parameters that an answer depends on are in the files under their own names, "
+            "bit for bit the model's, and in each file those that it needs",
             f"{len(kept) // 2} attentions keep keys and values: what the beginning and each step give is what the next step takes",
             "no stack traces, no paths, nothing outside the files",
         )
@@ -162,7 +167,7 @@ def writing_draft_of(subject: Subject, target: Target, step: Step = lambda text:
             conditions[name] = sum(stack.earlier for stack in stacks_of(piece).values())
             model, _ = translated(traced(piece, contracts[name]), contracts[name], target.opset)
             protos[name] = proto_of(clean(model, contracts[name]), subject.spec.name, provenance(subject, target))
-    files = Files(protos, _plan(subject.spec, graph, contract, contracts, cut), tuple(p.name for p in contract.inputs))
+    files = Files(protos, plan_of(subject.spec, graph, contract, cut), tuple(port.name for port in contract.inputs))
     return WritingDraft(subject, target, graph, contract, module, files, parts_there, contracts, conditions)
 
 
@@ -171,7 +176,6 @@ def _contract(part: Graph, graph: Graph, whole: Contract, cut: Writing) -> Contr
     names = {**names_of(graph), PAST: "past_length"}
     longest = part.limits.get(PAST, 0)
     dims = {**whole.dims, "past_length": Range(1, longest, max(1, min(5, longest - 1)))}
-    text = names[str(next(v for v in graph.inputs if v.name == cut.text).shape[1])]
     known = {port.name: port for port in (*whole.inputs, *whole.outputs)}
 
     def port(name: str, value: Any) -> Port:
@@ -208,12 +212,11 @@ def _meaning(name: str, told: Port | None, cut: Writing) -> str:
     return own.get(name) or kinds[kind]
 
 
-def _plan(
-    spec: ModelSpec, graph: Graph, whole: Contract, contracts: Mapping[str, Contract], cut: Writing
-) -> dict[str, Any]:
-    row = next(value for value in graph.inputs if value.name == cut.text).shape[1]
+def plan_of(spec: ModelSpec, graph: Graph, whole: Contract, cut: Writing) -> dict[str, Any]:
+    """What writer.json holds: see `mmspec.writer.Writer`."""
+    batch, row = next(value for value in graph.inputs if value.name == cut.text).shape
     text: Any = spec.inputs[cut.text]
-    encoded = contracts[ENCODER].outputs if ENCODER in contracts else ()
+    encoded = cut.encoder.outputs if cut.encoder is not None else {}
     ends = dict.fromkeys(each for each in (text.end, text.pad) if each is not None)
     return {
         "format": 1,
@@ -225,7 +228,7 @@ def _plan(
         "stop": list(ends),
         "places": sorted({place.id for place in placeholders(graph) if place.input == cut.text}),
         "kept": list(cut.kept),
-        "whole": [port.name for port in encoded if port.dims[:1] != ("batch",)],
+        "whole": [name for name, value in encoded.items() if value.shape[:1] != (batch,)],
     }
 
 

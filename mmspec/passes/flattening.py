@@ -13,8 +13,8 @@ SCOPES = ("call", "repeat")  # what a list of operations can say as well
 
 
 def flatten(graph: Graph) -> Graph:
-    """Before: scopes inside scopes, blocks in stacks.   After: one list of operations under their full paths, each block's by itself;
-    parameters have the names that they had. Experts, loops and stacks that may halt stay whole.
+    """Before: scopes inside scopes, blocks in stacks.   After: one list of operations under their full paths, each block's by
+    itself; parameters have the names that they had. Experts, loops and stacks that may halt stay whole.
 
     An operation without a module of its own is named after the scope that it was in."""
     ops: list[Op] = []

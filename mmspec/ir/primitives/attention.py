@@ -178,8 +178,8 @@ class DistanceBias(Primitive):
 
 @primitive
 class PlaceBias(Primitive):
-    """The same for tokens that stand anywhere, each sample's at places of their own: what a text that is written has kept of its past
-    has gaps where others were longer. Made by the pass `mmspec.passes.writing`.
+    """The same for tokens that stand anywhere, each sample's at places of their own: what is kept of a text has gaps where others
+    were longer. Made by the pass `cut_for_writing`.
     table [R, h], buckets i64[2 L - 1], places of queries i64[B, N], of keys i64[B, M] -> [B, h, N, M]"""
 
     kind = "place_bias"
