@@ -68,7 +68,7 @@ def test_the_plot_the_report_and_the_tables_are_there(done):
 def test_the_events_tell_the_whole_story_in_order(done):
     _, front, heard = done
     assert isinstance(heard[0], say.Started)
-    assert (heard[0].trials, heard[0].finished, heard[0].size) == (8, 0, 48)
+    assert (heard[0].trials, heard[0].finished, heard[0].size) == (8, (), 48)
     finished = kinds(heard, say.Finished)
     assert [e.trial for e in finished] == list(range(8))
     assert [e.values for e in finished] == [t.values for t in front.trained]
