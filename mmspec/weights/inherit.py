@@ -19,8 +19,8 @@ from mmspec.weights.load import Loaded
 
 
 def inherit(module: nn.Module, spec: ModelSpec, weights: str | Path, nodes: Sequence[str]) -> Loaded:
-    """Take every tensor of these nodes from a checkpoint by our names, and leave what else it has. Averages of them begin where they
-    follow, as they do in a new model.
+    """Take every tensor of these nodes from a checkpoint by our names, and leave what else it has. Averages of them begin where
+    they follow, as they do in a new model.
 
     Raises   UserError: the file is not there or torn; it has a tensor not at all, or in another shape. Nothing is changed then.
     """

@@ -9,7 +9,6 @@ from mmspec.cli.searching import Watch
 from mmspec.study import events
 from mmspec.study.result import Objective
 
-
 OBJECTIVES = (Objective("accuracy", True), Objective("flops.total", False))
 
 

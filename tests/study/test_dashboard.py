@@ -16,7 +16,7 @@ from mmspec.study import search
 def opened(tmp_path_factory):
     """The front, and a function that asks the dashboard for a path."""
     folder = tmp_path_factory.mktemp("dashboard")
-    front = search(study(folder, STUDY.replace("trials: 8", "trials: 5")), folder / "out", evaluate=formula)
+    front = search(study(folder, STUDY.replace("trials: 8", "trials: 3")), folder / "out", evaluate=formula)
     storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'out' / 'study.db'}")
     app = optuna_dashboard.wsgi(storage)
 

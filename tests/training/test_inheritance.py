@@ -8,7 +8,9 @@ from mmspec.training import Inheritance, Recipe, train
 from mmspec.training.trainer import train_to
 
 RECIPE = Recipe(steps=6, batch=16, evaluate_every=6, learning_rate=3e-3)
-STILL = RECIPE.model_copy(update={"learning_rate": 1e-30, "weight_decay": 0.0, "steps": 1})  # weights stay what they begin as
+STILL = RECIPE.model_copy(
+    update={"learning_rate": 1e-30, "weight_decay": 0.0, "steps": 1}
+)  # weights stay what they begin as
 
 
 @pytest.fixture
@@ -45,6 +47,6 @@ def test_stopped_and_gone_on_it_is_the_same_run_and_no_other(tiny, parent, tmp_p
 
 
 def test_weights_that_are_not_there_stop_it_before_anything_is_written(tiny, tmp_path):
-    with pytest.raises(UserError, match="weights to inherit cannot be read: .*gone"):
+    with pytest.raises(UserError, match=r"weights to inherit cannot be read: .*gone"):
         train(tiny(), RECIPE, tmp_path / "out", begin=Inheritance(tmp_path / "gone", ("image",)))
     assert not (tmp_path / "out").exists()

@@ -56,7 +56,9 @@ def test_the_nodes_that_are_named_are_the_others_and_all_else_is_what_the_seed_d
 def test_a_tensor_of_another_shape_changes_nothing(other):
     spec = spec_of(SPEC, "fusion.joint.depth=2", "encoders.image.width=24")
     module, before = drawn(spec, 7), drawn(spec, 7).state_dict()
-    with pytest.raises(UserError, match=r"image\.\S+ is \[.*24.* cannot be inherited from .*: there it is \[.*and \d+ more"):
+    with pytest.raises(
+        UserError, match=r"image\.\S+ is \[.*24.* cannot be inherited from .*: there it is \[.*and \d+ more"
+    ):
         inherit(module, spec, other[0], ["text", "image"])
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
