@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from made import front
+from safetensors.torch import load_file
 from small_spec import small_spec
 from tiny import STUDY, formula, study
 
