@@ -9,7 +9,7 @@ import torch
 from made import front
 from safetensors.torch import load_file
 from small_spec import small_spec
-from tiny import STUDY, formula, study
+from tiny import STUDY, formula, heirs, study
 
 import mmspec
 from mmspec.components import CATALOGUE
@@ -29,17 +29,6 @@ INHERIT = STUDY + "inherit: true\nsampler: random\n"
 RUNGS = INHERIT.replace("trials: 8", "trials: 5").replace(
     "recipe: {steps: 2, batch: 4}", "recipe: {steps: 100, batch: 4}\nrungs: {steps: [10], keep: 0.3}"
 )
-
-
-def heirs(spec, folder, seed, tick, until=None, begin=None):
-    """The formula, with a note of what was inherited, which must be there, and a little more of it for each node."""
-    nodes = begin.nodes if begin else ()
-    if begin:
-        assert begin.weights.is_file(), begin
-    found = formula(spec, folder, seed, tick)
-    (folder / "model.safetensors").write_text("weights")
-    (folder / "began").write_text(" ".join(nodes))
-    return {**found, "accuracy": found["accuracy"] + 1e-4 * len(nodes)}
 
 
 def spec_of(*overrides, text=None):
