@@ -4,8 +4,9 @@ Two searches over a space of digits, with `sampler: random` and the same seed: t
 same seeds and the same steps; in one of them (`inherit: true`) each begins with the trained weights of the nodes that it has in
 common with an earlier one. Compared, training by training, are the accuracies; the first has no parent and is left out.
 
-Whether the search knows more is another question: what a spec is worth is what it reaches from nothing with more steps, and
-Kendall's tau says how far each arm puts the specs in that order. Limit: higher accuracy, p < 0.05 in Wilcoxon's signed-rank test.
+Whether the search knows more is another question: what a spec is worth is what it reaches from nothing with more steps. Kendall's
+tau says how far each arm puts the specs in that order, and the hypervolume what the members of its front are worth. Limit: higher
+accuracy, p < 0.05 in Wilcoxon's signed-rank test.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from mmspec.study.jobs import InProcess
 from mmspec.study.plan import plan
 from mmspec.study.store import Store
 
-TRIALS, STEPS, LONGER = 13, 60, 4
+TRIALS, STEPS, LONGER = 21, 120, 4
 BASE = """\
 name: digits
 inputs:
@@ -101,10 +102,15 @@ def main(trials: int, steps: int) -> None:
         f"{statistics.median(a for _, a in pairs):.3f} with inherited weights, {statistics.mean(gains):+.3f} on average; "
         f"{wins} wins, p = {p:.4f}: {'met' if p < 0.05 else 'MISSED'}; seconds {alone:.0f} and {together:.0f}"
     )
+    best = worth.hypervolume or 0.0
+    longer = {t.digest: t for t in worth.trained}
+    for arm, front in (("fresh", plain), ("inherits", heirs)):
+        found = worth.hypervolume_of([longer[m.digest] for m in front.members]) or 0.0
+        print(f"members of the front, {arm:>8}: {len(front)}, worth a hypervolume of {found:.3f} of {best:.3f}")
     long_run = [long.accuracy for _, other, long in rows if other.parent]
     for arm, values in (("fresh", [b for b, _ in pairs]), ("inherits", [a for _, a in pairs])):
         tau = kendalltau(values, long_run)
-        print(f"order of the specs, {arm:>8}: tau {tau.statistic:+.2f} (p = {tau.pvalue:.3f}) with fresh, {LONGER}x")
+        print(f"order of the specs, {arm:>8}: tau {tau.statistic:+.2f} (p = {tau.pvalue:.4f}) with fresh, {LONGER}x")
 
 
 if __name__ == "__main__":

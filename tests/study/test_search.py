@@ -154,7 +154,13 @@ def test_a_study_that_is_there_is_not_overwritten_unless_it_is_said(done):
     made = study(folder.parent)
     with pytest.raises(UserError, match="already holds a study; go on with --resume"):
         search(made, folder, evaluate=formula)
-    again = search(made, folder, resume=True, evaluate=lambda *_: pytest.fail("everything is known"))
+    heard = []
+    again = search(
+        made, folder, resume=True, evaluate=lambda *_: pytest.fail("everything is known"), events=heard.append
+    )
+    before = heard[0].finished  # what a resumed search knows is said at once
+    assert [(e.trial, e.values) for e in before] == [(t.trial, t.values) for t in front.trained]
+    assert {e.trial for e in before if e.on_front} == {m.trial for m in front.members}
     assert [t.values for t in again.trained] == [t.values for t in front.trained]
 
 
