@@ -1,5 +1,5 @@
-"""Tokens per second of a text that is written greedily: from kept keys and values in ONNX Runtime (`decoding: cache`), by computing the
-whole text at every step in ONNX Runtime (`decoding: none`), and by transformers' own `generate` with its cache, in torch.
+"""Tokens per second of a text that is written greedily: from kept keys and values in ONNX Runtime (`decoding: cache`), by computing
+the whole text at every step in ONNX Runtime (`decoding: none`), and by transformers' own `generate` with its cache, in torch.
 
 One small GPT-2 with the same random weights for all three, which write the same ids, or the run ends. They are timed in turn in the
 same run, on one thread; printed is the best of a few rounds, and its ratio to transformers'. Needs the package transformers.
@@ -65,7 +65,9 @@ def main() -> None:
                 best[name] = min(best[name], time.perf_counter() - start)
         rates = {name: batch * MORE / seconds for name, seconds in best.items()}
         ratio = rates["cache"] / rates["theirs"]
-        print(f"{batch:5} {rates['cache']:12.0f} {rates['none']:14.0f} {rates['theirs']:13.0f} {ratio:19.2f}", flush=True)
+        print(
+            f"{batch:5} {rates['cache']:12.0f} {rates['none']:14.0f} {rates['theirs']:13.0f} {ratio:19.2f}", flush=True
+        )
 
 
 def spec() -> ModelSpec:

@@ -111,6 +111,8 @@ class Target(Record):
     def _one_loop(self) -> Self:
         if self.exits == "stages" and self.decoding == "cache":
             raise ValueError("a host runs stages or writes a text: with decoding: cache, exits are conditions")
+        if self.decoding == "cache" and (self.shapes.batch.min > 1 or self.shapes.length.min > 1):
+            raise ValueError("what is written begins with any number of tokens, and samples leave the batch: min is 1")
         return self
 
     @model_validator(mode="after")

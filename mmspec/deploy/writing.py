@@ -33,7 +33,7 @@ from mmspec.ir.placeholders import placeholders
 from mmspec.passes.text_cut import LAST
 from mmspec.passes.text_step import PAST, PLACES, PRESENT
 from mmspec.passes.writing import Writing, cut_for_writing
-from mmspec.spec import ModelSpec
+from mmspec.spec import ModelSpec, SpecError
 from mmspec.writer import PLAN, Writer
 
 if TYPE_CHECKING:
@@ -155,6 +155,9 @@ def writing_draft_of(subject: Subject, target: Target, step: Step = lambda text:
     with step("build the serving form"):
         graph, contract, module = serving_of(subject, target)
         cut = cut_for_writing(subject.spec, graph)
+        if _row(graph, cut) not in contract.dims:
+            message = f"{cut.text} has no room to go on: what is written about keeps all of its places"
+            raise SpecError([subject.spec.diagnostic(f"inputs.{cut.text}.length", message)])
         graph = replace(graph, outputs={cut.head: graph.outputs[cut.head]})
         contract = replace(contract, outputs=tuple(port for port in contract.outputs if port.name == cut.head))
     parts = {ENCODER: cut.encoder, PREFILL: cut.prefill, STEP: cut.step}
@@ -174,12 +177,18 @@ def writing_draft_of(subject: Subject, target: Target, step: Step = lambda text:
 def _contract(part: Graph, graph: Graph, whole: Contract, cut: Writing) -> Contract:
     """What a file takes and gives, in the words of the whole model's contract."""
     names = {**names_of(graph), PAST: "past_length"}
+    fixed = {
+        names[str(symbol)]: size
+        for value, given in zip(graph.inputs, whole.inputs, strict=True)
+        for symbol, size in zip(value.shape, given.dims, strict=True)
+        if isinstance(size, int) and not isinstance(symbol, int)
+    }
     longest = part.limits.get(PAST, 0)
     dims = {**whole.dims, "past_length": Range(1, longest, max(1, min(5, longest - 1)))}
     known = {port.name: port for port in (*whole.inputs, *whole.outputs)}
 
     def port(name: str, value: Any) -> Port:
-        shape = tuple(named_dim(dim, names, {}) for dim in value.shape)
+        shape = tuple(named_dim(dim, names, fixed) for dim in value.shape)
         told = known.get(name)
         bound, places = (told.bound, told.places) if told is not None else (0, ())
         return Port(name, DTYPES[value.dtype], shape, _meaning(name, told, cut), bound, places)
@@ -212,9 +221,14 @@ def _meaning(name: str, told: Port | None, cut: Writing) -> str:
     return own.get(name) or kinds[kind]
 
 
+def _row(graph: Graph, cut: Writing) -> str:
+    """The name of the text's length."""
+    return names_of(graph)[str(next(value for value in graph.inputs if value.name == cut.text).shape[1])]
+
+
 def plan_of(spec: ModelSpec, graph: Graph, whole: Contract, cut: Writing) -> dict[str, Any]:
     """What writer.json holds: see `mmspec.writer.Writer`."""
-    batch, row = next(value for value in graph.inputs if value.name == cut.text).shape
+    batch = next(value for value in graph.inputs if value.name == cut.text).shape[0]
     text: Any = spec.inputs[cut.text]
     encoded = cut.encoder.outputs if cut.encoder is not None else {}
     ends = dict.fromkeys(each for each in (text.end, text.pad) if each is not None)
@@ -224,7 +238,7 @@ def plan_of(spec: ModelSpec, graph: Graph, whole: Contract, cut: Writing) -> dic
         "text": cut.text,
         "mask": f"{cut.text}_mask",
         "head": cut.head,
-        "length": whole.dims[names_of(graph)[str(row)]].high,
+        "length": whole.dims[_row(graph, cut)].high,
         "stop": list(ends),
         "places": sorted({place.id for place in placeholders(graph) if place.input == cut.text}),
         "kept": list(cut.kept),

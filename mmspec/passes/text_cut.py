@@ -11,7 +11,7 @@ from mmspec.passes.parts import Made, depending, part_of, port_of, reshaped
 
 LAST = "last"  # ends the name of the port that says at which token is answered
 SIDES = (("key", 1), ("value", 2))  # of an attention's inputs
-ROUTING = ("experts", "admit", "next_best", "claim")
+FULL = ("admit", "next_best", "claim")  # routing to experts that may be full
 
 
 @dataclass
@@ -57,10 +57,9 @@ class Cut:
                 return (
                     "a token that leaves early has no keys and values in the blocks after it, for later tokens to see"
                 )
-        tokenwise = PRIMITIVES[op.kind].is_tokenwise(op)
-        if op.kind in ROUTING and not tokenwise:
+        if op.kind in FULL:
             return "whether its experts have room for a token depends on those before it, and they are not kept"
-        if not tokenwise:
+        if not PRIMITIVES[op.kind].is_tokenwise(op):
             return f"{op.kind} looks at several of its tokens at once"
         shapes = [value.shape for value in (*op.inputs, *op.outputs) if id(value) in self.depends]
         if any(shape.count(self.row) != 1 for shape in shapes):

@@ -18,7 +18,7 @@ from mmspec.ir import Graph
 from mmspec.ir.dims import Polynomial
 from mmspec.passes.flattening import flatten
 from mmspec.passes.parts import leading_to
-from mmspec.passes.text_cut import ROUTING, Cut
+from mmspec.passes.text_cut import FULL, Cut
 from mmspec.passes.text_step import step_of
 from mmspec.spec import Diagnostic, ModelSpec, SpecError
 
@@ -98,4 +98,4 @@ def _refused(spec: ModelSpec, cut: Cut) -> Iterator[Diagnostic]:
             yield spec.diagnostic(at, f"{node} cannot write token by token: {reason}", hint=INSTEAD)
 
 
-FIELDS = {"stages": "halting", "loop": "halting"} | dict.fromkeys(ROUTING, "router")  # where it is said
+FIELDS = {"stages": "halting", "loop": "halting"} | dict.fromkeys(FULL, "router")  # where it is said

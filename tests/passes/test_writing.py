@@ -45,6 +45,7 @@ POSITIONS = {
     "buckets": ", position: {type: relative_buckets, buckets: 6, largest: 8}, attention_scale: 0.5",
     "post": ", norm_order: post, norm: rms, layer_scale: 0.5",
     "experts": ", router: {type: top_k, experts: 3, k: 2}",
+    "nobody": ", router: {type: top_p, experts: 3}",
 }
 
 

@@ -105,9 +105,10 @@ class Experts(Control):
     kind = "experts"
 
     def is_tokenwise(self, op: Op) -> bool:
-        """Where each token has choices of its own, and room with whoever it chose."""
-        own = "room" not in op.attributes and len(op.inputs[0].shape) == 3
-        return own and all(PRIMITIVES[inner.kind].is_tokenwise(inner) for body in op.bodies for inner in body.ops)
+        """Where each token has choices of its own: who finds room was decided before."""
+        return len(op.inputs[0].shape) == 3 and all(
+            PRIMITIVES[inner.kind].is_tokenwise(inner) for body in op.bodies for inner in body.ops
+        )
 
 
 def container(nn: Any, runtime: Any, op: Op, copies: Any) -> Any:
