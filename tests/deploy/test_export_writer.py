@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
+import mmspec
 from mmspec.components import CATALOGUE
 from mmspec.deploy import Mismatch, load_target
 from mmspec.deploy.package import report_of, write_package
@@ -169,7 +170,21 @@ assert not {"torch", "mmspec"} & set(sys.modules)
 """
 
 
-def test_stages_and_a_cache_are_two_loops_and_a_target_asks_for_one():
-    text = "device: cpu\nruntime: onnxruntime\nprecision: fp32\nexits: stages\ndecoding: cache\n"
-    with pytest.raises(SpecError, match="a host runs stages or writes a text"):
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("exits: stages", "a host runs stages or writes a text"),
+        ("shapes: {length: {min: 3}}", "begins with any number of tokens"),
+        ("shapes: {batch: {min: 2, max: 4}}", "samples leave the batch"),
+    ],
+)
+def test_what_a_cache_cannot_do_is_refused_in_the_target(said, words):
+    text = f"device: cpu\nruntime: onnxruntime\nprecision: fp32\ndecoding: cache\n{said}\n"
+    with pytest.raises(SpecError, match=words):
         read_target(text)
+
+
+def test_a_text_whose_places_are_all_kept_for_something_else_has_no_room():
+    spec = mmspec.load("llava_1_5_7b", ["inputs.text.length=4"], variant="small")
+    with pytest.raises(SpecError, match="text has no room to go on"):
+        writing_draft_of(subject_of(spec), load_target("edge_cpu_writer"))

@@ -49,7 +49,21 @@ POSITIONS = {
 }
 
 
+CAPTIONS = """
+name: captions
+inputs:
+  image: {type: image, size: 8, channels: 1}
+  caption: {type: text, vocab_size: 20, length: 12, start: 1, end: 2}
+encoders:
+  image: {type: vit, patch_size: 4, width: 8, depth: 3, heads: 2, halting: {type: confidence, threshold: 0.35, head: label}}
+decoders:
+  answer: {type: text_decoder, from: [caption, image], width: 8, depth: 2, heads: 2}
+heads:
+  label: {type: classification, classes: 3, from: image}
+  next: {type: language_model, from: [answer, answer.embedding]}
+"""
 SPECS = [
+    pytest.param(lambda: read(CAPTIONS, CATALOGUE), id="early_exits_before"),
     *(pytest.param(lambda name=name: mmspec.load(name, variant="small"), id=name) for name in SHIPPED),
     *(pytest.param(lambda text=text: small(text), id=name) for name, text in POSITIONS.items()),
 ]
@@ -92,7 +106,7 @@ class Model:
 
 
 def runs(part, subject):
-    module = build_graph(part)
+    module = build_graph(part).eval()
     module.load_state_dict({name: subject.state[name] for name in module.state_dict()})
     names = [value.name for value in part.inputs]
 
