@@ -66,7 +66,6 @@ def known_cost(plan: Plan) -> BaseSampler:
         derived_seed("propose", plan.study.seed, 0),
         space=plan.space,
         reference=plan.reference or None,
-        start=max(3, min(5, plan.study.budget.trials // 3)),
         identity=lambda params: candidate(params).digest,
     )
 

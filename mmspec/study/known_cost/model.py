@@ -18,19 +18,26 @@ class Model:
     """Fitted to the trials that are done; those under way are taken to end as it predicts."""
 
     def __init__(
-        self, done: Sequence[Priced], values: Array, refused: Sequence[Priced], pending: Sequence[Priced]
+        self,
+        ordered: Sequence[bool],
+        done: Sequence[Priced],
+        values: Array,
+        refused: Sequence[Priced],
+        pending: Sequence[Priced],
     ) -> None:
+        """`ordered`: of each column of the points' rows."""
         self.known, self.values = list(done), values
         _, low, high = stacked([*done, *refused, *pending])
         self.costs = np.flatnonzero((np.isfinite(low) & np.isfinite(high)).all(axis=0))
         self.logs = (low[:, self.costs] > 0).all(axis=0)
         costs = self._costs(low, high)
+        self.ordered = [*ordered, *[True] * len(self.costs)]
         self.shift, self.span = costs.min(axis=0), np.maximum(np.ptp(costs, axis=0), 1e-12)
         self._fit(self.known, values)
         self.chance: GaussianProcess | None = None
         if refused:
             told = [*done, *refused]
-            self.chance = GaussianProcess(self._rows(told), np.array([1.0] * len(done) + [0.0] * len(refused)))
+            self.chance = self._process(self._rows(told), np.array([1.0] * len(done) + [0.0] * len(refused)))
         if pending:
             mean, _ = self.predict(pending)
             self.known = [*self.known, *pending]
@@ -45,7 +52,7 @@ class Model:
             open_ = low[:, j] < high[:, j]
             if open_.sum() >= 2:
                 share = _share(values[open_, j], low[open_, j], high[open_, j])
-                self.learned[j] = GaussianProcess(rows[open_], share)
+                self.learned[j] = self._process(rows[open_], share)
 
     def predict(self, points: Sequence[Priced]) -> tuple[Array, Array]:
         """(mean, standard deviation), each [N, objectives]; a deviation of 0 for what is exact."""
@@ -74,6 +81,9 @@ class Model:
             chance, _ = self.chance.predict(self._rows(points))
             gain = gain * np.clip(chance, LEAST, 1.0)
         return gain
+
+    def _process(self, rows: Array, values: Array) -> GaussianProcess:
+        return GaussianProcess(rows, values, self.ordered, len(self.costs))
 
     def _rows(self, points: Sequence[Priced]) -> Array:
         rows, low, high = stacked(points)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ GROWTH = 500  # random points that are priced anew in each of the first turns
 MUTATIONS = 20  # of each member of the front
 ROUNDS = 5  # of looking at the neighbours of the best candidates
 CLIMBED = 3  # best candidates in each
+LOOKS = 5  # trials from which a space is inferred; twice as many where choices are left that nobody has seen
 NEAR = 0.02  # share of the pool that counts as "of this cost"
 
 
@@ -63,7 +63,7 @@ class KnownCostSampler(BaseSampler):
         *,
         space: Space | Structure | Mapping[str, Any] | None = None,
         reference: Sequence[float] | None = None,
-        start: int = 5,
+        start: int = 3,
         pool: int = 2000,
         identity: Callable[[dict[str, Any]], Hashable] | None = None,
     ) -> None:
@@ -118,9 +118,9 @@ class KnownCostSampler(BaseSampler):
         if self._given is not None:
             return self._given
         found = inferred(history.spaces)
-        if found is None or len(history.spaces) < self.start // 2:
+        if found is None or len(history.spaces) < LOOKS // 2:
             return None
-        if len(history.spaces) < 2 * self.start and unseen(found, [params for params, _ in history.spaces]):
+        if len(history.spaces) < 2 * LOOKS and unseen(found, [params for params, _ in history.spaces]):
             return None
         return found
 
@@ -135,13 +135,14 @@ class KnownCostSampler(BaseSampler):
         base = pool.base(min(self.size, GROWTH * (history.turn + 1)))
         open_ = distinct(base, taken)
         if history.turn < self.start or len(done) < 2:
-            return _spread(open_, [*done, *pending, *refused], history.turn)
+            return _spread(open_, [*done, *pending, *refused], history.turn, structure.ordered)
         values = np.stack(history.values)
         reference = self._reference(values, base, signs)
         told = [i for i, c in enumerate(done) if c.allowed]
         if len(told) < 2:
-            return _spread(open_, done, history.turn)
+            return _spread(open_, done, history.turn, structure.ordered)
         model = Model(
+            structure.ordered,
             [done[i] for i in told],
             values[told],
             [c for c in refused if c.allowed],
@@ -185,16 +186,21 @@ def _front(values: Array) -> list[int]:
     return non_dominated(values.tolist())
 
 
-def _spread(candidates: Sequence[Priced], tried: Sequence[Priced], turn: int) -> Priced | None:
-    """The cheapest, the dearest, the middle, the quarters, ... of the logarithm of a known cost (each in turn where there are
-    several); among those of about that cost, the one that is least like what was tried."""
+def _spread(
+    candidates: Sequence[Priced], tried: Sequence[Priced], turn: int, ordered: Sequence[bool]
+) -> Priced | None:
+    """The middle, the quarters, the eighths, ... of the logarithm of a known cost (each in turn where there are several); among
+    those of about that cost, the one that is least like what was tried.
+
+    Not the ends: the dearest dominates next to nothing up to a reference of about its cost, the cheapest reaches little.
+    """
     if not candidates:
         return None
     rows, low, high = stacked(candidates)
     costs = [j for j in range(low.shape[1]) if np.isfinite(low[:, j]).all() and np.isfinite(high[:, j]).all()]
     if not costs:
-        return candidates[_least_like(rows, tried, list(range(len(candidates))))]
-    index = costs[0] if turn < 2 else costs[turn % len(costs)]
+        return candidates[_least_like(rows, tried, list(range(len(candidates))), ordered)]
+    index = costs[turn % len(costs)]
     before = [c.low[index] + (c.high[index] - c.low[index]) / 2 for c in tried if np.isfinite(c.low[index])]
     middle = low[:, index] + (high[:, index] - low[:, index]) / 2
     axis = logarithms(np.array([*middle, *before])[:, None])[:, 0]
@@ -202,21 +208,18 @@ def _spread(candidates: Sequence[Priced], tried: Sequence[Priced], turn: int) ->
         axis = (axis - axis.min()) / (axis.max() - axis.min())
     distance = np.abs(axis[: len(candidates)] - _halves(turn))
     order = np.argsort(distance, kind="stable")
-    some = 1 if turn < 2 else max(1, round(NEAR * len(candidates)))
-    return candidates[_least_like(rows, tried, order[:some].tolist())]
+    return candidates[_least_like(rows, tried, order[: max(1, round(NEAR * len(candidates)))].tolist(), ordered)]
 
 
-def _least_like(rows: Array, tried: Sequence[Priced], among: list[int]) -> int:
+def _least_like(rows: Array, tried: Sequence[Priced], among: list[int], ordered: Sequence[bool]) -> int:
     if not tried:
         return among[0]
-    before = np.stack([c.row for c in tried])
-    gaps = np.abs(rows[among][:, None, :] - before).sum(axis=2).min(axis=1)
+    here, before = rows[among][:, None, :], np.stack([c.row for c in tried])
+    gaps = np.where(ordered, np.abs(here - before), here != before).sum(axis=2).min(axis=1)
     return among[int(np.argmax(gaps))]
 
 
 def _halves(turn: int) -> float:
-    """0, 1, 1/2, 1/4, 3/4, 1/8, 3/8, ..."""
-    if turn < 2:
-        return float(turn)
-    level = int(math.log2(turn - 1)) + 1
-    return float((2 * (turn - 1 - 2 ** (level - 1)) + 1) / 2**level)
+    """1/2, 1/4, 3/4, 1/8, 3/8, ..."""
+    level = (turn + 1).bit_length()
+    return float((2 * (turn + 1 - 2 ** (level - 1)) + 1) / 2**level)
