@@ -130,7 +130,9 @@ def test_what_a_point_tells_of_a_choice_counts_for_all_that_share_it():
 
 def test_what_is_told_with_doubt_is_gone_through_less():
     x = np.linspace(0, 1, 8)[:, None]
-    plain, doubtful = (GaussianProcess(x, x[:, 0], [True], doubt=doubt) for doubt in (None, np.where(x[:, 0] > 0.5, 2.0, 0.0)))
+    plain, doubtful = (
+        GaussianProcess(x, x[:, 0], [True], doubt=doubt) for doubt in (None, np.where(x[:, 0] > 0.5, 2.0, 0.0))
+    )
     (at, sure), (other, unsure) = plain.predict(x[7:]), doubtful.predict(x[7:])
     assert abs(at[0] - 1) < 0.05 < 0.1 < abs(other[0] - 1)
     assert unsure[0] > 3 * sure[0]

@@ -13,8 +13,8 @@ kernels (w -> infinity) learns of points only that are near in all columns, of w
               the two are equal, else 0. A parameter that is not there (-1) is like itself alone.
     w_d, a, noise   log-normal priors; the mode of their posterior is taken, by L-BFGS with analytic gradients.
 
-The effects of all parameters share a prior weight of EFFECTS: how many there are does not change what is believed of their sum. A cost
-has COST: that larger networks do better is the one thing expected of any space. Values are standardised.
+The effects of all parameters share a prior weight of EFFECTS: how many there are does not change what is believed of their sum.
+A cost has COST: that what is reached goes with it is the one thing expected of any space. Values are standardised.
 """
 
 from __future__ import annotations
