@@ -29,7 +29,7 @@ from scipy.optimize import minimize
 Array = NDArray[np.float64]
 ITERATIONS = 25
 JITTER = 1e-6
-EFFECTS, COST = 0.8, 3.0  # prior weights: of all parameters together, of each cost
+EFFECTS, COST = 2.0, 3.0  # prior weights: of all parameters together, of each cost
 AMPLITUDE, NOISE = 0.7, 1e-2  # prior variances, in those of the values
 SPREADS = 1.5, 0.7, 1.0  # deviations of the priors' logarithms: of a weight, the amplitude, the noise
 ABSENT = -1.0  # in a column: the parameter is not there
