@@ -41,7 +41,7 @@ def caveats(front: Front) -> tuple[str, ...]:
             f"Winner's curse: the front keeps the lucky. If all {len(front.trained)} networks were equally good, the best "
             f"would still look {curse:.3f} better than it is. Train again with fresh seeds before quoting a figure."
         )
-    said += [*_modalities(front), *map(_rung, front.rungs)]
+    said += [*_beyond(front), *_modalities(front), *map(_rung, front.rungs)]
     return tuple(said)
 
 
@@ -53,6 +53,16 @@ def unlearned(front: Front) -> tuple[int, ...]:
         if m.accuracy is not None
         and m.examples is not None
         and any(m.accuracy <= bound or within_noise(m.accuracy, bound, m.examples) for bound in m.bounds.values())
+    )
+
+
+def _beyond(front: Front) -> list[str]:
+    """What the reference cuts off."""
+    corner = [o.cost(r) for o, r in zip(front.objectives, front.reference, strict=False)]
+    cut = [i for i, m in enumerate(front.members) if any(c > r for c, r in zip(front.costs(m), corner, strict=False))]
+    listed = ", ".join(map(str, cut))
+    return (
+        [f"The reference lies inside the front: beyond it, and not in the hypervolume, are: {listed}."] if cut else []
     )
 
 
