@@ -23,10 +23,7 @@ def caveats(front: Front) -> tuple[str, ...]:
         else "standard error that follows from that number alone is"
     )
     rest = "" if best.confirmed else "; the luck of one seed comes on top of it"
-    said.append(
-        f"Accuracies were measured on {_counted(best)}. The {what} "
-        f"{min(errors):.3f} to {max(errors):.3f} on this front{rest}."
-    )
+    said.append(f"Accuracies were measured on {_counted(best)}. The {what} {_span(errors)} on this front{rest}.")
     accuracies = [m.accuracy or 0.0 for m in members]
     if pairs := noisy_neighbours(accuracies, best.examples):
         chains = ", ".join(f"{a} and {b}" for a, b in pairs)
@@ -54,6 +51,11 @@ def unlearned(front: Front) -> tuple[int, ...]:
         and m.examples is not None
         and any(m.accuracy <= bound or within_noise(m.accuracy, bound, m.examples) for bound in m.bounds.values())
     )
+
+
+def _span(errors: list[float]) -> str:
+    low, high = f"{min(errors):.3f}", f"{max(errors):.3f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _beyond(front: Front) -> list[str]:
