@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DATABASE = "study.db"
 LOCK = ".lock"
+BUSY_S = 30.0  # that another program may hold the file, optuna-dashboard for example
 
 
 class _Connection(sqlite3.Connection):
@@ -38,7 +39,7 @@ def open_file(folder: Path) -> Any:
     optuna.logging.set_verbosity(logging.ERROR)
     url = URL.create("sqlite", database=str((folder / DATABASE).resolve()))  # a path may hold what a URL may not
     return optuna.storages.RDBStorage(
-        url.render_as_string(), engine_kwargs={"connect_args": {"timeout": 30, "factory": _Connection}}
+        url.render_as_string(), engine_kwargs={"connect_args": {"timeout": BUSY_S, "factory": _Connection}}
     )
 
 
