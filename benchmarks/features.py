@@ -16,12 +16,11 @@ import mmspec
 from mmspec.study import Front, read_study
 from mmspec.study.base import open_base
 from mmspec.study.candidate import price
+from mmspec.study.coordinator import Coordinator, front_of
 from mmspec.study.evaluation import evaluation_of
 from mmspec.study.events import silent
 from mmspec.study.jobs import InProcess
 from mmspec.study.plan import plan
-from mmspec.study.search import _front as front_of
-from mmspec.study.search import _Search as Search
 from mmspec.study.store import Store
 from mmspec.training import train
 
@@ -63,7 +62,7 @@ def run(folder: Path, features: str, trials: int) -> tuple[Front, float]:
     executor = InProcess(evaluation_of(study), lambda params: found.base.choose(dict(params)))
     began = time.perf_counter()
     with Store.open(out, study.objectives) as store:
-        Search(found, store, executor, silent).run()
+        Coordinator(found, store, executor, silent).run()
         return front_of(found, store), (time.perf_counter() - began) / 60
 
 

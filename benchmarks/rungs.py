@@ -34,13 +34,12 @@ import mmspec
 from mmspec.study import Front, read_study
 from mmspec.study.base import open_base
 from mmspec.study.candidate import digest
+from mmspec.study.coordinator import Coordinator, front_of
 from mmspec.study.events import silent
 from mmspec.study.jobs import InProcess
 from mmspec.study.plan import Plan, plan
 from mmspec.study.result import Trained
-from mmspec.study.search import _front as front_of
-from mmspec.study.search import _ladder as ladder_of
-from mmspec.study.search import _Search as Search
+from mmspec.study.search import ladder_of
 from mmspec.study.store import Store
 
 STEPS, TRIALS, SEEDS = 400, 16, 20
@@ -145,7 +144,7 @@ def run(kind: str, sampler: str, seed: int, rungs: bool) -> tuple[Front, Simulat
         Store.create(folder, found.study.objectives, found.question)
         executor = InProcess(simulated, lambda params: found.base.choose(dict(params)))
         with Store.open(folder, found.study.objectives, ladder_of(found, simulated)) as store:
-            Search(found, store, executor, silent).run()
+            Coordinator(found, store, executor, silent).run()
             front = front_of(found, store)
             return front, simulated, truly(front, found, problem)
 

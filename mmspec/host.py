@@ -24,6 +24,7 @@ import numpy as np
 Values = dict[str, Any]  # arrays by name
 Run = Callable[[Mapping[str, Any]], Values]
 
+STAGES = "stages.json"  # the plan, beside the files
 AFTER = "_after"  # ends the name of a value that an exit hands on
 ANSWER, SCORE, EXIT = "stack.answer", "stack.score", "stack.exit"
 
@@ -52,7 +53,7 @@ class Host:
     @classmethod
     def load(cls, folder: str | Path, threads: int = 0) -> Host:
         """The stages in a folder; `threads` for each file, 0 for as many as there are cores."""
-        plan = json.loads((Path(folder) / "stages.json").read_text(encoding="utf-8"))
+        plan = json.loads((Path(folder) / STAGES).read_text(encoding="utf-8"))
         files = plan["files"]
         names = [files["beginning"], *files["exits"], *([files["end"]] if files["end"] else [])]
         return cls(plan, {name: session(str(Path(folder) / name), threads) for name in names})

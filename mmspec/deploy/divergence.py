@@ -10,14 +10,19 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from mmspec.deploy.file import initializers, run_file
+from mmspec.deploy.file import Load, initializers, run_file
 
 if TYPE_CHECKING:
     import onnx
 
 
 def first_divergence(
-    file: onnx.ModelProto, program: ExportedProgram, model: nn.Module, inputs: tuple[Tensor, ...], tolerance: float
+    file: onnx.ModelProto,
+    program: ExportedProgram,
+    model: nn.Module,
+    inputs: tuple[Tensor, ...],
+    tolerance: float,
+    load: Load,
 ) -> str | None:
     """The first node, outside of branches, that gives something else than torch's node of the same name; None where all agree.
 
@@ -32,7 +37,7 @@ def first_divergence(
     known = {output.name for output in probe.graph.output}
     nodes = {name: node for node in probe.graph.node for name in node.output if name in values and name not in known}
     probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in nodes)
-    found = run_file(probe)(inputs)
+    found = run_file(probe, load)(inputs)
     for name, node in nodes.items():
         wanted = values[name].numpy()
         if found[name].shape != wanted.shape:

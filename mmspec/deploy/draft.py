@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
@@ -15,7 +15,7 @@ from mmspec.cost.budgets import with_costs
 from mmspec.deploy.cleaning import clean
 from mmspec.deploy.contract import Contract, contract_of
 from mmspec.deploy.divergence import first_divergence
-from mmspec.deploy.file import OneFile, proto_of
+from mmspec.deploy.file import Load, OneFile, proto_of
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Mismatch, Parity, check_parity
 from mmspec.deploy.report import sha256, structure_checks
@@ -25,6 +25,7 @@ from mmspec.deploy.target import Target
 from mmspec.deploy.ties import check_routers
 from mmspec.deploy.tracing import traced, translated
 from mmspec.deploy.watching import loops_of, stacks_of
+from mmspec.host import session
 from mmspec.ir import Graph
 from mmspec.passes import lower_serving
 from mmspec.spec import ModelSpec
@@ -52,6 +53,37 @@ class Draft:
         """The model's parameters and thresholds by name."""
         tensors = (*self.module.named_parameters(), *self.module.named_buffers())
         return {name: tensor.numpy() for name, tensor in tensors}
+
+    @property
+    def files(self) -> OneFile:
+        return OneFile(self.proto)
+
+    @property
+    def accessories(self) -> Mapping[str, bytes]:
+        """What must lie beside the file for it to run: nothing."""
+        return {}
+
+    def check(self) -> tuple[str, ...]:
+        """The structural gate; returns in words what it made sure of.   Raises Failure."""
+        stacks, live = stacks_of(self.module), live_parameters(self.graph)
+        conditions = sum(stack.earlier for stack in stacks.values())
+        needed = live | {f"{name}.thresholds" for name in stacks}
+        loops = len(loops_of(self.module))
+        check_structure(self.proto, self.contract, self.target.opset, self.weights, needed, conditions, loops)
+        return structure_checks(len(live), len(stacks), conditions, loops, self.target.opset)
+
+    def prove(self, progress: Callable[[str], None] = lambda text: None, load: Load = session) -> Parity:
+        """The parity gate, in the runtime `load`.   Raises Mismatch, which says where file and torch part; Failure."""
+        verify = self.target.verify
+        try:
+            return check_parity(self.files, self.module, self.graph, self.contract, verify, progress, load)
+        except Mismatch as mismatch:
+            with suppress(Exception):  # an explanation that fails must not hide what it was to explain
+                file = cast(OneFile, mismatch.file)
+                mismatch.place = first_divergence(
+                    file.proto, self.program, mismatch.model, mismatch.case.inputs, verify.tolerance, load
+                )
+            raise
 
 
 def draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcontext()) -> Draft:
@@ -84,30 +116,6 @@ def named_apart(graph: Graph, spec: ModelSpec) -> Graph:
     paths = {node.name: node.path for node in spec.nodes}
     outputs = {paths[name] if name in taken else name: value for name, value in graph.outputs.items()}
     return replace(graph, outputs=outputs)
-
-
-def check_draft(draft: Draft) -> tuple[str, ...]:
-    """The structural gate; returns in words what it made sure of.   Raises Failure."""
-    stacks, live = stacks_of(draft.module), live_parameters(draft.graph)
-    conditions = sum(stack.earlier for stack in stacks.values())
-    needed = live | {f"{name}.thresholds" for name in stacks}
-    loops = len(loops_of(draft.module))
-    check_structure(draft.proto, draft.contract, draft.target.opset, draft.weights, needed, conditions, loops)
-    return structure_checks(len(live), len(stacks), conditions, loops, draft.target.opset)
-
-
-def prove(draft: Draft, progress: Callable[[str], None] = lambda text: None) -> Parity:
-    """The parity gate.   Raises Mismatch, which says where file and torch part; Failure."""
-    verify = draft.target.verify
-    try:
-        return check_parity(OneFile(draft.proto), draft.module, draft.graph, draft.contract, verify, progress)
-    except Mismatch as mismatch:
-        with suppress(Exception):  # an explanation that fails must not hide what it was to explain
-            file = cast(OneFile, mismatch.file)
-            mismatch.place = first_divergence(
-                file.proto, draft.program, mismatch.model, mismatch.case.inputs, verify.tolerance
-            )
-        raise
 
 
 def provenance(subject: Subject, target: Target) -> dict[str, str]:

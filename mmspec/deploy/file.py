@@ -13,10 +13,16 @@ from torch import Tensor
 
 from mmspec import __version__
 from mmspec.errors import Failure
+from mmspec.host import Run, session
 
 if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
+
+FILE = "model.onnx"
+Load = Callable[
+    [bytes, int], Run
+]  # a runtime: a file's content and a number of threads -> outputs by name of inputs by name
 
 
 def proto_of(model: ir.Model, name: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
@@ -78,31 +84,31 @@ class OneFile:
 
     proto: onnx.ModelProto
 
+    @property
+    def protos(self) -> Mapping[str, onnx.ModelProto]:
+        """What is written, by name."""
+        return {FILE: self.proto}
+
     def array(self, name: str) -> np.ndarray:
         return array(initializers(self.proto)[name])
 
     def with_arrays(self, arrays: Mapping[str, np.ndarray]) -> OneFile:
         return OneFile(with_arrays(self.proto, arrays))
 
-    def run(self) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
-        return run_file(self.proto)
+    def run(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
+        return run_file(self.proto, load)
 
 
-def run_file(file: onnx.ModelProto) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
-    """The file in ONNX Runtime on the CPU, as a function of its inputs in order.   Raises Failure: it cannot be loaded."""
-    import onnxruntime
+def run_file(file: onnx.ModelProto, load: Load = session) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
+    """The file in a runtime, as a function of its inputs in order.   Raises Failure: it cannot be loaded."""
+    run = loaded(file, load)
+    names = [value.name for value in file.graph.input]
+    return lambda given: run({name: tensor.numpy() for name, tensor in zip(names, given, strict=True)})
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = torch.get_num_threads()
+
+def loaded(file: onnx.ModelProto, load: Load) -> Run:
+    """The file in a runtime, with as many threads as torch has.   Raises Failure: it cannot be loaded."""
     try:
-        session = onnxruntime.InferenceSession(file.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return load(file.SerializeToString(), torch.get_num_threads())
     except Exception as error:  # the runtime's own kinds, which share no base
-        raise Failure(f"ONNX Runtime cannot load the exported file: {' '.join(str(error).split())[:300]}") from error
-    inputs, outputs = ([value.name for value in values] for values in (session.get_inputs(), session.get_outputs()))
-
-    def run(given: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
-        feed = {name: tensor.numpy() for name, tensor in zip(inputs, given, strict=True)}
-        return dict(zip(outputs, session.run(None, feed), strict=True))
-
-    return run
+        raise Failure(f"the runtime cannot load the exported file: {' '.join(str(error).split())[:300]}") from error

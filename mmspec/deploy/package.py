@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmspec import host
 from mmspec.deploy import report as written
-from mmspec.deploy.draft import Draft, check_draft, draft_of, prove
+from mmspec.deploy.draft import Draft, draft_of
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.page import render
 from mmspec.deploy.parity import Parity
 from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
-from mmspec.deploy.staged import StagedDraft, check_stages, prove_stages, staged_draft_of
+from mmspec.deploy.staged import StagedDraft, staged_draft_of
 from mmspec.deploy.subject import Subject, subject_of
 from mmspec.deploy.target import Target, load_target
 from mmspec.errors import UserError
@@ -51,9 +50,9 @@ def export(
     subject = subject_of(spec_or_folder, seed)
     draft = staged_draft_of(subject, target, clock) if target.exits == "stages" else draft_of(subject, target, clock)
     with clock("check its structure"):
-        structure = check_stages(draft) if isinstance(draft, StagedDraft) else check_draft(draft)
+        structure = draft.check()
     with clock("compare with torch"):
-        parity = prove_stages(draft, progress) if isinstance(draft, StagedDraft) else prove(draft, progress)
+        parity = draft.prove(progress)
     report, content = report_of(draft, structure, parity, Path(out), clock.seconds)
     with clock("write the package"):
         write_package(report, content, draft.subject)
@@ -66,12 +65,10 @@ def report_of(
     """What is known of a draft that passed, and its files by name."""
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
-    protos = draft.files.protos if isinstance(draft, StagedDraft) else {written.FILE: draft.proto}
+    protos = draft.files.protos
     content: dict[str, bytes] = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
     facts = files_facts(protos, content, weights)
-    if isinstance(draft, StagedDraft):
-        content[written.STAGES] = (json.dumps(draft.files.plan, indent=2) + "\n").encode()
-        content[written.HOST] = Path(host.__file__).read_bytes()
+    content |= draft.accessories
     report = Report(
         folder=out,
         model=draft.subject.spec.name,

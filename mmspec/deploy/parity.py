@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -21,10 +21,15 @@ from torch import Tensor, nn
 
 from mmspec.deploy.cases import MIXED_BATCH, Case, cases, mixed_thresholds, plain_case, randomised
 from mmspec.deploy.contract import Contract
+from mmspec.deploy.file import Load
 from mmspec.deploy.target import Verify
 from mmspec.deploy.watching import Watched, stacks_of, watching
 from mmspec.errors import Failure
+from mmspec.host import session
 from mmspec.ir import Graph
+
+if TYPE_CHECKING:
+    import onnx
 
 TIE = 1e-5  # two experts whose probabilities for a token are nearer than this are tied, in float32
 EXCUSED = 0.05  # of all samples; more close calls that went the other way are a mistake
@@ -42,8 +47,12 @@ class Runnable(Protocol):
     def with_arrays(self, arrays: Mapping[str, np.ndarray]) -> Self:
         """A copy in which these have other values."""
 
-    def run(self) -> Callable[[tuple[Tensor, ...]], Arrays]:
-        """It as a function of its inputs in order, in its runtime.   Raises Failure: it cannot be loaded."""
+    @property
+    def protos(self) -> Mapping[str, onnx.ModelProto]:
+        """What is written, by name."""
+
+    def run(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], Arrays]:
+        """It as a function of its inputs in order, in a runtime.   Raises Failure: it cannot be loaded."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +124,9 @@ def check_parity(
     contract: Contract,
     verify: Verify,
     progress: Callable[[str], None] = lambda text: None,
+    load: Load = session,
 ) -> Parity:
-    """Compare the file with the module.   Raises Mismatch, Failure."""
+    """Compare the file, in the runtime `load`, with the module.   Raises Mismatch, Failure."""
     parity = Parity()
     for draw in range(DRAWS):
         weights = f"random weights {draw}" if draw else "own weights"
@@ -125,7 +135,7 @@ def check_parity(
         try:
             for thresholds, arrays, batches in _settings(file, model, contract, verify, parity, draw):
                 setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, verify)
-                run = setting.file.run()
+                run = setting.file.run(load)
                 for case in batches:
                     progress(f"{weights}, {case.name}")
                     setting.compare(case, run, parity)

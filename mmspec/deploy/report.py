@@ -13,22 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from mmspec import __version__
 from mmspec.deploy.contract import Contract
-from mmspec.deploy.file import operators
+from mmspec.deploy.file import FILE, operators
 from mmspec.deploy.parity import Parity
 from mmspec.deploy.subject import Subject
 from mmspec.deploy.target import Target
+from mmspec.host import STAGES
 
 if TYPE_CHECKING:
     import onnx
 
-STAGES, HOST = "stages.json", "host.py"
-FILE, SPEC, CONTRACT, VERIFICATION, PAGE = (
-    "model.onnx",
-    "spec.yaml",
-    "contract.json",
-    "verification.json",
-    "verification.html",
-)
+SPEC, CONTRACT, VERIFICATION, PAGE = "spec.yaml", "contract.json", "verification.json", "verification.html"
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
+from mmspec import host
 from mmspec.deploy.cleaning import clean
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.cutting import Cut, Part, cut
 from mmspec.deploy.draft import Step, provenance, serving_of
-from mmspec.deploy.file import initializers, proto_of, with_arrays
+from mmspec.deploy.file import Load, initializers, loaded, proto_of, with_arrays
 from mmspec.deploy.liveness import live_by_stage, live_parameters
 from mmspec.deploy.parity import Parity, check_parity
 from mmspec.deploy.splitting import halves
@@ -24,8 +26,7 @@ from mmspec.deploy.subject import Subject
 from mmspec.deploy.target import Target
 from mmspec.deploy.tracing import traced, translated
 from mmspec.deploy.watching import loops_of, stacks_of
-from mmspec.errors import Failure
-from mmspec.host import EXIT, Host, session
+from mmspec.host import EXIT, STAGES, Host, session
 from mmspec.ir import Graph
 from mmspec.spec import SpecError
 
@@ -53,15 +54,9 @@ class Files:
         plan = self.plan if thresholds is None else {**self.plan, "thresholds": thresholds}
         return replace(self, protos=protos, plan=plan)
 
-    def run(self) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
-        threads = torch.get_num_threads()
-        try:
-            runs = {name: session(proto.SerializeToString(), threads) for name, proto in self.protos.items()}
-            host = Host(self.plan, runs)
-        except Exception as error:  # the runtime's own kinds, which share no base
-            reason = " ".join(str(error).split())[:300]
-            raise Failure(f"ONNX Runtime cannot load the exported files: {reason}") from error
-        return lambda given: host({name: value.numpy() for name, value in zip(self.inputs, given, strict=True)})
+    def run(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
+        model = Host(self.plan, {name: loaded(proto, load) for name, proto in self.protos.items()})
+        return lambda given: model({name: value.numpy() for name, value in zip(self.inputs, given, strict=True)})
 
 
 @dataclass(frozen=True)
@@ -82,6 +77,30 @@ class StagedDraft:
         """The model's parameters by name."""
         tensors = (*self.module.named_parameters(), *self.module.named_buffers())
         return {name: tensor.numpy() for name, tensor in tensors}
+
+    @property
+    def accessories(self) -> Mapping[str, bytes]:
+        """What must lie beside the files for them to run: the plan, and the host that follows it."""
+        plan = (json.dumps(self.files.plan, indent=2) + "\n").encode()
+        return {STAGES: plan, "host.py": Path(host.__file__).read_bytes()}
+
+    def check(self) -> tuple[str, ...]:
+        """The structural gate; returns in words what it made sure of.   Raises Failure."""
+        refuse(_problems(self))
+        live, exits = live_parameters(self.graph), self.files.plan["files"]["exits"]
+        return (
+            f"{len(self.files.protos)} files, each valid ONNX by its checker, with shapes inferred; only operators of ai.onnx "
+            f"{self.target.opset}, without control flow",
+            "inputs and outputs of each by name, type and dimensions; every dynamic dimension symbolic",
+            f"all {len(live)} parameters that an output depends on are in the files under their own names, bit for bit the "
+            "model's: in each exit's file its blocks and what is asked there, no others; in the beginning what leads to the stack",
+            f"exits: {len(exits)}, in order; thresholds in stages.json are the model's",
+            "no stack traces, no paths, nothing outside the files",
+        )
+
+    def prove(self, progress: Callable[[str], None] = lambda text: None, load: Load = session) -> Parity:
+        """The parity gate: what the host gives with files in the runtime `load`, against the module.   Raises Mismatch, Failure."""
+        return check_parity(self.files, self.module, self.graph, self.contract, self.target.verify, progress, load)
 
 
 def staged_draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcontext()) -> StagedDraft:
@@ -155,21 +174,6 @@ def _plan(place: Cut, outputs: Mapping[str, str], kept: list[str], end: bool) ->
     }
 
 
-def check_stages(draft: StagedDraft) -> tuple[str, ...]:
-    """The structural gate; returns in words what it made sure of.   Raises Failure."""
-    refuse(_problems(draft))
-    live, exits = live_parameters(draft.graph), draft.files.plan["files"]["exits"]
-    return (
-        f"{len(draft.files.protos)} files, each valid ONNX by its checker, with shapes inferred; only operators of ai.onnx "
-        f"{draft.target.opset}, without control flow",
-        "inputs and outputs of each by name, type and dimensions; every dynamic dimension symbolic",
-        f"all {len(live)} parameters that an output depends on are in the files under their own names, bit for bit the "
-        "model's: in each exit's file its blocks and what is asked there, no others; in the beginning what leads to the stack",
-        f"exits: {len(exits)}, in order; thresholds in stages.json are the model's",
-        "no stack traces, no paths, nothing outside the files",
-    )
-
-
 def _problems(draft: StagedDraft) -> Iterator[str]:
     protos, plan, weights = draft.files.protos, draft.files.plan, draft.weights
     stations, stages = live_by_stage(draft.graph), stacks_of(draft.module)[draft.stack]
@@ -190,8 +194,3 @@ def _problems(draft: StagedDraft) -> Iterator[str]:
     yield from (
         f"the weight {weight} is in none of the files" for weight in sorted(live_parameters(draft.graph) - held)
     )
-
-
-def prove_stages(draft: StagedDraft, progress: Callable[[str], None] = lambda text: None) -> Parity:
-    """The parity gate: what the host gives, against the module.   Raises Mismatch, Failure."""
-    return check_parity(draft.files, draft.module, draft.graph, draft.contract, draft.target.verify, progress)

@@ -17,12 +17,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mmspec.study import events as say
+from mmspec.study.evaluation import Untrainable, objective_values, test_accuracy
 from mmspec.study.front import dominates, non_dominated
 from mmspec.study.jobs import Job
 from mmspec.study.result import Confirmed, Front, Trained
 from mmspec.study.samplers import derived_seed
 
 if TYPE_CHECKING:
+    from mmspec.study.events import Listener
+    from mmspec.study.jobs import Executor
     from mmspec.study.plan import Plan
 
 FOLDER = "confirmed"
@@ -85,6 +89,39 @@ def with_means(
         confirmed = Confirmed(len(runs), dict(t.values), tuple(map(dict, runs)), mean, halves, chances[t.trial], test)
         found.append(replace(t, values=mean, confirmed=confirmed))
     return replace(front, trained=tuple(found))
+
+
+def confirmed(planned: Plan, front: Front, executor: Executor, events: Listener) -> Front:
+    """The front of fresh trainings' means. Those that were done before a stop are found in their folders."""
+    if not planned.study.confirm:
+        return front
+    left = again(front, planned, planned.study.confirm)
+    of = {each.job.number: each for each in left}
+    events(say.Confirming(len(left), len({each.trained.trial for each in left})))
+    values: dict[int, list[Mapping[str, float]]] = {}
+    tests: dict[int, list[float]] = {}
+    under_way = 0
+    while left or under_way:
+        while left and under_way < executor.slots:
+            executor.submit(left.pop(0).job)
+            under_way += 1
+        outcome = executor.wait(lambda *_: None)
+        if outcome is None:
+            continue
+        under_way -= 1
+        trained = of[outcome.number].trained
+        try:
+            if outcome.metrics is None:
+                raise Untrainable(outcome.problem)
+            found = objective_values(planned, planned.pricer(trained.params), trained.figures, outcome.metrics)
+        except Untrainable as error:
+            events(say.Reproduced(trained.trial, {}, outcome.seconds, str(error)))
+            continue
+        values.setdefault(trained.trial, []).append(found)
+        if (test := test_accuracy(of[outcome.number].job.folder)) is not None:
+            tests.setdefault(trained.trial, []).append(test)
+        events(say.Reproduced(trained.trial, found, outcome.seconds))
+    return with_means(front, values, tests, planned.exact) if values else front
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mmspec.errors import UserError
 from mmspec.files import write_atomically
+from mmspec.study.learned import BOUNDS, learned_cost
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
+    from mmspec.study.candidate import Candidate
     from mmspec.study.file import Study
+    from mmspec.study.plan import Plan
 
 DONE = "trial.json"
 FEATURES = "features"  # of frozen encoders, in the study's folder
@@ -166,3 +169,18 @@ def objective_value(metrics: Mapping[str, Any], name: str) -> float:
     if not math.isfinite(value):
         raise Untrainable(f"its {name} is {value}")
     return float(value)
+
+
+def objective_values(
+    planned: Plan, candidate: Candidate, figures: Mapping[str, float], metrics: Mapping[str, Any]
+) -> dict[str, float]:
+    """Every objective: of the price, or measured.   Raises Untrainable, UserError."""
+    found = {}
+    for o in planned.study.objectives:
+        if o.name in planned.exact:
+            found[o.name] = figures[o.name]
+        elif o.name in BOUNDS and candidate.spec is not None:
+            found[o.name] = learned_cost(candidate.spec, o.name, metrics)
+        else:
+            found[o.name] = objective_value(metrics, o.name)
+    return found

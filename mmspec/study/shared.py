@@ -12,7 +12,8 @@ from uuid import uuid4
 
 from mmspec.errors import UserError
 from mmspec.files import check_replaceable, replace_folder, write_atomically
-from mmspec.study.store import DATABASE, Store
+from mmspec.study.storage import DATABASE
+from mmspec.study.store import Store
 
 if TYPE_CHECKING:
     from mmspec.study.database import Database

@@ -16,8 +16,6 @@ had. What became of a turn:
 from __future__ import annotations
 
 import json
-import logging
-import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +29,7 @@ from mmspec.study.candidate import Candidate
 from mmspec.study.jobs import Job
 from mmspec.study.result import Objective, Trained
 from mmspec.study.rungs import Ladder, Reached
+from mmspec.study.storage import DATABASE, alone, disk, let_go, open_file
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
     from mmspec.study.database import Database
 
-DATABASE = "study.db"
-LOCK = ".lock"
 JOB = "job"  # what an open turn trains
 RUNGS = "rungs"  # where it has gone on
 _NAME = "search"
@@ -95,7 +92,7 @@ class Store:
         import optuna
 
         study = optuna.create_study(
-            storage=_storage(folder) if database is None else database.optuna(),
+            storage=open_file(folder) if database is None else database.optuna(),
             study_name=_NAME if database is None else database.study,
             directions=["maximize" if o.maximize else "minimize" for o in objectives],
         )
@@ -108,7 +105,7 @@ class Store:
 
             study.set_user_attr(IDENTIFIED, identity_of(folder))
         study.set_user_attr("question", json.dumps(question, sort_keys=True))
-        _close(study)
+        let_go(study)
 
     @staticmethod
     @contextmanager
@@ -123,12 +120,12 @@ class Store:
         import optuna
         from sqlalchemy.exc import SQLAlchemyError
 
-        with _alone(folder) if database is None else nullcontext():
+        with alone(folder) if database is None else nullcontext():
             if database is None and not (folder / DATABASE).is_file():
                 raise UserError(f"{folder} has no {DATABASE}; it is not the folder of a study, or not a whole one")
             try:
                 study = (
-                    optuna.load_study(storage=_storage(folder), study_name=_NAME)
+                    optuna.load_study(storage=open_file(folder), study_name=_NAME)
                     if database is None
                     else optuna.load_study(storage=database.optuna(), study_name=database.study)
                 )
@@ -147,7 +144,7 @@ class Store:
             try:
                 yield store
             finally:
-                _close(study)
+                let_go(study)
 
     @property
     def question(self) -> dict[str, Any]:
@@ -157,7 +154,7 @@ class Store:
     def ask(self, sampler: BaseSampler, point: Mapping[str, Any] | None = None) -> Trial:
         """Open a turn; `point` is proposed instead of asking the sampler."""
         self.study.sampler = sampler
-        with _disk(self.folder):
+        with disk(self.folder):
             if point is not None:
                 self.study.enqueue_trial(dict(point))
             return self.study.ask()
@@ -179,7 +176,7 @@ class Store:
         job = Job(
             number, dict(candidate.params), candidate.digest, trial_folder(self.folder, number, candidate.digest), seed
         )
-        with _disk(self.folder):
+        with disk(self.folder):
             trial.set_user_attr(JOB, json.dumps(job.to_dict()))
         return self._begun(Pending(trial, job))
 
@@ -213,7 +210,7 @@ class Store:
     def go_on(self, pending: Pending, reached: Reached) -> Pending:
         """A training has come to a rung, and is to go on: written down, so that it does after a crash."""
         pending = replace(pending, reached=(*pending.reached, reached))
-        with _disk(self.folder):
+        with disk(self.folder):
             pending.trial.set_user_attr(RUNGS, _written(pending.reached))
         self.pending[pending.number] = pending
         return pending
@@ -232,7 +229,7 @@ class Store:
         from optuna.trial import TrialState
 
         record = {"kind": "again", "params": dict(candidate.params), "reason": "under way", "digest": candidate.digest}
-        with _disk(self.folder):
+        with disk(self.folder):
             trial.set_user_attr("record", json.dumps(record))
             self._remember(self.study.tell(trial, state=TrialState.FAIL))
 
@@ -247,7 +244,7 @@ class Store:
 
     def cut_short(self, trial: Trial) -> None:
         """Close a turn that was interrupted, so that it does not count."""
-        with _disk(self.folder):
+        with disk(self.folder):
             _cut_short(self.study, trial)
 
     def _tell(
@@ -260,7 +257,7 @@ class Store:
     ) -> None:
         from optuna.trial import TrialState
 
-        with _disk(self.folder):
+        with disk(self.folder):
             with warnings.catch_warnings():
                 warnings.simplefilter(
                     "ignore", UserWarning
@@ -340,23 +337,6 @@ def _read(trial: FrozenTrial) -> tuple[Reached, ...]:
     return tuple(Reached(**each) for each in json.loads(trial.user_attrs.get(RUNGS, "[]")))
 
 
-def _storage(folder: Path) -> Any:
-    import optuna
-    from sqlalchemy.engine import URL
-
-    optuna.logging.set_verbosity(logging.ERROR)
-    url = URL.create("sqlite", database=str((folder / DATABASE).resolve()))  # a path may hold what a URL may not
-    return optuna.storages.RDBStorage(url.render_as_string(), engine_kwargs={"connect_args": {"timeout": 30}})
-
-
-def _close(study: OptunaStudy) -> None:
-    """Let go of the file, so that the folder can be moved."""
-    backend = getattr(study._storage, "_backend", study._storage)
-    study._storage.remove_session()
-    if engine := getattr(backend, "engine", None):
-        engine.dispose()
-
-
 def _cut_short(study: OptunaStudy, trial: Any) -> None:
     from optuna.trial import TrialState
 
@@ -366,40 +346,3 @@ def _cut_short(study: OptunaStudy, trial: Any) -> None:
         return
     with suppress(ValueError):
         study.tell(number, state=TrialState.FAIL)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system lets go of it when the process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows: there SQLite alone keeps writers apart
-        yield
-        return
-    with (folder / LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise UserError(
-                f"another search is running in {folder} (process {holder}); wait for it, or stop it"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-@contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import OperationalError
-
-    try:
-        yield
-    except (OperationalError, StorageInternalError) as error:
-        reason = str(getattr(error, "orig", None) or error.__cause__ or error).partition("\n")[0]
-        raise Failure(
-            f"the study in {folder} cannot be written ({reason}); what was finished before is kept, go on with --resume"
-        ) from error

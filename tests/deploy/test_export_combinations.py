@@ -7,7 +7,6 @@ import torch
 from mmspec.backend import build_graph
 from mmspec.deploy.cases import plain_case, randomised
 from mmspec.deploy.contract import contract_of
-from mmspec.deploy.draft import check_draft, prove
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.target import load_target
 from mmspec.deploy.watching import stacks_of
@@ -20,8 +19,8 @@ TARGET = load_target("edge_cpu_fp32")
 @pytest.mark.parametrize("make", [small.every_fusion, small.two_stacks], ids=lambda make: make.__name__)
 def test_it_is_exported_and_agrees_with_torch(make):
     draft = small.draft(make())
-    check_draft(draft)
-    parity = prove(draft)
+    draft.check()
+    parity = draft.prove()
     assert max(parity.max_error.values()) <= 1e-5
     assert parity.excused == 0
     for name in (port.name for port in draft.contract.outputs if port.name.endswith(".exit")):

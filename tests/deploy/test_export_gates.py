@@ -6,15 +6,14 @@ import faults
 import pytest
 
 from mmspec.deploy import Mismatch
-from mmspec.deploy.draft import check_draft, prove
 from mmspec.errors import Failure
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_true_file_passes_both_gates_within_a_hundredth_of_the_tolerance(flagship):
-    checks = check_draft(flagship)
-    parity = prove(flagship)
+    checks = flagship.check()
+    parity = flagship.prove()
     assert len(checks) == 5
     assert max(parity.max_error.values()) <= 1e-6 * 5
     assert parity.excused == 0 and not parity.notes
@@ -50,16 +49,16 @@ def test_a_fault_in_the_file_is_found(flagship, fault, gates):
     wrong = replace(flagship, proto=fault(flagship.proto))
     if "structure" in gates:
         with pytest.raises(Failure, match="is not the model"):
-            check_draft(wrong)
+            wrong.check()
     else:
-        check_draft(wrong)  # such a file can only be told by running it
+        wrong.check()  # such a file can only be told by running it
     with pytest.raises(Mismatch, match="does not compute the model"):
-        prove(wrong)
+        wrong.prove()
 
 
 def test_a_mismatch_names_the_case_the_output_the_error_and_the_first_node_that_differs(flagship):
     with pytest.raises(Mismatch) as caught:
-        prove(replace(flagship, proto=faults.coarse_norm(flagship.proto)))
+        replace(flagship, proto=faults.coarse_norm(flagship.proto)).prove()
     text = str(caught.value)
     assert "own weights, thresholds: as they are, batch 1" in text
     assert "output  label: off by" in text and "0.0001 is allowed" in text
@@ -68,7 +67,7 @@ def test_a_mismatch_names_the_case_the_output_the_error_and_the_first_node_that_
 
 def test_the_structural_gate_lists_what_is_missing_by_its_own_name(flagship):
     with pytest.raises(Failure) as caught:
-        check_draft(replace(flagship, proto=faults.dropped_expert(flagship.proto)))
+        replace(flagship, proto=faults.dropped_expert(flagship.proto)).check()
     lines = [line for line in str(caught.value).splitlines() if "experts.2" in line]
     assert len(lines) == 4 and all("no output depends on it" in line for line in lines)
 
@@ -76,5 +75,5 @@ def test_the_structural_gate_lists_what_is_missing_by_its_own_name(flagship):
 def test_the_module_is_left_as_it_was_by_a_comparison_that_fails(flagship):
     before = flagship.module.joint.blocks.thresholds.clone()
     with pytest.raises(Mismatch):
-        prove(replace(flagship, proto=faults.exchanged_branches(flagship.proto)))
+        replace(flagship, proto=faults.exchanged_branches(flagship.proto)).prove()
     assert flagship.module.joint.blocks.thresholds.equal(before)

@@ -4,7 +4,6 @@ import pytest
 import small_exports as small
 
 from mmspec.components import CATALOGUE
-from mmspec.deploy.draft import check_draft, prove
 from mmspec.spec import read
 
 FUSION = "heads: 2, expansion: 2, depth: 3"
@@ -52,8 +51,8 @@ CASES = {
 def test_a_policy_is_exported_and_samples_leave_where_torch_lets_them(name):
     said = {"inputs": "", "depth": 1, "encoder": "", "outputs": "", **CASES[name]}
     draft = small.draft(read(TEMPLATE.format(**said), CATALOGUE, origin="halting.yaml"))
-    check_draft(draft)
-    parity = prove(draft)
+    draft.check()
+    parity = draft.prove()
     assert max(parity.max_error.values()) <= 1e-5
     assert parity.excused <= 0.02 * parity.samples
     left = [port.name for port in draft.contract.outputs if port.name.endswith(".exit")]

@@ -6,7 +6,6 @@ import small_exports as small
 import mmspec
 from mmspec.deploy.cases import draw, planted
 from mmspec.deploy.contract import contract_of
-from mmspec.deploy.draft import check_draft, prove
 from mmspec.deploy.target import load_target
 from mmspec.ir.placeholders import Placeholder
 from mmspec.passes import lower_serving
@@ -17,8 +16,8 @@ from mmspec.passes import lower_serving
 def test_it_is_exported_and_agrees_with_torch(name):
     variant = None if name == "digits_clip" else "small"
     draft = small.draft(mmspec.load(name, variant=variant))
-    check_draft(draft)
-    parity = prove(draft)
+    draft.check()
+    parity = draft.prove()
     assert max(parity.max_error.values()) <= 1e-4
     assert parity.excused == 0
 

@@ -16,7 +16,6 @@ import torch
 import mmspec
 from mmspec.deploy import draft as trial
 from mmspec.deploy import package as run
-from mmspec.deploy.draft import check_draft, prove
 from mmspec.deploy.file import array, initializers
 from mmspec.deploy.package import report_of, write_package
 from mmspec.deploy.page import render
@@ -35,7 +34,7 @@ def package(flagship, tmp_path_factory):
     (data / "preprocessing.json").write_text("{}")
     subject = replace(flagship.subject, data=data)
     out = tmp_path_factory.mktemp("out") / "package"
-    report, content = report_of(flagship, check_draft(flagship), prove(flagship), out, {})
+    report, content = report_of(flagship, flagship.check(), flagship.prove(), out, {})
     write_package(report, content, subject)
     return report
 
@@ -133,6 +132,6 @@ def test_an_export_that_fails_leaves_the_old_package_as_it_was(package, flagship
 def test_weights_of_a_trained_folder_are_told_with_what_training_measured(flagship, tmp_path):
     subject = replace(flagship.subject, origin="trained", metrics={"validation": {"accuracy": 0.9375}})
     draft = replace(flagship, subject=subject)
-    report, _ = report_of(draft, (), prove(draft), tmp_path, {})
+    report, _ = report_of(draft, (), draft.prove(), tmp_path, {})
     assert report.trained and report.to_dict()["model"]["accuracy"] == 0.9375
     assert "trained, validation accuracy 0.938" in render(report)

@@ -8,7 +8,6 @@ import torch
 
 import mmspec
 from mmspec.components import CATALOGUE
-from mmspec.deploy.draft import check_draft, prove
 from mmspec.spec import read
 
 PATTERNS = {
@@ -38,8 +37,8 @@ def test_a_text_under_a_pattern_is_exported_for_every_length(pattern):
         origin="pattern.yaml",
     )
     draft = small.draft(spec)
-    check_draft(draft)
-    assert max(prove(draft).max_error.values()) <= 1e-5
+    draft.check()
+    assert max(draft.prove().max_error.values()) <= 1e-5
     session = onnxruntime.InferenceSession(draft.proto.SerializeToString(), providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
     for length in range(1, longest + 1):
@@ -54,5 +53,5 @@ def test_a_text_under_a_pattern_is_exported_for_every_length(pattern):
 @pytest.mark.slow
 def test_bigbird_is_exported():
     draft = small.draft(mmspec.load("bigbird_base", ["encoders.text.depth=1"], "small"))
-    check_draft(draft)
-    assert max(prove(draft).max_error.values()) <= 1e-4
+    draft.check()
+    assert max(draft.prove().max_error.values()) <= 1e-4

@@ -4,7 +4,6 @@ import pytest
 import small_exports as small
 
 from mmspec.components import CATALOGUE
-from mmspec.deploy.draft import check_draft, prove
 from mmspec.spec import read
 
 IMAGE = """
@@ -31,8 +30,8 @@ RULES |= {"learned": "{type: learned, blocks: [1, 2], keep: 0.6}"}
 @pytest.mark.parametrize("rule", RULES)
 def test_pruned_stacks_are_exported(rule, written):
     draft = small.draft(read(written.format(pruning=RULES[rule]), CATALOGUE, origin="pruned.yaml"))
-    check_draft(draft)
-    parity = prove(draft)
+    draft.check()
+    parity = draft.prove()
     assert max(parity.max_error.values()) <= 1e-4
 
 
@@ -52,8 +51,8 @@ heads: {{label: {{type: classification, classes: 4}}}}
 @pytest.mark.parametrize("kind", ["top_k", "learned"])
 def test_a_fusion_that_selects_is_exported(kind):
     draft = small.draft(read(SELECTED.format(kind=kind), CATALOGUE, origin="selected.yaml"))
-    check_draft(draft)
-    assert max(prove(draft).max_error.values()) <= 1e-4
+    draft.check()
+    assert max(draft.prove().max_error.values()) <= 1e-4
 
 
 HEADS = TEXT.replace("heads: 2", "heads: 4").replace("pruning: {pruning}", "head_policy: {{type: top_k, k: 2}}")
@@ -62,5 +61,5 @@ HEADS = TEXT.replace("heads: 2", "heads: 4").replace("pruning: {pruning}", "head
 @pytest.mark.slow
 def test_chosen_heads_are_exported():
     draft = small.draft(read(HEADS.format(), CATALOGUE, origin="heads.yaml"))
-    check_draft(draft)
-    assert max(prove(draft).max_error.values()) <= 1e-4
+    draft.check()
+    assert max(draft.prove().max_error.values()) <= 1e-4

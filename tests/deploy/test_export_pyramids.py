@@ -4,14 +4,13 @@ import pytest
 import small_exports as small
 
 import mmspec
-from mmspec.deploy.draft import check_draft, prove
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["swin_t", "pvt_v2_b2", "convnext_t", "mobilevit_s", "vit_b_r50_s16"])
 def test_it_is_exported_and_agrees_with_torch(name):
     draft = small.draft(mmspec.load(name, variant="small"))
-    check_draft(draft)
-    parity = prove(draft)
+    draft.check()
+    parity = draft.prove()
     assert max(parity.max_error.values()) <= 1e-5
     assert parity.excused == 0

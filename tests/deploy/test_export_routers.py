@@ -5,7 +5,7 @@ import small_exports as small
 
 import mmspec
 from mmspec.deploy import load_target
-from mmspec.deploy.draft import check_draft, draft_of, prove
+from mmspec.deploy.draft import draft_of
 from mmspec.deploy.file import operators
 from mmspec.deploy.subject import subject_of
 from mmspec.errors import UserError
@@ -38,8 +38,8 @@ def spec(router):
 @pytest.mark.parametrize("name", ROUTERS)
 def test_it_is_exported_and_agrees_with_torch(name):
     draft = small.draft(spec(ROUTERS[name]))
-    check_draft(draft)
-    parity = prove(draft)
+    draft.check()
+    parity = draft.prove()
     assert max(parity.max_error.values()) <= 1e-5
     assert parity.experts and all(min(counts) > 0 for counts in parity.experts.values())
     names = {node.op_type for node in draft.proto.graph.node}
@@ -54,10 +54,10 @@ def test_it_is_exported_and_agrees_with_torch(name):
 @pytest.mark.slow
 def test_a_task_is_an_input_of_the_file():
     draft = small.draft(mmspec.load("fusion_gated_task", NARROW))
-    check_draft(draft)
+    draft.check()
     kind = next(port for port in draft.contract.inputs if port.name == "kind")
     assert (kind.dims, kind.bound) == (("batch",), 5)
-    assert max(prove(draft).max_error.values()) <= 1e-5
+    assert max(draft.prove().max_error.values()) <= 1e-5
 
 
 def test_a_router_of_zeros_is_refused_with_the_reason():

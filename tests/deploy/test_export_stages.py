@@ -16,7 +16,7 @@ import mmspec
 from mmspec.deploy import Mismatch, load_target
 from mmspec.deploy.file import operators
 from mmspec.deploy.package import report_of, write_package
-from mmspec.deploy.staged import check_stages, prove_stages, staged_draft_of
+from mmspec.deploy.staged import staged_draft_of
 from mmspec.deploy.subject import subject_of
 from mmspec.errors import Failure
 from mmspec.spec import SpecError
@@ -34,10 +34,10 @@ def staged():
 
 @pytest.mark.slow
 def test_no_file_has_control_flow_and_the_host_agrees_with_torch(staged):
-    check_stages(staged)
+    staged.check()
     assert set(staged.files.protos) == {"beginning.onnx", "exit_0.onnx", "exit_1.onnx", "exit_2.onnx", "end.onnx"}
     assert not any(operators(proto)[name] for proto in staged.files.protos.values() for name in ("If", "Loop"))
-    parity = prove_stages(staged)
+    parity = staged.prove()
     assert max(parity.max_error.values()) <= 1e-5 and parity.excused == 0
     ways = {tuple(case.exits["label.exit"]) for case in parity.compared}
     assert {(7,), (0, 7), (0, 0, 7)} <= ways, "an exit was not forced"
@@ -71,20 +71,20 @@ def one_weight(files):
 @pytest.mark.parametrize("fault", [swapped, other_threshold, dropped, one_weight], ids=lambda fault: fault.__name__)
 def test_a_fault_is_found_by_the_structural_gate(staged, fault):
     with pytest.raises(Failure, match="is not the model"):
-        check_stages(replace(staged, files=fault(staged.files)))
+        replace(staged, files=fault(staged.files)).check()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [swapped, other_threshold, one_weight], ids=lambda fault: fault.__name__)
 def test_a_fault_is_found_by_running_the_stages(staged, fault):
     with pytest.raises(Mismatch, match="does not compute the model"):
-        prove_stages(replace(staged, files=fault(staged.files)))
+        replace(staged, files=fault(staged.files)).prove()
 
 
 @pytest.mark.slow
 def test_the_package_runs_without_torch_and_without_mmspec(staged, tmp_path):
-    parity = prove_stages(staged)
-    report, content = report_of(staged, check_stages(staged), parity, tmp_path / "package", {})
+    parity = staged.prove()
+    report, content = report_of(staged, staged.check(), parity, tmp_path / "package", {})
     write_package(report, content, staged.subject)
     contract = json.loads((report.folder / "contract.json").read_text())
     assert contract["form"] == "stages" and "exit_2.onnx" in contract["files"]
@@ -116,8 +116,8 @@ POLICIES = {
 def test_what_a_policy_asks_and_remembers_goes_from_file_to_file(name):
     spec = small.spec({"joint": POLICIES[name]}, {"label": "from: joint"})
     draft = staged_draft_of(subject_of(spec), TARGET)
-    check_stages(draft)
-    parity = prove_stages(draft)
+    draft.check()
+    parity = draft.prove()
     assert max(parity.max_error.values()) <= 1e-5 and parity.excused == 0
 
 

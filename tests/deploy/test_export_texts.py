@@ -4,7 +4,6 @@ import pytest
 import small_exports as small
 
 import mmspec
-from mmspec.deploy.draft import check_draft, prove
 
 NAMES = ["bert_base", "gpt2_small", "t5_base", "llama_1b", "mixtral_8x7b", "switch_base_8"]
 
@@ -13,8 +12,8 @@ NAMES = ["bert_base", "gpt2_small", "t5_base", "llama_1b", "mixtral_8x7b", "swit
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_exported_and_agrees_with_torch(name):
     draft = small.draft(mmspec.load(name, variant="small"))
-    check_draft(draft)
-    parity = prove(draft)
+    draft.check()
+    parity = draft.prove()
     assert max(parity.max_error.values()) <= 1e-4  # logits of about ten
     assert parity.excused <= 0.05 * parity.samples
     if "switch" in name or "mixtral" in name:

@@ -5,7 +5,6 @@ import small_exports as small
 
 import mmspec
 from mmspec.components import CATALOGUE
-from mmspec.deploy.draft import check_draft, prove
 from mmspec.spec import read
 
 STEM = """
@@ -43,5 +42,5 @@ PUBLISHED = ("vit_b16", "deit_b16_distilled", "dino_s16", "dino_s16_teaching", "
 )
 def test_it_is_exported_and_agrees_with_torch(make):
     draft = small.draft(make())
-    check_draft(draft)
-    assert max(prove(draft).max_error.values()) <= 1e-4
+    draft.check()
+    assert max(draft.prove().max_error.values()) <= 1e-4

@@ -12,7 +12,7 @@ from mmspec.study import events as say
 from mmspec.study import search
 from mmspec.study.candidate import price
 from mmspec.study.evaluation import Untrainable
-from mmspec.study.store import LOCK
+from mmspec.study.storage import LOCK
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,7 @@ def test_a_full_disk_is_said_in_one_line_and_what_was_finished_is_kept(tmp_path,
 
     from mmspec.study import store
 
-    made, whole = store._storage, []
+    made, whole = store.open_file, []
 
     def small(folder):
         """SQLite itself refuses to grow the file, with the error that a full disk gives."""
@@ -108,7 +108,7 @@ def test_a_full_disk_is_said_in_one_line_and_what_was_finished_is_kept(tmp_path,
             storage.engine.dispose()  # so that the connections of now on are small
         return storage
 
-    monkeypatch.setattr(store, "_storage", small)
+    monkeypatch.setattr(store, "open_file", small)
     with pytest.raises(UserError):  # a few trainings, then Ctrl-C
         search(
             study(tmp_path), tmp_path / "out", evaluate=lambda s, f, *r: formula(s, f, *r) if f.name < "003" else stop()

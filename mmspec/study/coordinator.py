@@ -1,0 +1,206 @@
+"""The coordinator of a study: propose, price, refuse or hand over to be trained, remember; until the budget is spent.
+
+Everything that decides what comes next is a function of (the study's seed, the turn, the history in the store). A search that
+was stopped by Ctrl-C or killed therefore goes on with `resume` as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mmspec.errors import Failure
+from mmspec.study import events as say
+from mmspec.study.candidate import TRAINS, Candidate, timed
+from mmspec.study.evaluation import Untrainable, objective_values
+from mmspec.study.events import Listener
+from mmspec.study.jobs import Executor, Outcome
+from mmspec.study.latency import Stopwatch
+from mmspec.study.plan import Plan, unseen
+from mmspec.study.result import Front, Trained
+from mmspec.study.rungs import Reached
+from mmspec.study.samplers import derived_seed, known_cost, sampler_of
+from mmspec.study.space import stored
+from mmspec.study.store import Pending, Store
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+    from mmspec.study.rungs import Ladder
+
+PATIENCE = 5  # turns in a row that train nothing, before a new point is drawn instead of asking the sampler again
+
+
+class Coordinator:
+    """One run of a study: as many trainings under way as there are slots, until the budget is spent."""
+
+    def __init__(
+        self, planned: Plan, store: Store, executor: Executor, events: Listener, watch: Stopwatch | None = None
+    ) -> None:
+        self.planned, self.store, self.executor, self.events = planned, store, executor, events
+        self.sampler = known_cost(planned) if planned.study.sampler == "known_cost" else None
+        self.watch = watch  # where the latency is sought or limited
+
+    def run(self) -> None:
+        study, store = self.planned.study, self.store
+        trials, size = study.budget.trials, len(self.planned.space.domains)
+        self.events(say.Started(study.title, store.folder, trials, len(store.trained), size, self.planned.size))
+        for pending in store.pending.values():  # what was under way when a search was stopped goes on first
+            self.submit(pending)
+        proposing = True
+        while True:
+            while proposing and len(store.pending) < self.executor.slots and self.affordable():
+                proposing = self.propose()
+            if not store.pending:
+                return
+            outcome = self.executor.wait(lambda *said: self.events(say.Progress(*said)))
+            if outcome is not None:
+                self.settle(store.pending[outcome.number], outcome)
+
+    def affordable(self) -> bool:
+        """Whether one more training may begin, were it and all that are under way to go to their ends."""
+        budget, store = self.planned.study.budget, self.store
+        trials, seconds = _spent(self.planned, store)
+        return trials + len(store.pending) + 1 <= budget.trials + 1e-9 and (
+            budget.seconds is None or seconds < budget.seconds
+        )
+
+    def known(self, candidate: Candidate) -> bool:
+        digest = candidate.digest
+        slow = self.watch is not None and self.watch.bars(candidate, self.planned.pricer.limits)
+        return digest in self.store.digests or bool(self.store.barred(digest)) or slow
+
+    def propose(self) -> bool:
+        """One turn: a point that is refused by its price, answered from the store, or under way now. False if none is left."""
+        planned, store = self.planned, self.store
+        study, turn = planned.study, store.turn
+        point = planned.first[turn] if turn < len(planned.first) else None
+        nothing_new = planned.all and all(self.known(c) for c in planned.all if c.feasible)
+        if point is None and (store.idle >= PATIENCE or nothing_new):
+            point = unseen(planned, self.known, derived_seed("draw", study.seed, turn))
+            if point is None:
+                return False
+        encoded = point and {d.key: stored(d, point[d.key]) for d in planned.space.domains if d.key in point}
+        sampler = self.sampler or sampler_of(study.sampler, study.seed, turn, study.budget.trials)
+        trial = store.ask(sampler, encoded)
+        try:
+            self.judge(trial)
+        except BaseException:
+            with suppress(
+                Failure
+            ):  # the first error is the one to tell; a turn that stays open is closed by the next resume
+                store.cut_short(trial)
+            raise
+        return True
+
+    def judge(self, trial: Trial) -> None:
+        planned, store, events = self.planned, self.store, self.events
+        params = planned.space.suggest(trial)  # all of it, before anything is judged
+        candidate = planned.pricer(params)
+        if candidate.problem or candidate.spec is None:
+            store.tell_infeasible(trial, candidate, "refused", candidate.problem)
+            events(say.Refused(params, candidate.problem))
+        elif reason := store.barred(candidate.digest):
+            store.tell_infeasible(trial, _failing(candidate), "again", reason)
+            events(say.Refused(params, reason))
+        elif candidate.digest in store.stopped:
+            reason = f"was stopped after {store.stopped[candidate.digest][0]} steps"
+            store.tell_infeasible(trial, candidate, "again", reason)
+            events(say.Refused(params, reason))
+        elif twin := store.twin(candidate.digest):
+            store.tell_known(trial, candidate, twin)
+            events(say.Known(params, twin.trial))
+        elif under_way := store.under_way(candidate.digest):
+            store.overlook(trial, candidate)
+            events(say.Known(params, under_way.number))
+        elif (candidate := self.measured(candidate)).problem:
+            store.tell_infeasible(trial, candidate, "refused", candidate.problem)
+            events(say.Refused(params, candidate.problem))
+        else:
+            number = store.started
+            seed = derived_seed("train", planned.study.seed, number)
+            self.submit(store.begin(trial, candidate, seed, number))
+
+    def measured(self, candidate: Candidate) -> Candidate:
+        """With its latency, where that matters: the last of the filters, because it takes seconds."""
+        if self.watch is None:
+            return candidate
+        try:
+            return timed(candidate, self.planned.pricer.limits, self.watch(candidate))
+        except Untrainable as error:
+            return replace(_failing(candidate), problem=str(error))
+
+    def submit(self, pending: Pending) -> None:
+        candidate = self.measured(self.planned.pricer(pending.job.params))
+        names = dict.fromkeys([*self.planned.exact, *(limit.figure for limit in self.planned.pricer.limits)])
+        shown = {name: candidate.figures[name] for name in names}
+        self.events(say.Proposed(pending.number, pending.job.params, shown))
+        self.hand_over(pending)
+
+    def hand_over(self, pending: Pending) -> None:
+        """To be trained to the next rung, or to the end."""
+        ladder, at = self.store.ladder, pending.reached[-1].step if pending.reached else 0
+        self.executor.submit(replace(pending.job, until=None if ladder is None else ladder.after(at)))
+
+    def at_rung(self, pending: Pending, candidate: Candidate, reached: Reached, ladder: Ladder) -> None:
+        store, job = self.store, pending.job
+        ladder.note(job.number, [reached])
+        further = ladder.goes_on(job.number, reached.step)
+        self.events(say.Rung(job.number, job.params, reached.step, reached.values, reached.seconds, further))
+        if further:
+            self.hand_over(store.go_on(pending, reached))
+        else:
+            store.tell_stopped(pending, candidate, reached)
+
+    def settle(self, pending: Pending, outcome: Outcome) -> None:
+        planned, store, job = self.planned, self.store, pending.job
+        candidate = self.measured(planned.pricer(job.params))
+        try:
+            if outcome.problem or outcome.metrics is None:
+                raise Untrainable(outcome.problem)
+            values = objective_values(planned, candidate, candidate.figures, outcome.metrics)
+        except Untrainable as error:
+            store.tell_failed(pending, _failing(candidate), str(error))
+            self.events(say.Failed(job.number, job.params, str(error)))
+            return
+        if outcome.step is not None and store.ladder is not None:
+            self.at_rung(pending, candidate, Reached(outcome.step, values, outcome.seconds), store.ladder)
+            return
+        seconds = outcome.seconds + sum(each.seconds for each in pending.reached)
+        trained = store.tell_trained(pending, candidate, outcome.metrics, values, seconds)
+        on_front = _on_front(trained, planned, store)
+        left = _remaining(planned, store) / self.executor.slots
+        self.events(say.Finished(job.number, job.params, values, seconds, on_front, left))
+
+
+def _failing(candidate: Candidate) -> Candidate:
+    return replace(candidate, constraints={**candidate.constraints, TRAINS: 1.0})
+
+
+def front_of(planned: Plan, store: Store) -> Front:
+    return Front(
+        planned.study.title, store.folder, planned.study.objectives, tuple(store.trained), dict(store.refused), dict(store.failed),
+        store.repeated, planned.reference, planned.study.recipe.model_dump() if planned.study.recipe else {},
+        rungs=store.ladder.reports() if store.ladder else (),
+    )  # fmt: skip
+
+
+def _on_front(trained: Trained, planned: Plan, store: Store) -> bool:
+    return any(m.trial == trained.trial for m in front_of(planned, store).members)
+
+
+def _spent(planned: Plan, store: Store) -> tuple[float, float]:
+    """Trainings and seconds. One that was stopped at a rung is the share of a training that it had."""
+    whole = planned.study.recipe.steps if planned.study.recipe else 1
+    parts = sum(step / whole for step, _ in store.stopped.values())
+    seconds = sum(t.seconds for t in store.trained) + sum(seconds for _, seconds in store.stopped.values())
+    return len(store.trained) + parts, seconds
+
+
+def _remaining(planned: Plan, store: Store) -> float:
+    """Seconds, judged by what the trainings so far took."""
+    trials, spent = _spent(planned, store)
+    left = spent / trials * (planned.study.budget.trials - trials)
+    limit = planned.study.budget.seconds
+    return left if limit is None else min(left, max(0.0, limit - spent))
