@@ -52,7 +52,11 @@ confirm: 0
 
 def study(more: str = "") -> Study:
     """Of the space; `more` is written below it, over what the text says already of that key."""
-    kept = [line for line in STUDY.splitlines() if line.partition(":")[0] not in {m.partition(":")[0] for m in more.splitlines()}]
+    kept = [
+        line
+        for line in STUDY.splitlines()
+        if line.partition(":")[0] not in {m.partition(":")[0] for m in more.splitlines()}
+    ]
     return read_study("\n".join([*kept, more]) + "\n", str(HERE / "digits_curves.yaml"))
 
 
@@ -87,14 +91,19 @@ def main() -> None:
     entries = table["entries"]
     base, space = open_base(study())
     points, there = list(space.points()), [entry["params"] for entry in entries.values()]
-    print(f"{len(there)} of {len(points)} specs are trained, {sum(e['seconds'] for e in entries.values()):.0f} s in all")
+    print(
+        f"{len(there)} of {len(points)} specs are trained, {sum(e['seconds'] for e in entries.values()):.0f} s in all"
+    )
     if not asked.train:
         return
     import torch
 
     torch.set_num_threads(1)
     pricer = Pricer(base, (), ("flops.total",), price)
-    for point in sorted((p for p in points if p not in there), key=lambda p: (p['encoders.text.depth'] == 2, derived_seed("order", 0, points.index(p)))):
+    for point in sorted(
+        (p for p in points if p not in there),
+        key=lambda p: (p["encoders.text.depth"] == 2, derived_seed("order", 0, points.index(p))),
+    ):
         digest, entry = _train(point, pricer)
         entries[digest] = entry
         TABLE.parent.mkdir(exist_ok=True)
