@@ -15,6 +15,7 @@ from pathlib import Path
 
 import postgres
 import pytest
+from curves import CHAINS, LADDER, STEPS, noted_curves, parts
 from small_spec import small_spec
 from tiny import STUDY, formula, noted, study
 
@@ -165,25 +166,32 @@ def test_a_trainer_that_leaves_gives_back_what_it_has_not_finished(url, tmp_path
 
 
 def test_one_process_finds_exactly_what_a_search_without_a_database_finds(url, tmp_path):
+    ladder = LADDER.replace("sampler: random\n", "")
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    alone = search(study(tmp_path / "a"), tmp_path / "a" / "out", evaluate=formula)
-    shared = take_part(study(tmp_path / "b"), url, tmp_path / "b" / "out", evaluate=formula)
+    alone = search(study(tmp_path / "a", ladder), tmp_path / "a" / "out", evaluate=noted_curves)
+    shared = take_part(study(tmp_path / "b", ladder), url, tmp_path / "b" / "out", evaluate=noted_curves)
     assert [(t.trial, t.params, t.values) for t in alone.trained] == [
         (t.trial, t.params, t.values) for t in shared.trained
     ]
+    assert shared.rungs == alone.rungs and sum(rung.stopped for rung in shared.rungs) > 0
+    assert parts(tmp_path / "b")[0] == parts(tmp_path / "a")[0]
 
 
 @pytest.mark.slow
 def test_two_processes_share_the_trainings_and_only_one_writes_the_front(url, tmp_path):
-    study(tmp_path)
-    processes = [start(tmp_path, url), start(tmp_path, url)]
+    study(tmp_path, LADDER)
+    processes = [start(tmp_path, url, "--rungs"), start(tmp_path, url, "--rungs")]
     said = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert sorted(out.strip() for out, _ in said) == ["front", "helped"]
-    names = [name for name, _ in begun(tmp_path)]
-    assert len(names) == len(set(names))
-    assert {who for _, who in begun(tmp_path)} == {str(process.pid) for process in processes}
-    assert told(tmp_path)[1] == 8
+    done, hosts = parts(tmp_path)
+    assert all(
+        chain in CHAINS for chain in done.values()
+    )  # nothing twice, though a training changes hands at its rungs
+    assert hosts == {str(process.pid) for process in processes}
+    found, trained = told(tmp_path)
+    stopped = {rung["step"]: rung["stopped"] for rung in found["rungs"]}
+    assert Counter(chain[-1][1] for chain in done.values()) == Counter(stopped | {STEPS: trained})
 
 
 @pytest.mark.slow
