@@ -9,13 +9,13 @@ The same search with and without rungs, in which trainings are looked up or comp
     even     the same, all specs near one curve of accuracy over FLOPs: beside it, each has a part of its own with sd 0.03
 
 The formula is  accuracy(t) = end (1 - exp(-(t / tau)^0.7)) + luck + noise(t):  `end` rises with width and depth up to a limit;
-`tau` grows with the FLOPs, from an eighth of the training to half of it, so that curves cross and rungs are unfair to large networks;
-the luck of a seed has sd 0.01, and the noise of 360 validation examples changes from rung to rung.
+`tau` grows with the FLOPs, from an eighth of the training to half of it, so that curves cross and rungs are unfair to large
+networks; the luck of a seed has sd 0.01, and the noise of 360 validation examples changes from rung to rung.
 
 Both arms may do the same number of steps; rungs are at a quarter and at half of a training. What is compared is the hypervolume of
 the front that each reports, by the true accuracies of its members where these are known (what fresh trainings would give on
-average), by the recorded ones of digits. Limit: higher with rungs, p < 0.05 in Wilcoxon's signed-rank test over the seeds, which are
-not those that the rule was chosen on.
+average), by the recorded ones of digits. Limit: higher with rungs, p < 0.05 in Wilcoxon's signed-rank test over the seeds, which
+are not those that the rule was chosen on.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def planned(kind: str, sampler: str, rungs: bool) -> Plan:
 
 def drawn(found: Plan, problem: Problem, seed: int) -> Plan:
     """With a seed's own proposals and what its problem holds."""
-    pricer = replace(found.pricer, only=problem.only)  # type: ignore[call-arg]
+    pricer = replace(found.pricer, only=problem.only)
     study = found.study.model_copy(update={"seed": seed})
     return replace(found, study=study, pricer=pricer, all=tuple(pricer(c.params) for c in found.all))
 

@@ -5,8 +5,8 @@
     coordinator   the search, which has two workers
     workers       one of the two workers, while the search goes on
 
-Trainings are by formula and take a tenth of a second, to a rung too. A result is lost if its training had ended before a kill and the
-front's file does not have it; it is made twice if its training, or the part of it up to a rung, began again after it had ended.
+Trainings are by formula and take a tenth of a second, to a rung too. A result is lost if its training had ended before a kill and
+the front's file does not have it; it is made twice if its training, or the part of it up to a rung, began again after it had ended.
 
 python benchmarks/survival.py [KILLS of each kind, 30] [SEED]
 """

@@ -3,6 +3,7 @@
 import math
 import multiprocessing
 import os
+import time
 
 from tiny import STUDY
 
@@ -39,12 +40,16 @@ class Curves:
 
 
 def noted_curves(spec, folder, seed, tick, until=None):
-    """As a function of a module, which writes beside the study what it does, and for which search."""
-    curves = Curves()
+    """As a function of a module, which writes beside the study what it does, and for which search. Where there is a file `together`
+    it waits until two searches have a part in it."""
+    curves, beside = Curves(), folder.parents[2]
     found = curves(spec, folder, seed, tick, until)
     host = multiprocessing.parent_process()
-    with (folder.parents[2] / "parts").open("a") as file:
+    with (beside / "parts").open("a") as file:
         file.write(" ".join(map(str, (*curves.calls[0], host.pid if host else os.getpid()))) + "\n")
+    end = time.monotonic() + 200
+    while (beside / "together").exists() and len(parts(beside)[1]) < 2 and time.monotonic() < end:
+        time.sleep(0.05)
     return found
 
 
