@@ -219,7 +219,7 @@ def run(kind: str, sampler: str, seed: int, rungs: bool) -> tuple[Front, Simulat
         folder = Path(name)
         shutil.copytree(_begun(tuple(found.study.objectives)), folder, dirs_exist_ok=True)
         executor = InProcess(simulated, lambda params: found.base.choose(dict(params)))
-        with Store.open(folder, found.study.objectives, ladder_of(found, simulated)) as store:
+        with Store.open(folder, found.study.objectives, ladder_of(found)) as store:
             Coordinator(found, store, executor, silent).run()
             front = front_of(found, store)
 

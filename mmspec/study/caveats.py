@@ -14,8 +14,8 @@ def caveats(front: Front) -> tuple[str, ...]:
     members = front.members
     best = max((m for m in members if m.accuracy is not None), key=lambda m: m.accuracy or 0.0, default=None)
     if best is None or best.accuracy is None or best.examples is None:
-        return _once(front.recipe), *map(_rung, front.rungs)
-    said = [_again(front) if best.confirmed else _once(front.recipe)]
+        return _once(front.recipe), *_inherited(front), *map(_rung, front.rungs)
+    said = [_again(front) if best.confirmed else _once(front.recipe), *_inherited(front)]
     errors = [m.error for m in members if m.error is not None]
     what = (
         "half-interval over 1.96 of the means is"
@@ -73,6 +73,23 @@ def _once(recipe: Mapping[str, Any]) -> str:
         f"Every network was trained once, with one seed{length}. That ranks them for short trainings; "
         "a longer one raises all, and not always in the same order."
     )
+
+
+def _inherited(front: Front) -> list[str]:
+    parents = front.inherited
+    if not parents:
+        return []
+    share, longest = sum(p.share for p in parents) / len(parents), max(p.generation for p in parents)
+    behind = "one training" if longest == 1 else f"up to {longest} trainings"
+    said = (
+        f"In the search {len(parents)} of {len(front.trained)} networks began with trained weights of earlier ones (inherit), "
+        f"{share:.0%} of their parameters on average, which have {behind} behind them: these values are of more steps than the "
+        "recipe has, and later networks had more of them than early ones"
+    )
+    fresh = any(t.confirmed for t in front.trained)
+    return [
+        f"{said}. {'The fresh trainings began from nothing.' if fresh else 'From nothing the same specs reach other values.'}"
+    ]
 
 
 def _again(front: Front) -> str:

@@ -15,6 +15,7 @@ from mmspec.study import events as say
 from mmspec.study.candidate import TRAINS, Candidate, timed
 from mmspec.study.evaluation import Untrainable, objective_values
 from mmspec.study.events import Listener
+from mmspec.study.inheritance import Heritage
 from mmspec.study.jobs import Executor, Outcome
 from mmspec.study.latency import Stopwatch
 from mmspec.study.plan import Plan, unseen
@@ -40,12 +41,14 @@ class Coordinator:
     ) -> None:
         self.planned, self.store, self.executor, self.events = planned, store, executor, events
         self.sampler = known_cost(planned) if planned.study.sampler == "known_cost" else None
+        self.heritage = Heritage(planned) if planned.study.inherit else None
         self.watch = watch  # where the latency is sought or limited
 
     def run(self) -> None:
         study, store = self.planned.study, self.store
         trials, size = study.budget.trials, len(self.planned.space.domains)
-        self.events(say.Started(study.title, store.folder, trials, len(store.trained), size, self.planned.size))
+        before = _finished_before(self.planned, store)
+        self.events(say.Started(study.title, store.folder, trials, before, size, self.planned.size))
         for pending in store.pending.values():  # what was under way when a search was stopped goes on first
             self.submit(pending)
         proposing = True
@@ -120,7 +123,8 @@ class Coordinator:
         else:
             number = store.started
             seed = derived_seed("train", planned.study.seed, number)
-            self.submit(store.begin(trial, candidate, seed, number))
+            parent = self.heritage.parent(candidate, store.trained) if self.heritage else None
+            self.submit(store.begin(trial, candidate, seed, number, parent))
 
     def measured(self, candidate: Candidate) -> Candidate:
         """With its latency, where that matters: the last of the filters, because it takes seconds."""
@@ -184,6 +188,11 @@ def front_of(planned: Plan, store: Store) -> Front:
         store.repeated, planned.reference, planned.study.recipe.model_dump() if planned.study.recipe else {},
         rungs=store.ladder.reports() if store.ladder else (),
     )  # fmt: skip
+
+
+def _finished_before(planned: Plan, store: Store) -> tuple[say.Finished, ...]:
+    front = {member.trial for member in front_of(planned, store).members}
+    return tuple(say.Finished(t.trial, t.params, t.values, t.seconds, t.trial in front, None) for t in store.trained)
 
 
 def _on_front(trained: Trained, planned: Plan, store: Store) -> bool:

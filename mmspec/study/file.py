@@ -97,6 +97,10 @@ class Study(BaseModel):
     features: Literal["shared", "own"] = Field(
         "shared", description="outputs of frozen encoders: computed once for all trainings, or by each for itself"
     )
+    inherit: bool = Field(
+        False,
+        description="a training begins with the trained weights of the nodes that it has in common with a finished one",
+    )
     sampler: Literal["known_cost", "tpe", "nsga2", "random"] = Field(
         "known_cost",
         description="who proposes: known_cost (models only what is learned), tpe (multivariate), nsga2, random",
@@ -118,6 +122,8 @@ class Study(BaseModel):
             raise ValueError(f"{twice!r} is sought twice")
         if (self.recipe is None) == (self.evaluate is None):
             raise ValueError("write either a recipe (we train) or evaluate (your code does)")
+        if self.inherit and self.recipe is None:
+            raise ValueError("inherit needs a recipe: what your own code begins with is its own affair")
         if self.ladder and self.recipe is None:
             raise ValueError("rungs need a recipe: what your own code trains is not stopped on the way")
         if self.ladder and self.recipe and self.ladder.steps[-1] >= self.recipe.steps:

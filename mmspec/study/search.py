@@ -87,7 +87,9 @@ def carry_out(
     database: Database | None = None,
 ) -> Front:
     """A study that was begun, to its end. `database`: where it is kept, by the process that holds its lock."""
-    with Store.open(folder, planned.study.objectives, ladder_of(planned, evaluate), database) as store:
+    if evaluate is not None:
+        _check_takes(evaluate, planned.study)
+    with Store.open(folder, planned.study.objectives, ladder_of(planned), database) as store:
         _same_question(store, planned)
         watch = Stopwatch.of(folder) if wanted(planned.study) else None
         planned = with_ends(planned, watch) if watch else planned
@@ -153,13 +155,18 @@ def _executor(planned: Plan, evaluate: Evaluate | None, workers: int, kind: str)
     return InProcess(evaluate or evaluation_of(planned.study), lambda params: planned.base.choose(dict(params)))
 
 
-def ladder_of(planned: Plan, evaluate: Evaluate | None) -> Ladder | None:
-    rungs = planned.study.ladder
-    if rungs is None:
-        return None
-    if evaluate is not None and "until" not in inspect.signature(evaluate).parameters:
+def _check_takes(evaluate: Evaluate, study: Study) -> None:
+    """Refuse an evaluate that cannot do what the study asks of it."""
+    taken = inspect.signature(evaluate).parameters
+    if study.ladder and "until" not in taken:
         raise UserError("a study with rungs needs an evaluate that takes `until`, the step to stop at")
-    return Ladder(rungs, planned.study.objectives, planned.exact)
+    if study.inherit and "begin" not in taken:
+        raise UserError("a study that says `inherit` needs an evaluate that takes `begin`, the weights to begin with")
+
+
+def ladder_of(planned: Plan) -> Ladder | None:
+    rungs = planned.study.ladder
+    return None if rungs is None else Ladder(rungs, planned.study.objectives, planned.exact)
 
 
 def _stopped(planned: Plan, store: Store) -> str:

@@ -68,7 +68,7 @@ def test_the_plot_the_report_and_the_tables_are_there(done):
 def test_the_events_tell_the_whole_story_in_order(done):
     _, front, heard = done
     assert isinstance(heard[0], say.Started)
-    assert (heard[0].trials, heard[0].finished, heard[0].size) == (8, 0, 48)
+    assert (heard[0].trials, heard[0].finished, heard[0].size) == (8, (), 48)
     finished = kinds(heard, say.Finished)
     assert [e.trial for e in finished] == list(range(8))
     assert [e.values for e in finished] == [t.values for t in front.trained]
@@ -154,7 +154,13 @@ def test_a_study_that_is_there_is_not_overwritten_unless_it_is_said(done):
     made = study(folder.parent)
     with pytest.raises(UserError, match="already holds a study; go on with --resume"):
         search(made, folder, evaluate=formula)
-    again = search(made, folder, resume=True, evaluate=lambda *_: pytest.fail("everything is known"))
+    heard = []
+    again = search(
+        made, folder, resume=True, evaluate=lambda *_: pytest.fail("everything is known"), events=heard.append
+    )
+    before = heard[0].finished  # what a resumed search knows is said at once
+    assert [(e.trial, e.values) for e in before] == [(t.trial, t.values) for t in front.trained]
+    assert {e.trial for e in before if e.on_front} == {m.trial for m in front.members}
     assert [t.values for t in again.trained] == [t.values for t in front.trained]
 
 
