@@ -21,10 +21,8 @@ are not those that the rule was chosen on.
 from __future__ import annotations
 
 import argparse
-import atexit
 import math
 import random
-import shutil
 import statistics
 import tempfile
 from collections.abc import Mapping
@@ -34,6 +32,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import digits_curves
+import optuna
 from scipy.stats import wilcoxon
 
 import mmspec
@@ -44,7 +43,7 @@ from mmspec.study.coordinator import Coordinator, front_of
 from mmspec.study.events import silent
 from mmspec.study.jobs import InProcess
 from mmspec.study.plan import Plan, plan
-from mmspec.study.result import Objective, Trained
+from mmspec.study.result import Trained
 from mmspec.study.search import ladder_of
 from mmspec.study.store import Store
 
@@ -200,28 +199,18 @@ def drawn(found: Plan, problem: Problem, seed: int) -> Plan:
     return replace(found, study=study, pricer=pricer, all=tuple(pricer(c.params) for c in found.all))
 
 
-@cache
-def _begun(objectives: tuple[Objective, ...]) -> Path:
-    """An empty study to copy, because tables take longer to be made than a search that trains nothing."""
-    folder = Path(tempfile.mkdtemp())
-    atexit.register(shutil.rmtree, folder)
-    Store.create(folder, objectives, {})
-    return folder
-
-
 def run(kind: str, sampler: str, seed: int, rungs: bool) -> tuple[Front, Simulated, float]:
     """The search itself, without the report that it ends with: its front, and the front's hypervolume by what its members are
     worth."""
     problem: Problem = Recorded(seed) if kind == "digits" else Formula(kind, seed)
     found, simulated = drawn(planned(kind, sampler, rungs), problem, seed), Simulated(problem)
-    fast = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=fast) as name:
-        folder = Path(name)
-        shutil.copytree(_begun(tuple(found.study.objectives)), folder, dirs_exist_ok=True)
-        executor = InProcess(simulated, lambda params: found.base.choose(dict(params)))
-        with Store.open(folder, found.study.objectives, ladder_of(found)) as store:
-            Coordinator(found, store, executor, silent).run()
-            front = front_of(found, store)
+    executor = InProcess(simulated, lambda params: found.base.choose(dict(params)))
+    aims = found.study.objectives
+    with tempfile.TemporaryDirectory() as folder:
+        kept = optuna.create_study(directions=["maximize" if o.maximize else "minimize" for o in aims])
+        store = Store(Path(folder), kept, aims, ladder_of(found))  # in memory: files take longer than all the rest
+        Coordinator(found, store, executor, silent).run()
+        front = front_of(found, store)
 
     def worth(t: Trained) -> Trained:
         spec = found.pricer(t.params).spec
@@ -254,6 +243,7 @@ def compare(kind: str, sampler: str, seeds: int) -> None:
 
 
 if __name__ == "__main__":
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parse.add_argument("seeds", type=int, nargs="?", default=SEEDS)
     parse.add_argument("problems", nargs="*", default=["digits", "uneven", "even"])
