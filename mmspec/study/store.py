@@ -190,6 +190,15 @@ class Store:
         self.idle = 0
         return pending
 
+    def drop(self, pending: Pending) -> None:
+        """A turn whose training was never begun, closed as if it had not been."""
+        del self.pending[pending.number]
+        self.digests.discard(pending.job.digest)
+        self.turn -= 1
+        with disk(self.folder):
+            pending.trial.set_user_attr("dropped", "the budget's seconds were spent before it began")
+            _cut_short(self.study, pending.trial)
+
     def tell_trained(
         self,
         pending: Pending,
