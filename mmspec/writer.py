@@ -1,6 +1,6 @@
 """The host loop of a model that writes a text: runs an encoder once, the beginning of the text once, and then token by token.
 
-    model = Writer.load("package")
+    model = Writer.load("package/onnx")
     model.generate({"text": ids, "text_mask": present}, most=20)      # the ids that each sample goes on with
 
 encoder   all inputs but the text -> what the text is written about
@@ -15,7 +15,7 @@ onnxruntime, and nothing else of mmspec: copies of them lie in every such packag
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,27 @@ class Writer:
             logits, state = self.go_on(state, tokens, place)
             place = place + 1
         return texts
+
+    def __call__(self, inputs: Mapping[str, Any]) -> Values:
+        """The outputs by name, as the model gives them at once: logits f32[B, N, V] at every token of a text, which is read step by
+        step where it keeps no places."""
+        ids = np.asarray(inputs[self.text])
+        kept = np.flatnonzero(np.isin(ids, self.plan["places"]).any(axis=0))
+        begin = int(kept.max(initial=0)) + 1
+        found = [next(self.walk(inputs, begin, begin, place)) for place in range(begin - 1)]
+        return {self.plan["head"]: np.stack([*found, *self.walk(inputs, begin, ids.shape[1])], axis=1)}
+
+    def walk(self, inputs: Mapping[str, Any], begin: int, end: int, last: int | None = None) -> Iterator[Any]:
+        """Logits f32[B, V] at the token `last` of a text's first `begin`, and at each that follows, up to `end`. All stand where
+        they stand in the row."""
+        ids, present = np.asarray(inputs[self.text]), np.asarray(inputs[self.mask])
+        batch = len(ids)
+        beginning = {**inputs, self.text: ids[:, :begin], self.mask: present[:, :begin]}
+        logits, state = self.begin(beginning, np.full(batch, begin - 1 if last is None else last))
+        yield logits
+        for place in range(begin, end):
+            logits, state = self.go_on(state, ids[:, place], np.full(batch, place), present[:, place])
+            yield logits
 
     def begin(self, inputs: Mapping[str, Any], last: Any) -> tuple[Any, State]:
         """Logits f32[B, V] at the tokens `last` i64[B] of the beginning, and what is kept of all of it."""

@@ -1,7 +1,7 @@
 """Whole texts: what the writer goes on with, against the module, which computes the text of one sample anew for every token.
 
 Beginnings are ragged, filled up behind or in front; what is not text is random, and absent for some samples where it may be. A text
-may differ from the token on at which the module's two likeliest are nearer to each other than the tolerance: rounding decides.
+may differ from the token on at which the module's two likeliest are nearer than twice the tolerance: rounding decides.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mmspec.deploy.cases import Case, draw, randomised
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.file import Load
 from mmspec.deploy.parity import Compared, Mismatch
-from mmspec.deploy.target import Verify
+from mmspec.deploy.target import Tolerance, Verify
 from mmspec.ir import Graph
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def check_texts(
     load: Load,
 ) -> Iterator[Compared]:  # fmt: skip
     """Each comparison that held.   Raises Mismatch."""
+    allowed = verify.of(files.plan["head"], "float32")
     for number, weights in enumerate(("own weights", "random weights 1")):
         model = randomised(module, graph, seed=1) if number else module
         state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
@@ -42,7 +43,7 @@ def check_texts(
                 found = writer.generate(_arrays(contract, case.inputs), TOKENS, stop=[])
                 close = 0
                 for sample, text in enumerate(found):
-                    wrong = _parted(model, contract, files.plan, case, sample, text, verify.tolerance)
+                    wrong = _parted(model, contract, files.plan, case, sample, text, allowed)
                     close += wrong == ""
                     if wrong:
                         raise Mismatch(weights, "none", case, files.plan["head"], wrong, model, files)
@@ -75,7 +76,7 @@ def _case(contract: Contract, plan: Mapping[str, Any], batch: int, filled: str, 
 
 
 def _parted(
-    model: nn.Module, contract: Contract, plan: Mapping[str, Any], case: Case, sample: int, text: list[int], tolerance: float
+    model: nn.Module, contract: Contract, plan: Mapping[str, Any], case: Case, sample: int, text: list[int], allowed: Tolerance
 ) -> str | None:  # fmt: skip
     """How a sample's text differs from the module's; "" where it was a close call, None where it does not."""
     inputs = {name: value[sample : sample + 1] for name, value in zip(_names(contract), case.inputs, strict=True)}
@@ -91,7 +92,7 @@ def _parted(
             return None  # the writer ends here, and torch cannot go on
         if found != wanted:
             ahead = float(logits.max() - logits[found]) if found is not None else np.inf
-            if ahead <= 2 * tolerance:
+            if ahead <= 2 * max(allowed.absolute, allowed.relative * float(logits.abs().max())):
                 return ""
             told = f"writes {found} where torch writes {wanted}, which is ahead by {ahead:.3g}"
             return f"token {number} of sample {sample} is wrong: it {told}"

@@ -65,7 +65,7 @@ class Files:
 
         def run(given: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
             inputs = {name: value.numpy() for name, value in zip(self.inputs, given, strict=True)}
-            found = [each for begin, end in self.walks(given) for each in model_walk(model, inputs, begin, end)]
+            found = [each for begin, end in self.walks(given) for each in model.walk(inputs, begin, end)]
             return {self.plan["head"]: np.stack(found, axis=1)}
 
         return run
@@ -80,19 +80,6 @@ class Files:
         kept = np.flatnonzero(np.isin(ids, self.plan["places"]).any(axis=0))
         least = int(kept.max(initial=0)) + 1
         return walks(ids.shape[1], least)
-
-
-def model_walk(model: Writer, inputs: Mapping[str, np.ndarray], begin: int, end: int) -> Iterator[np.ndarray]:
-    """Logits at the last token of a beginning and at each that follows, up to `end`; they stand where they stand in the row."""
-    ids, mask = inputs[model.text], inputs[model.mask]
-    batch = len(ids)
-    logits, state = model.begin(
-        {**inputs, model.text: ids[:, :begin], model.mask: mask[:, :begin]}, np.full(batch, begin - 1)
-    )
-    yield logits
-    for place in range(begin, end):
-        logits, state = model.go_on(state, ids[:, place], np.full(batch, place), mask[:, place])
-        yield logits
 
 
 @dataclass(frozen=True)

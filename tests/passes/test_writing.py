@@ -10,7 +10,7 @@ from mmspec.components import CATALOGUE
 from mmspec.deploy import load_target
 from mmspec.deploy.draft import serving_of
 from mmspec.deploy.subject import subject_of
-from mmspec.deploy.writing import ENCODER, PREFILL, STEP, model_walk, plan_of
+from mmspec.deploy.writing import ENCODER, PREFILL, STEP, plan_of
 from mmspec.ir import parameters
 from mmspec.passes import lower_serving
 from mmspec.passes.flattening import flatten
@@ -126,8 +126,9 @@ def test_every_token_gets_the_logits_of_the_whole_text(make):
     mask[2] = [True] * 5 + [False, True, False, True, True]  # holes as well
     wanted = model.whole(given)
     for begin in (1, 4, 5, 10) if not model.plan["places"] else (5, 10):
-        found = np.stack(list(model_walk(model.writer, given, begin, 10)), axis=1)
+        found = np.stack(list(model.writer.walk(given, begin, 10)), axis=1)
         assert np.abs(found - wanted[:, begin - 1 :]).max() <= 2e-5
+    assert np.abs(model.writer(given)[model.plan["head"]] - wanted).max() <= 2e-5
 
 
 @pytest.mark.parametrize("filled", ["behind", "in front"])
