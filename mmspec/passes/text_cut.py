@@ -41,14 +41,17 @@ class Cut:
         """Why an operation on the text cannot go on from what was kept; empty where it can."""
         own = [id(value) in self.depends for value in op.inputs]
         match op.kind:
-            case "token_mask" | "first_rows":
+            case "token_mask":
                 return ""
+            case "first_rows":
+                return "" if op.outputs[0].shape[0] == self.row else "it gives places to what is no row of its tokens"
             case "insert_tokens":
                 return "" if own == [True, False, True] else "what is put into the text depends on the text itself"
             case "rotate":
                 return "it has tokens at its front that stand nowhere" if op.attributes["first"] else ""
             case "distance_bias":
-                return "" if own[2:] == [True, True] else "its distances are those between a text and something else"
+                inside = op.outputs[0].shape[1:] == (self.row, self.row)
+                return "" if inside else "its distances are those between a text and something else"
             case "attention" if own[:3] == [True, False, False]:
                 return "a bias of its attention depends on the text" if op.attributes["biased"] else ""
             case "attention":
@@ -122,22 +125,21 @@ class Cut:
         picked: dict[int, Value] = {}
         made = Made()
         for op in self.in_order():
-            inputs = [instead.get(id(value), value) for value in op.inputs]
-            outputs = op.outputs
+            read = [instead.get(id(value), value) for value in op.inputs]
+            given = op.outputs
             if id(op) in tail:
-                for i, value in enumerate(inputs):
-                    if id(op.inputs[i]) in self.depends and id(op.inputs[i]) not in picked:
-                        picked[id(op.inputs[i])] = made.emit("picked", value, last)
-                inputs = [picked.get(id(value), given) for value, given in zip(op.inputs, inputs, strict=True)]
-                outputs = tuple(self._one(value) for value in op.outputs)
-                picked |= {id(value): one for value, one in zip(op.outputs, outputs, strict=True)}
-            made.ops.append(replace(op, inputs=tuple(inputs), outputs=outputs))
-        logits = self.flat.outputs[self.head]
-        outputs_by_name = {self.head: picked.get(id(logits), logits)} | {
+                for value in op.inputs:
+                    if id(value) in self.depends and id(value) not in picked:
+                        picked[id(value)] = made.emit("picked", value, last)
+                read = [picked.get(id(value), other) for value, other in zip(op.inputs, read, strict=True)]
+                given = tuple(reshaped(value, self.one(value.shape)) for value in op.outputs)
+                picked |= {id(value): one for value, one in zip(op.outputs, given, strict=True)}
+            made.ops.append(replace(op, inputs=tuple(read), outputs=given))
+        outputs = {self.head: picked[id(self.flat.outputs[self.head])]} | {
             f"present.{op.name}.{name}": op.inputs[place] for op in self.itself() for name, place in SIDES
         }
-        inputs_of_it = (*self.flat.inputs, last, *instead.values())
-        return part_of(self.flat, "Prefill", inputs_of_it, made.ops, outputs_by_name, self.flat.limits)
+        inputs = (*self.flat.inputs, last, *instead.values())
+        return part_of(self.flat, "Prefill", inputs, made.ops, outputs, self.flat.limits)
 
     def in_order(self) -> Iterator[Op]:
         about = set(map(id, self.about))
@@ -158,9 +160,6 @@ class Cut:
                 tail.add(id(op))
         return tail
 
-    def _one(self, value: Value) -> Value:
-        """The value for one token."""
-        return reshaped(value, self.one(value.shape))
-
     def one(self, shape: Shape) -> Shape:
+        """The shape for one token."""
         return tuple(put(dim, {str(self.row): 1}) for dim in shape)

@@ -195,9 +195,9 @@ def test_what_is_kept_is_what_the_price_of_a_step_says(name):
     assert price["cache"]["per_token"] == 4 * sum(numbers) and len(numbers) == len(cut.kept)
 
 
-@pytest.mark.parametrize("name", ["t5_base", "llava_1_5_7b", "switch_base_8", "fusion_gated"])
-def test_without_scopes_a_graph_has_the_same_parameters_and_gives_the_same(name):
-    spec = mmspec.load(name, variant="small" if name != "fusion_gated" else None)
+@pytest.mark.parametrize("name", ["t5_base", "llava_1_5_7b", "switch_base_8", "fusion_gated", "digits_dino"])
+def test_without_scopes_a_graph_has_the_same_parameters(name):
+    spec = mmspec.load(name, variant=None if name in ("fusion_gated", "digits_dino") else "small")
     graph = lower_serving(spec)
     flat = flatten(graph)
     assert [p.path for p in parameters(flat)] == [p.path for p in parameters(graph)]
