@@ -99,24 +99,21 @@ class Writer:
         return texts
 
     def __call__(self, inputs: Mapping[str, Any]) -> Values:
-        """The outputs by name, as the model gives them at once: logits f32[B, N, V] at every token of a text, which is read step by
-        step where it keeps no places."""
-        ids = np.asarray(inputs[self.text])
-        kept = np.flatnonzero(np.isin(ids, self.plan["places"]).any(axis=0))
-        begin = int(kept.max(initial=0)) + 1
-        found = [next(self.walk(inputs, begin, begin, place)) for place in range(begin - 1)]
-        return {self.plan["head"]: np.stack([*found, *self.walk(inputs, begin, ids.shape[1])], axis=1)}
+        """The outputs by name, as the model gives them at once: logits f32[B, N, V] at every token of a text."""
+        return {self.plan["head"]: np.stack([*self.walk(inputs, 1, inputs[self.text].shape[1])], axis=1)}
 
-    def walk(self, inputs: Mapping[str, Any], begin: int, end: int, last: int | None = None) -> Iterator[Any]:
-        """Logits f32[B, V] at the token `last` of a text's first `begin`, and at each that follows, up to `end`. All stand where
-        they stand in the row."""
-        ids, present = np.asarray(inputs[self.text]), np.asarray(inputs[self.mask])
-        batch = len(ids)
-        beginning = {**inputs, self.text: ids[:, :begin], self.mask: present[:, :begin]}
-        logits, state = self.begin(beginning, np.full(batch, begin - 1 if last is None else last))
-        yield logits
-        for place in range(begin, end):
-            logits, state = self.go_on(state, ids[:, place], np.full(batch, place), present[:, place])
+    def walk(self, inputs: Mapping[str, Any], begin: int, end: int) -> Iterator[Any]:
+        """Logits f32[B, V] at the last of a text's first `begin` tokens, and after a step to each that follows, up to `end`. All
+        stand where they stand in the row. There is no step to what keeps a place: it is read with the beginning."""
+        ids, present = inputs[self.text], inputs[self.mask]
+        kept = np.flatnonzero(np.isin(ids, self.plan["places"]).any(axis=0))
+        first = max(begin, int(kept.max(initial=0)) + 1)
+        beginning = {**inputs, self.text: ids[:, :first], self.mask: present[:, :first]}
+        for place in range(begin - 1, min(first, end)):
+            logits, state = self.begin(beginning, np.full(len(ids), place))
+            yield logits
+        for place in range(first, end):
+            logits, state = self.go_on(state, ids[:, place], np.full(len(ids), place), present[:, place])
             yield logits
 
     def begin(self, inputs: Mapping[str, Any], last: Any) -> tuple[Any, State]:

@@ -35,9 +35,7 @@ EXCUSED = 0.05  # of all samples; more close calls that went the other way are a
 DRAWS = 6  # of random weights, until every expert has met a token
 
 Arrays = dict[str, np.ndarray]
-Asked = Callable[
-    [tuple[Tensor, ...], Mapping[str, Tensor]], Mapping[str, Tensor]
-]  # of a case's inputs and torch's outputs
+Asked = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]  # of what torch gives, what is compared
 
 
 class Runnable(Protocol):
@@ -127,7 +125,7 @@ def check_parity(
     verify: Verify,
     progress: Callable[[str], None] = lambda text: None,
     load: Load = session,
-    asked: Asked = lambda inputs, outputs: outputs,
+    asked: Asked = lambda outputs: outputs,
 ) -> Parity:
     """Compare the file, in the runtime `load`, with what is `asked` of the module.   Raises Mismatch, Failure."""
     parity = Parity()
@@ -205,7 +203,7 @@ class _Setting:
     def compare(self, case: Case, run: Callable[[tuple[Tensor, ...]], Arrays], parity: Parity) -> None:
         """Add the case to what was compared.   Raises Mismatch."""
         with torch.no_grad(), watching(self.model, case.batch) as seen:
-            given = self.asked(case.inputs, self.model(*case.inputs))
+            given = self.asked(self.model(*case.inputs))
             wanted = {name: value.numpy() for name, value in given.items()}
         try:
             found = run(case.inputs)

@@ -6,12 +6,11 @@ ALL = 24  # a row up to this long is walked through from its first token
 FEW = 8  # steps of each walk through a longer one
 
 
-def walks(tokens: int, least: int) -> list[tuple[int, int]]:
-    """Beginnings and ends, in tokens: from one token on, from the middle, and the beginning alone, at least `least` long; of a long
-    row, some tokens from its start, its middle and at its end."""
+def walks(tokens: int) -> list[tuple[int, int]]:
+    """Beginnings and ends, in tokens: from one token on, from the middle, and the beginning alone; of a long row, some tokens from
+    its start, its middle and at its end."""
     if tokens <= ALL:
-        wanted = [(1, tokens), ((tokens + 1) // 2, tokens), (tokens, tokens)]
+        wanted = {(1, tokens), ((tokens + 1) // 2, tokens), (tokens, tokens)}
     else:
-        wanted = [(1, 1 + FEW), (tokens // 2, tokens // 2 + FEW), (tokens - FEW, tokens), (tokens, tokens)]
-    begun = {(max(begin, least), end) for begin, end in wanted}
-    return sorted((begin, end) for begin, end in begun if begin <= end)
+        wanted = {(1, 1 + FEW), (tokens // 2, tokens // 2 + FEW), (tokens - FEW, tokens), (tokens, tokens)}
+    return sorted(wanted)

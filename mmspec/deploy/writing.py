@@ -65,21 +65,17 @@ class Files:
 
         def run(given: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
             inputs = {name: value.numpy() for name, value in zip(self.inputs, given, strict=True)}
-            found = [each for begin, end in self.walks(given) for each in model.walk(inputs, begin, end)]
+            tokens = inputs[model.text].shape[1]
+            found = [logits for begin, end in walks(tokens) for logits in model.walk(inputs, begin, end)]
             return {self.plan["head"]: np.stack(found, axis=1)}
 
         return run
 
-    def asked(self, given: tuple[Tensor, ...], outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def asked(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the module gives at the same tokens."""
-        places = [place for begin, end in self.walks(given) for place in range(begin - 1, end)]
-        return {self.plan["head"]: outputs[self.plan["head"]][:, places]}
-
-    def walks(self, given: tuple[Tensor, ...]) -> list[tuple[int, int]]:
-        ids = given[self.inputs.index(self.plan["text"])].numpy()
-        kept = np.flatnonzero(np.isin(ids, self.plan["places"]).any(axis=0))
-        least = int(kept.max(initial=0)) + 1
-        return walks(ids.shape[1], least)
+        logits = outputs[self.plan["head"]]
+        places = [place for begin, end in walks(logits.shape[1]) for place in range(begin - 1, end)]
+        return {self.plan["head"]: logits[:, places]}
 
 
 @dataclass(frozen=True)
