@@ -11,12 +11,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmspec.deploy import report as written
+from mmspec.deploy.addition import Addition
+from mmspec.deploy.beside import additions, foreseen
 from mmspec.deploy.draft import Draft, draft_of
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.page import render
 from mmspec.deploy.parity import Parity
 from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
-from mmspec.deploy.staged import StagedDraft, staged_draft_of
+from mmspec.deploy.staged import StagedDraft, halts, staged_draft_of
 from mmspec.deploy.subject import Subject, subject_of
 from mmspec.deploy.target import Target, load_target
 from mmspec.errors import UserError
@@ -48,19 +50,28 @@ def export(
     check_replaceable(Path(out))
     clock = _Clock(progress)
     subject = subject_of(spec_or_folder, seed)
-    draft = staged_draft_of(subject, target, clock) if target.exits == "stages" else draft_of(subject, target, clock)
+    staged = target.exits == "stages" and halts(subject.spec)
+    draft = staged_draft_of(subject, target, clock) if staged else draft_of(subject, target, clock)
     with clock("check its structure"):
         structure = draft.check()
+    cautions = foreseen(draft, clock)
     with clock("compare with torch"):
         parity = draft.prove(progress)
-    report, content = report_of(draft, structure, parity, Path(out), clock.seconds)
+    placed = {name: name for name in draft.files.protos}
+    beside = tuple(additions(draft, cautions, placed, clock, progress))
+    report, content = report_of(draft, structure, parity, Path(out), clock.seconds, beside)
     with clock("write the package"):
         write_package(report, content, draft.subject)
     return report
 
 
 def report_of(
-    draft: Draft | StagedDraft, structure: tuple[str, ...], parity: Parity, out: Path, seconds: Mapping[str, float]
+    draft: Draft | StagedDraft,
+    structure: tuple[str, ...],
+    parity: Parity,
+    out: Path,
+    seconds: Mapping[str, float],
+    beside: tuple[Addition, ...] = (),
 ) -> tuple[Report, dict[str, bytes]]:
     """What is known of a draft that passed, and its files by name."""
     live = live_parameters(draft.graph)
@@ -69,6 +80,8 @@ def report_of(
     content: dict[str, bytes] = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
     facts = files_facts(protos, content, weights)
     content |= draft.accessories
+    for addition in beside:
+        content |= addition.files
     report = Report(
         folder=out,
         model=draft.subject.spec.name,
@@ -83,6 +96,7 @@ def report_of(
         parity=parity,
         environment=environment(),
         seconds=seconds,
+        beside=beside,
     )
     return report, content
 
@@ -90,11 +104,12 @@ def report_of(
 def write_package(report: Report, content: Mapping[str, bytes], subject: Subject) -> None:
     """The folder, whole or not at all."""
     contract = report.contract.to_dict(report.target.verify.tolerance) | {
-        "form": report.target.exits,
+        "form": "stages" if "files" in report.file else "conditions",
         "files": sorted(content),
     }
     with replace_folder(report.folder) as folder, located(report.folder):
         for name, data in content.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
         (folder / written.SPEC).write_text(subject.spec.to_yaml(), encoding="utf-8")
         (folder / written.CONTRACT).write_text(json.dumps(contract, indent=2) + "\n", encoding="utf-8")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmspec import __version__
+from mmspec.deploy.addition import Addition
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.file import FILE, operators
 from mmspec.deploy.parity import Parity
@@ -34,6 +35,7 @@ class Report:
     file        of model.onnx: bytes, sha256, opset, ir_version, nodes, parameters, operators
     structure   what was checked before the file ran
     seconds     wall time of each step
+    beside      what the target asked for beside the files
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Report:
     parity: Parity
     environment: Mapping[str, str]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    beside: tuple[Addition, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -76,6 +79,7 @@ class Report:
             "structure": list(self.structure),
             "parity": self.parity.to_dict(),
             "environment": dict(self.environment),
+            **{addition.name: dict(addition.facts) for addition in self.beside},
         }
 
 

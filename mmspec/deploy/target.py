@@ -12,18 +12,12 @@ verify: {batches: [1, 7], tolerance: 1.0e-4, margin: 1.0e-4}
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    PrivateAttr,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from mmspec import shipped
+from mmspec.deploy.record import Record
+from mmspec.deploy.tensorrt.options import TensorRT
+from mmspec.deploy.triton.options import Serving
 from mmspec.errors import UserError
 from mmspec.spec import reader
 from mmspec.spec.diagnostics import did_you_mean, listing
@@ -31,10 +25,7 @@ from mmspec.spec.document import read_document
 from mmspec.spec.source import Source
 
 OPSETS = range(20, 24)  # Gelu is new in 20; 24 would bring Attention, whose masks ONNX Runtime does not broadcast
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+DEVICES = {"onnxruntime": "cpu", "tensorrt": "cuda"}  # what each runtime is verified for
 
 
 class Size(Record):
@@ -80,8 +71,8 @@ class Verify(Record):
 class Target(Record):
     """The file, as it is written."""
 
-    device: Literal["cpu"] = Field(description="where it runs")
-    runtime: Literal["onnxruntime"] = Field(description="what runs it")
+    device: Literal["cpu", "cuda"] = Field(description="where it runs")
+    runtime: Literal["onnxruntime", "tensorrt"] = Field(description="what runs it")
     precision: Literal["fp32"] = Field(description="of weights and arithmetic")
     opset: int = Field(20, description="version of the ONNX operators")
     exits: Literal["conditions", "stages"] = Field(
@@ -91,7 +82,38 @@ class Target(Record):
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
 
+    tensorrt: TensorRT | None = Field(None, description="which TensorRT; asked for where it is what runs the file")
+    serving: Serving | None = Field(None, description="what serves the model")
+
     _file: str = PrivateAttr("<target>")
+
+    @field_validator("runtime")
+    @classmethod
+    def _runs_there(cls, runtime: str, info: ValidationInfo) -> str:
+        device = info.data.get("device")
+        if device is not None and device != DEVICES[runtime]:
+            raise ValueError(f"{runtime} is for device: {DEVICES[runtime]}, found {device}")
+        return runtime
+
+    @field_validator("tensorrt")
+    @classmethod
+    def _is_what_runs(cls, options: TensorRT | None, info: ValidationInfo) -> TensorRT | None:
+        if options is not None and info.data.get("runtime", "tensorrt") != "tensorrt":
+            raise ValueError(f"tensorrt is read where it is the runtime, found runtime: {info.data['runtime']}")
+        return options
+
+    @field_validator("serving")
+    @classmethod
+    def _batches_from_one(cls, serving: Serving | None, info: ValidationInfo) -> Serving | None:
+        batch = info.data["shapes"].batch if "shapes" in info.data else None
+        if serving is None or serving.triton is None or batch is None:
+            return serving
+        if batch.min > 1 and batch.min != batch.max:
+            raise ValueError(f"Triton's batches begin at 1, and shapes.batch at {batch.min}")
+        beyond = [each for each in serving.triton.preferred_batches if each > (batch.max or each)]
+        if beyond:
+            raise ValueError(f"triton.preferred_batches has {beyond[0]}, and shapes.batch ends at {batch.max}")
+        return serving
 
     @field_validator("opset")
     @classmethod
@@ -101,6 +123,12 @@ class Target(Record):
         if opset >= OPSETS.stop:
             raise ValueError(f"opset {opset} is newer than what is verified here, {OPSETS.start} to {OPSETS.stop - 1}")
         return opset
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        if self.runtime == "tensorrt" and self.tensorrt is None:
+            raise ValueError('runtime: tensorrt needs to know which: tensorrt: {version: "10.3"}')
+        return self
 
     @model_validator(mode="after")
     def _batches_fit(self) -> Self:

@@ -72,6 +72,8 @@ def _lines(report: Report, ink: Ink) -> list[str]:
     text += ink.wrapped(f"compared with torch in {len(parity.compared)} runs, {parity.samples:,} samples")
     if parity.excused:
         text += ink.wrapped(f"{parity.excused} samples lie too close to a threshold to be judged", "note:")
+    for addition in report.beside:
+        text += [line for word in addition.words for line in ink.wrapped(word)]
     if not report.trained:
         text += ink.wrapped("these weights were never trained", "note:")
     files = " ".join(sorted(path.name for path in report.folder.iterdir() if path.name[0] != "."))
