@@ -2,8 +2,8 @@
 
     python tensorrt/build.py            # in the package; writes the engines that plan.json names, each whole or not at all
 
-Needs tensorrt (10.0 or newer) with a GPU, and numpy; nothing of mmspec. The types in the ONNX files are the engine's: the network
-is strongly typed, and TF32 is off, so that float32 is float32. An engine runs on GPUs of the kind and with the TensorRT that built it.
+Needs tensorrt (10.0 or newer) with a GPU; nothing of mmspec. The types in the ONNX files are the engine's: the network is
+strongly typed, and TF32 is off, so that float32 is float32. An engine runs with the TensorRT and the kind of GPU that built it.
 
 plan.json   tensorrt        the version that the files were checked for, "10.3"
             workspace_mib   memory that a layer may use; null for all of the device
@@ -55,10 +55,13 @@ def build(
 
 
 def main() -> int:
-    """Build what plan.json names. The exit code is 1 if TensorRT is of another version, or does not take a file."""
-    import tensorrt as trt
-
+    """Build what plan.json names. The exit code is 1 if TensorRT is not there, is of another version, or does not take a file."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        import tensorrt as trt
+    except ImportError:
+        logging.error("this needs tensorrt, with the GPU that the engines are for")
+        return 1
     plan = json.loads((HERE / "plan.json").read_text(encoding="utf-8"))
     found = ".".join(trt.__version__.split(".")[:2])
     if found != plan["tensorrt"]:

@@ -3,8 +3,8 @@
     run = session(Path("tensorrt/model.plan").read_bytes())
     run({"image": pixels})["label"]
 
-Needs tensorrt, numpy, and torch with CUDA, which holds the arrays on the GPU; nothing of mmspec. For stages, with the host that lies
-in the package: Host(plan, {"beginning.onnx": session(...), ...}).
+Needs tensorrt, numpy, and torch with CUDA, which holds the arrays on the GPU; nothing of mmspec. Of stages, with the host that
+lies in the package: Host(plan, {"beginning.onnx": session(...), ...}).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def session(content: bytes) -> Callable[[Mapping[str, Any]], Values]:
     names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
     inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
     outputs = [name for name in names if name not in inputs]
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def run(values: Mapping[str, Any]) -> Values:
         with torch.cuda.stream(stream):

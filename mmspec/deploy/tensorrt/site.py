@@ -71,7 +71,8 @@ class Site:
         return None
 
     def subgraph(self, name: str) -> onnx.GraphProto:
-        return next(attribute.g for attribute in self.node.attribute if attribute.name == name)
+        graph: onnx.GraphProto = next(attribute.g for attribute in self.node.attribute if attribute.name == name)
+        return graph
 
 
 def sites(proto: onnx.ModelProto) -> Iterator[Site]:

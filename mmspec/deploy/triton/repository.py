@@ -66,11 +66,13 @@ def addition(
     told = (
         "agrees with its file, as Triton's own protobuf reads it"
         if checked
-        else "not read by Triton's protobuf: no tritonclient"
+        else "was not read by Triton's protobuf: no tritonclient"
     )
+    engines = ["the engines, 1/model.plan of each, are what tensorrt/build.py writes"] * (target.runtime == "tensorrt")
     words = (
         f"a repository for Triton: tritonserver --model-repository={FOLDER}; {', '.join(sorted(models))}; {batches}",
         f"config.pbtxt of each {told}",
+        *engines,
     )
     return Addition("triton", files, {"models": sorted(models), "checked_by_protobuf": checked}, words)
 
