@@ -12,18 +12,11 @@ verify: {batches: [1, 7], tolerance: 1.0e-4, margin: 1.0e-4}
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    PrivateAttr,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from mmspec import shipped
+from mmspec.deploy.precision.options import OUTPUTS, POSSIBLE, QUANTISED, Loss, Measure, Quantisation
+from mmspec.deploy.record import Record
 from mmspec.errors import UserError
 from mmspec.spec import reader
 from mmspec.spec.diagnostics import did_you_mean, listing
@@ -31,10 +24,6 @@ from mmspec.spec.document import read_document
 from mmspec.spec.source import Source
 
 OPSETS = range(20, 24)  # Gelu is new in 20; 24 would bring Attention, whose masks ONNX Runtime does not broadcast
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Size(Record):
@@ -72,6 +61,9 @@ class Verify(Record):
 
     batches: list[PositiveInt] = Field([1, 7], min_length=1, description="batch sizes that are compared")
     tolerance: PositiveFloat = Field(1e-4, description="largest absolute error of any output")
+    second_opinion: bool = Field(
+        True, description="an fp32 file is compared in OpenVINO as well, where that is installed"
+    )
     margin: PositiveFloat = Field(
         1e-4, description="of a confidence from its threshold, below which runtimes may part over a sample's exit"
     )
@@ -80,9 +72,9 @@ class Verify(Record):
 class Target(Record):
     """The file, as it is written."""
 
-    device: Literal["cpu"] = Field(description="where it runs")
-    runtime: Literal["onnxruntime"] = Field(description="what runs it")
-    precision: Literal["fp32"] = Field(description="of weights and arithmetic")
+    device: Literal["cpu", "cuda"] = Field(description="where it runs")
+    runtime: Literal["onnxruntime", "openvino"] = Field(description="what runs it")
+    precision: Literal["fp32", "fp16", "bf16", "int8", "int4"] = Field(description="of weights and arithmetic")
     opset: int = Field(20, description="version of the ONNX operators")
     exits: Literal["conditions", "stages"] = Field(
         "conditions",
@@ -91,7 +83,62 @@ class Target(Record):
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
 
+    quantisation: Quantisation = Field(default_factory=Quantisation, description="of int8 and int4")
+    loss: Loss = Field(default_factory=Loss, description="what fewer bits than float32 may cost")
+    measure: Measure = Field(default_factory=Measure, description="what is timed")
+
     _file: str = PrivateAttr("<target>")
+
+    @field_validator("runtime")
+    @classmethod
+    def _runs_there(cls, runtime: str, info: ValidationInfo) -> str:
+        device = info.data.get("device")
+        devices = [where for where, what in POSSIBLE if what == runtime]
+        if device is not None and device not in devices:
+            raise ValueError(f"{runtime} runs here on: {listing(devices)}, found device: {device}")
+        return runtime
+
+    @field_validator("precision")
+    @classmethod
+    def _can_do(cls, precision: str, info: ValidationInfo) -> str:
+        device, runtime = info.data.get("device"), info.data.get("runtime")
+        if device is not None and runtime is not None and precision not in POSSIBLE[device, runtime]:
+            raise ValueError(f"{runtime} on a {device} does {listing(POSSIBLE[device, runtime])}, not {precision}")
+        return precision
+
+    @field_validator("quantisation")
+    @classmethod
+    def _is_quantised(cls, options: Quantisation, info: ValidationInfo) -> Quantisation:
+        runtime, precision = info.data.get("runtime"), info.data.get("precision")
+        if precision is not None and precision not in QUANTISED:
+            raise ValueError(f"it is of {listing(QUANTISED)}, found precision: {precision}")
+        if precision == "int4" and options.activations is not None:
+            raise ValueError("int4 is of weights alone, and has no activations")
+        if runtime == "openvino" and options.activations == "dynamic":
+            raise ValueError("openvino reads static activations, whose ranges are in the file")
+        return options
+
+    @field_validator("loss")
+    @classmethod
+    def _may_lose(cls, loss: Loss, info: ValidationInfo) -> Loss:
+        if info.data.get("precision") == "fp32":
+            raise ValueError("fp32 loses nothing but rounding, which is verify.tolerance")
+        return loss
+
+    @property
+    def activations(self) -> str:
+        """How what layers read becomes int8: dynamic or static."""
+        return self.quantisation.activations or ("static" if self.runtime == "openvino" else "dynamic")
+
+    @property
+    def measured_batches(self) -> list[int]:
+        """Batch sizes that are timed: those that were asked for, or the smallest."""
+        return self.measure.batches if "measure" in self.model_fields_set else [self.shapes.batch.min]
+
+    @property
+    def allowed(self) -> float:
+        """The largest error of an output in fewer bits, as a share of its norm."""
+        return self.loss.outputs or OUTPUTS[self.precision]
 
     @field_validator("opset")
     @classmethod
@@ -108,6 +155,10 @@ class Target(Record):
         outside = [b for b in self.verify.batches if not batch.min <= b <= (batch.max or b)]
         if outside:
             raise ValueError(f"verify.batches has {outside[0]}, and shapes.batch is {batch.min} to {batch.max}")
+        if "measure" in self.model_fields_set:
+            beyond = [b for b in self.measure.batches if not batch.min <= b <= (batch.max or b)]
+            if beyond:
+                raise ValueError(f"measure.batches has {beyond[0]}, and shapes.batch is {batch.min} to {batch.max}")
         return self
 
     @property

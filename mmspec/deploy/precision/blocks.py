@@ -18,7 +18,8 @@ DOMAIN = "com.microsoft"
 
 
 def by_blocks(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Packed integers, steps and packed zeros.   f32[width, D] -> u8[width, blocks, 16], f32[width, blocks], u8[width, half of blocks]"""
+    """Packed integers, steps and packed zeros.
+    f32[width, D] -> u8[width, blocks, 16], f32[width, blocks], u8[width, blocks / 2]"""
     width, size = weight.shape
     blocks = -(-size // BLOCK)
     padded = np.zeros((width, blocks * BLOCK), np.float32)

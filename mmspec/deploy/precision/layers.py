@@ -108,17 +108,12 @@ def _drop_unread(proto: onnx.ModelProto) -> None:
         read |= {value.name for graph in every for value in graph.output}
         gone = False
         for graph in reversed(every):  # branches before the graph around them, which is replaced with them inside
-            gone |= _keep(graph.node, lambda node: any(name in read for name in node.output))
-            gone |= _keep(graph.initializer, lambda tensor: tensor.name in read)
-
-
-def _keep(repeated: Any, wanted: Callable[[Any], bool]) -> bool:
-    """Whether something went."""
-    kept = [item for item in repeated if wanted(item)]
-    gone = len(kept) < len(repeated)
-    if gone:
-        _replace(repeated, kept)
-    return gone
+            nodes = [node for node in graph.node if not read.isdisjoint(node.output)]
+            tensors = [tensor for tensor in graph.initializer if tensor.name in read]
+            for repeated, kept in ((graph.node, nodes), (graph.initializer, tensors)):
+                if len(kept) < len(repeated):
+                    _replace(repeated, kept)
+                    gone = True
 
 
 def _replace(repeated: Any, items: list[Any]) -> None:

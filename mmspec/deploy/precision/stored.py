@@ -8,12 +8,13 @@ w_blocks, w_scale, w_zero_point   two int4 to a byte, a step and a zero for each
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmspec.deploy.file import array, graphs, initializers
-from mmspec.deploy.structure import reachable
+from mmspec.deploy.structure import FOREIGN, reachable
 
 if TYPE_CHECKING:
     import onnx
@@ -24,47 +25,60 @@ HALF_MAX = float(np.finfo(np.float16).max)
 
 
 def stored(proto: onnx.ModelProto) -> dict[str, str]:
-    """How each weight of the file is held, by the model's name: "float32", "float16", "int8" or "int4"."""
-    held = initializers(proto)
+    """How each weight of the file is held, by the model's name: "float32", "float16", "int8", "int4" or "as it is"."""
     found = {}
-    for name, tensor in held.items():
+    for name, tensor in initializers(proto).items():
         if name.endswith(QUANTIZED):
             found[name.removesuffix(QUANTIZED)] = "int8"
         elif name.endswith(BITS):
             found[name.removesuffix(BITS)] = "int4"
         elif not name.endswith((SCALE, ZERO)):
-            found[name] = {1: "float32", 10: "float16"}.get(tensor.data_type, "other")
+            found[name] = {1: "float32", 10: "float16"}.get(tensor.data_type, "as it is")
     return found
 
 
-def problems(
-    proto: onnx.ModelProto, weights: Mapping[str, np.ndarray], live: set[str], wanted: Mapping[str, str]
-) -> Iterator[str]:
-    """What is wrong with the weights of a file.
+def names_held(proto: onnx.ModelProto) -> set[str]:
+    """The model's names of the weights in a file."""
+    return set(stored(proto))
 
-    weights   the model's by name; those in `live` must be in the file and lead to an output
-    wanted    how those are to be held that are not float32
-    """
-    how, held, used = stored(proto), initializers(proto), reachable(proto.graph)
-    for name in sorted(live):
-        if name not in how:
-            yield f"the weight {name} is missing"
-        elif not {name, f"{name}{QUANTIZED}", f"{name}{BITS}"} & used:
-            yield f"the weight {name} is there, but no output depends on it"
-    for name in sorted(how.keys() & weights.keys()):
-        asked = wanted.get(name, "float32") if weights[name].dtype == np.float32 else "other"
-        if how[name] != asked and asked != "other":
-            yield f"the weight {name} is {how[name]}, where {asked} was asked for"
-        elif problem := _differs(how[name], name, held, weights[name]):
-            yield f"the weight {name} {problem}"
-    for graph in graphs(proto.graph):
-        for name in sorted({tensor.name for tensor in graph.initializer} & {value.name for value in graph.input}):
-            yield f"the weight {name} can be overridden by an input"
+
+@dataclass(frozen=True)
+class Asked:
+    """How the weights of a file are to be held.   wanted: by name, where not float32; others may be any of `free`"""
+
+    wanted: Mapping[str, str]
+    free: tuple[str, ...] = ("float32",)
+
+    def problems(self, proto: onnx.ModelProto, weights: Mapping[str, np.ndarray], live: set[str]) -> Iterator[str]:
+        """What is wrong with the weights of a file.   weights: the model's; those in `live` must be there and lead to an output"""
+        how, held, used = stored(proto), initializers(proto), reachable(proto.graph)
+        for name in sorted(live):
+            if name not in how:
+                yield f"the weight {name} is missing"
+            elif not {name, f"{name}{QUANTIZED}", f"{name}{BITS}"} & used:
+                yield f"the weight {name} is there, but no output depends on it"
+        for name in sorted(how.keys() & weights.keys()):
+            free = self.free if weights[name].dtype == np.float32 else ("as it is",)
+            asked = (self.wanted[name],) if name in self.wanted else free
+            if how[name] not in asked:
+                yield f"the weight {name} is held in {how[name]}, where {' or '.join(asked)} was asked for"
+            elif problem := _differs(how[name], name, held, weights[name]):
+                yield f"the weight {name} {problem}"
+        for graph in graphs(proto.graph):
+            for tensor in graph.initializer:
+                if _model_name(tensor.name) not in weights and np.prod(tensor.dims) > FOREIGN:
+                    yield f"the constant {tensor.name} of {list(tensor.dims)} is no parameter of the model"
+
+
+def _model_name(name: str) -> str:
+    for end in (QUANTIZED, BITS, SCALE, ZERO):
+        name = name.removesuffix(end)
+    return name
 
 
 def _differs(how: str, name: str, held: Mapping[str, onnx.TensorProto], model: np.ndarray) -> str:
     """How the file's weight is not the model's; "" where it is."""
-    if how in ("float32", "other"):
+    if how in ("float32", "as it is"):
         value = array(held[name])
         same = value.dtype == model.dtype and value.shape == model.shape and value.tobytes() == model.tobytes()
         return "" if same else "is not the model's, bit for bit"

@@ -1,18 +1,19 @@
-"""OpenVINO as a runtime on the CPU: the second opinion on an fp32 file, and what the targets for it run.
+"""OpenVINO on the CPU: the second opinion on a float32 file, and what the targets for it run. Needs numpy and openvino only.
 
-It computes in bfloat16 by default on processors that have it; each Load here says its precision.
+It computes in bfloat16 by default on processors that have it; here its precision is always said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
-from mmspec.deploy.file import Load
 from mmspec.errors import UserError
 from mmspec.host import Run, Values
+
+Load = Callable[[bytes, int], Run]
 
 
 def installed() -> bool:
@@ -30,19 +31,16 @@ def version() -> str:
 
 
 def openvino(precision: str = "f32") -> Load:
-    """The runtime with its arithmetic in `f32` or `bf16`; products whose operands are quantised are integers in either."""
+    """The runtime with its arithmetic in `f32` or `bf16`; products whose operands are quantised are of integers in either."""
 
     def load(content: bytes, threads: int) -> Run:
         import openvino as ov
 
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
         core = ov.Core()
-        settings: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        model = core.read_model(content)
-        compiled = core.compile_model(model, "CPU", settings)
+        compiled = core.compile_model(core.read_model(content), "CPU", settings)
         request = compiled.create_infer_request()
         inputs = [port.get_any_name() for port in compiled.inputs]
         outputs = [port.get_any_name() for port in compiled.outputs]
