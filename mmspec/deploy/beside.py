@@ -6,22 +6,29 @@ from collections.abc import Callable, Iterator, Mapping
 
 from mmspec.deploy.addition import Addition
 from mmspec.deploy.draft import Draft, Step
-from mmspec.deploy.staged import StagedDraft
+from mmspec.deploy.file import Load
+from mmspec.deploy.parity import Runnable
+from mmspec.deploy.precision.fidelity import told
+from mmspec.deploy.precision.lowering import Lowered
+from mmspec.deploy.staged import Files, StagedDraft
 from mmspec.deploy.tensorrt import building as tensorrt
+from mmspec.deploy.tensorrt.building import Proof
 from mmspec.deploy.tensorrt.parsing import Finding
 from mmspec.deploy.triton import repository as triton
 
 
-def foreseen(draft: Draft | StagedDraft, step: Step) -> tuple[Finding, ...]:
-    """What the target's runtime may stumble over.   Raises SpecError: what it does not take, at the lines of the spec."""
+def foreseen(draft: Draft | StagedDraft, files: Runnable, step: Step) -> tuple[Finding, ...]:
+    """What the target's runtime may stumble over in files of the draft.   Raises SpecError: what it does not take, at the lines of
+    the spec."""
     if draft.target.tensorrt is None:
         return ()
     with step(f"hold it against the parser of TensorRT {draft.target.tensorrt.version}"):
-        return tensorrt.check(draft)
+        return tensorrt.check(draft, files)
 
 
 def additions(
     draft: Draft | StagedDraft,
+    lowered: Lowered | None,
     cautions: tuple[Finding, ...],
     placed: Mapping[str, str],
     step: Step,
@@ -29,16 +36,26 @@ def additions(
 ) -> Iterator[Addition]:
     """Of a draft that passed.
 
+    lowered  the same in the target's precision, where that is not float32
     placed   where in the package each file lies, by its name
 
     Raises   Failure: an engine that is not the model, a configuration that does not describe its file
     """
-    target = draft.target
-    if target.tensorrt is not None:
+    target, files = draft.target, lowered.files if lowered else draft.files
+    if (options := target.tensorrt) is not None:
         with step("engines"):
-            yield tensorrt.addition(draft, cautions, placed, progress)
+
+            def proof(load: Load) -> Proof:
+                if lowered is not None:
+                    fidelity = lowered.prove(load, f"TensorRT {options.version} on CUDA")
+                    return fidelity.to_dict(), tuple(told(fidelity))
+                parity = draft.prove(lambda text: progress(f"engine: {text}"), load)
+                worst = max(parity.max_error.values(), default=0.0)
+                return parity.to_dict(), (f"largest error {worst:.2g} in {len(parity.compared)} cases",)
+
+            yield tensorrt.addition(draft, files, proof, cautions, placed)
     if target.serving is not None and target.serving.triton is not None:
         with step("write Triton's repository"):
-            plan = draft.files.plan if isinstance(draft, StagedDraft) else None
+            plan = files.plan if isinstance(files, Files) else None
             name = draft.subject.spec.name
-            yield triton.addition(name, draft.files.protos, draft.contracts, draft.contract, target, plan)
+            yield triton.addition(name, files.protos, draft.contracts, draft.contract, target, plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
@@ -19,7 +19,7 @@ from mmspec.deploy.file import FILE, Load, OneFile, proto_of
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Mismatch, Parity, check_parity
 from mmspec.deploy.report import sha256, structure_checks
-from mmspec.deploy.structure import check_structure
+from mmspec.deploy.structure import Held, problems_of, refuse
 from mmspec.deploy.subject import Subject, serving_module
 from mmspec.deploy.target import Target
 from mmspec.deploy.ties import check_routers
@@ -70,12 +70,18 @@ class Draft:
 
     def check(self) -> tuple[str, ...]:
         """The structural gate; returns in words what it made sure of.   Raises Failure."""
+        refuse(self.problems(self.files))
+        stacks, live = stacks_of(self.module), live_parameters(self.graph)
+        conditions = sum(stack.earlier for stack in stacks.values())
+        return structure_checks(len(live), len(stacks), conditions, len(loops_of(self.module)), self.target.opset)
+
+    def problems(self, files: OneFile, held: Held | None = None) -> Iterator[str]:
+        """What is wrong with the structure of a file of this model.   held: how it holds its weights, where not as they are"""
         stacks, live = stacks_of(self.module), live_parameters(self.graph)
         conditions = sum(stack.earlier for stack in stacks.values())
         needed = live | {f"{name}.thresholds" for name in stacks}
         loops = len(loops_of(self.module))
-        check_structure(self.proto, self.contract, self.target.opset, self.weights, needed, conditions, loops)
-        return structure_checks(len(live), len(stacks), conditions, loops, self.target.opset)
+        return problems_of(files.proto, self.contract, self.target.opset, self.weights, needed, conditions, loops, held)
 
     def prove(self, progress: Callable[[str], None] = lambda text: None, load: Load = session) -> Parity:
         """The parity gate, in the runtime `load`.   Raises Mismatch, which says where file and torch part; Failure."""

@@ -10,13 +10,17 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from mmspec import openvino_runtime
 from mmspec.deploy import report as written
 from mmspec.deploy.addition import Addition
 from mmspec.deploy.beside import additions, foreseen
 from mmspec.deploy.draft import Draft, draft_of
 from mmspec.deploy.liveness import live_parameters
+from mmspec.deploy.measurement import MEASUREMENTS, Measured, contents, measured
+from mmspec.deploy.opinion import second_opinion
 from mmspec.deploy.page import render
-from mmspec.deploy.parity import Parity
+from mmspec.deploy.parity import Parity, Runnable
+from mmspec.deploy.precision.lowering import in_precision
 from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
 from mmspec.deploy.staged import StagedDraft, halts, staged_draft_of
 from mmspec.deploy.subject import Subject, subject_of
@@ -47,6 +51,8 @@ def export(
     """
     require_packages()
     target = target if isinstance(target, Target) else load_target(target)
+    if target.runtime == "openvino":
+        openvino_runtime.require()
     check_replaceable(Path(out))
     clock = _Clock(progress)
     subject = subject_of(spec_or_folder, seed)
@@ -54,12 +60,21 @@ def export(
     draft = staged_draft_of(subject, target, clock) if staged else draft_of(subject, target, clock)
     with clock("check its structure"):
         structure = draft.check()
-    cautions = foreseen(draft, clock)
+    cautions = foreseen(draft, draft.files, clock)
     with clock("compare with torch"):
         parity = draft.prove(progress)
-    placed = {name: name for name in draft.files.protos}
-    beside = tuple(additions(draft, cautions, placed, clock, progress))
-    report, content = report_of(draft, structure, parity, Path(out), clock.seconds, beside)
+    beside = [second_opinion(draft, clock, progress)]
+    lowered = None
+    if target.precision != "fp32":
+        lowered, addition = in_precision(draft, clock)
+        beside.append(addition)
+        cautions = foreseen(draft, lowered.files, clock)
+    files = (lowered or draft).files
+    placed = {name: name for name in files.protos}
+    beside += additions(draft, lowered, cautions, placed, clock, progress)
+    with clock("measure in a process of its own"):
+        measurements = measured(target, draft.contract, contents(files, draft.accessories))
+    report, content = report_of(draft, structure, parity, Path(out), clock.seconds, tuple(beside), files, measurements)
     with clock("write the package"):
         write_package(report, content, draft.subject)
     return report
@@ -72,16 +87,20 @@ def report_of(
     out: Path,
     seconds: Mapping[str, float],
     beside: tuple[Addition, ...] = (),
+    files: Runnable | None = None,
+    measurements: Measured | None = None,
 ) -> tuple[Report, dict[str, bytes]]:
-    """What is known of a draft that passed, and its files by name."""
+    """What is known of a draft that passed, and its files by name.   files: those in the target's precision, if not its own"""
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
-    protos = draft.files.protos
+    protos = (files or draft.files).protos
     content: dict[str, bytes] = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
     facts = files_facts(protos, content, weights)
     content |= draft.accessories
     for addition in beside:
         content |= addition.files
+    if measurements is not None:
+        content[MEASUREMENTS] = (json.dumps(measurements.to_dict(), indent=2) + "\n").encode()
     report = Report(
         folder=out,
         model=draft.subject.spec.name,
@@ -97,6 +116,7 @@ def report_of(
         environment=environment(),
         seconds=seconds,
         beside=beside,
+        measurements=measurements,
     )
     return report, content
 

@@ -53,6 +53,8 @@ def _lead(report: Report) -> str:
 def _what_ran(report: Report) -> str:
     """The file; of stages, how many of them."""
     stages = report.file.get("files", {})
+    if report.target.precision != "fp32":
+        return "The float32 form of the file" if not stages else f"The float32 form of the {len(stages)} stage models"
     return f"The host loop of {len(stages)} stage models" if stages else str(report.file["name"])
 
 
@@ -145,10 +147,12 @@ def _experts(report: Report) -> str:
     return "<h2>Experts</h2>" + _table(("module", "tokens that each expert met, over all cases"), rows)
 
 
+TITLES = {"runtimes": "Another runtime", "precision": "Fewer bits"}
+
+
 def _beside(report: Report) -> str:
-    titles = {"tensorrt": "TensorRT", "triton": "Triton"}
     return "".join(
-        f"<h2>{titles[each.name]}</h2><ul>" + "".join(f"<li>{escape(text)}</li>" for text in each.words) + "</ul>"
+        f"<h2>{TITLES[each.name]}</h2><ul>" + "".join(f"<li>{escape(text)}</li>" for text in each.words) + "</ul>"
         for each in report.beside
     )
 

@@ -47,6 +47,9 @@ class Runnable(Protocol):
     def with_arrays(self, arrays: Mapping[str, np.ndarray]) -> Self:
         """A copy in which these have other values."""
 
+    def changed(self, change: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Self:
+        """A copy with each file changed."""
+
     @property
     def protos(self) -> Mapping[str, onnx.ModelProto]:
         """What is written, by name."""

@@ -40,7 +40,7 @@ def package(staged, tmp_path_factory):
     folder = tmp_path_factory.mktemp("package")
     draft = replace(staged, target=load_target("tensorrt_10"))
     placed = {name: f"onnx/{name}" for name in draft.files.protos}
-    (addition,) = additions(draft, foreseen(draft, quiet), placed, quiet, print)
+    (addition,) = additions(draft, None, foreseen(draft, draft.files, quiet), placed, quiet, print)
     for path, content in addition.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
@@ -103,7 +103,7 @@ def test_an_export_without_tensorrt_does_everything_up_to_the_engine(tmp_path):
 def test_engines_for_triton_lie_where_triton_looks_for_them(flagship):
     text = "device: cuda\nruntime: tensorrt\nprecision: fp32\ntensorrt: {version: '11.1'}\nserving: {triton: {}}\n"
     draft = replace(flagship, target=read_target(text))
-    engines, repository = additions(draft, (), {"model.onnx": "onnx/model.onnx"}, quiet, print)
+    engines, repository = additions(draft, None, (), {"model.onnx": "onnx/model.onnx"}, quiet, print)
     plan = json.loads(engines.files["tensorrt/plan.json"])
     assert plan["engines"]["../onnx/model.onnx"]["engine"] == "../triton/small/1/model.plan"
     assert b'backend: "tensorrt"' in repository.files["triton/small/config.pbtxt"]

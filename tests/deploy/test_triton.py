@@ -17,7 +17,6 @@ from mmspec.host import Host, session
 from mmspec.spec import SpecError
 
 TARGET = load_target("triton")
-PLACED = {}
 
 
 def quiet(_step):
@@ -27,7 +26,7 @@ def quiet(_step):
 
 
 def written(draft, folder):
-    (addition,) = additions(replace(draft, target=TARGET), (), PLACED, quiet, print)
+    (addition,) = additions(replace(draft, target=TARGET), None, (), {}, quiet, print)
     for path, content in addition.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)

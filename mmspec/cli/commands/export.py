@@ -74,7 +74,21 @@ def _lines(report: Report, ink: Ink) -> list[str]:
         text += ink.wrapped(f"{parity.excused} samples lie too close to a threshold to be judged", "note:")
     for addition in report.beside:
         text += [line for word in addition.words for line in ink.wrapped(word)]
+    text += [line for word in _times(report) for line in ink.wrapped(word)]
     if not report.trained:
         text += ink.wrapped("these weights were never trained", "note:")
     files = " ".join(sorted(path.name for path in report.folder.iterdir() if path.name[0] != "."))
     return [*text, f"  wrote {report.folder}: {files}"]
+
+
+def _times(report: Report) -> list[str]:
+    """What was measured, in sentences."""
+    found = report.measurements
+    if found is None:
+        return []
+    if found.note:
+        return [found.note]
+    rows = ", ".join(f"{row['median_ms']:.3g} ms at batch {batch}" for batch, row in found.by_batch.items())
+    threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
+    memory = f", {found.peak_bytes / 1e6:.0f} MB at most" if found.peak_bytes else ""
+    return [f"measured in a process of its own, {found.runtime}, {threads}: median {rows}{memory}"]

@@ -19,7 +19,7 @@ from mmspec.deploy.addition import Addition
 from mmspec.deploy.cases import plain_case
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.file import Load, operators
-from mmspec.deploy.parity import Parity, Runnable
+from mmspec.deploy.parity import Runnable
 from mmspec.deploy.report import sha256
 from mmspec.deploy.subject import Subject
 from mmspec.deploy.target import Target
@@ -44,62 +44,63 @@ class Draft(Protocol):
     @property
     def contract(self) -> Contract: ...
     @property
-    def files(self) -> Runnable: ...
-    @property
     def weights(self) -> Mapping[str, Any]: ...
-    def prove(self, progress: Callable[[str], None], load: Load) -> Parity: ...
 
 
-def check(draft: Draft) -> tuple[Finding, ...]:
+Proof = tuple[dict[str, Any], tuple[str, ...]]  # what was compared, and the same in words
+
+
+def check(draft: Draft, files: Runnable) -> tuple[Finding, ...]:
     """The static check.   Raises SpecError: what the parser does not take, at the lines of the spec that it comes from."""
     version = version_of(options_of(draft.target).version)
-    return check_parsing(draft.files.protos, draft.contract.dims, draft.weights, draft.subject.spec, version)
+    return check_parsing(files.protos, draft.contract.dims, draft.weights, draft.subject.spec, version)
 
 
 def addition(
-    draft: Draft, cautions: Sequence[Finding], placed: Mapping[str, str], progress: Callable[[str], None]
+    draft: Draft,
+    files: Runnable,
+    proof: Callable[[Load], Proof],
+    cautions: Sequence[Finding],
+    placed: Mapping[str, str],
 ) -> Addition:
     """What is written beside the files, engines among it if they can be built here.
 
+    proof    the gate that the files have passed, in the runtime that it is given
     placed   where in the package each file lies, by its name
 
-    Raises   Mismatch: an engine does not compute the model; Failure: TensorRT does not take a file that its documents take
+    Raises   Failure: an engine does not compute the model, or TensorRT does not take a file that its documents take
     """
-    options, protos = options_of(draft.target), draft.files.protos
-    plan = plan_of(draft, placed)
-    files = {
+    options, name = options_of(draft.target), draft.subject.spec.name
+    plan = plan_of(draft, files, placed)
+    content = {
         f"{FOLDER}/{PLAN}": (json.dumps(plan, indent=2) + "\n").encode(),
         f"{FOLDER}/build.py": _source(build),
         f"{FOLDER}/engine.py": _source(engine),
     }
-    nodes = sum(operators(proto).total() for proto in protos.values())
+    nodes = sum(operators(proto).total() for proto in files.protos.values())
     facts: dict[str, Any] = {"version": options.version, "cautions": [finding.to_dict() for finding in cautions]}
     words = [summary(cautions, version_of(options.version), nodes), *(f"caution: {finding}" for finding in cautions)]
     missing = why_not(options.version)
     if missing:
         told = f"not built here: {missing}"
         words.append(f"engines {told}; python {FOLDER}/build.py builds them where they will run")
-        return Addition("tensorrt", files, facts | {"engines": told}, tuple(words))
+        return Addition("tensorrt", content, facts | {"engines": told}, tuple(words))
     builder = Builder(draft.contract, options)
-    parity = draft.prove(lambda text: progress(f"engine: {text}"), builder.load)
-    run = draft.files.run(builder.load)
+    proved, in_words = proof(builder.load)
     batch = min(options.optimum.batch, draft.contract.batch_limit)
-    ms = latency_ms(run, draft.contract, batch)
-    for name, proto in protos.items():
-        files[engine_place(name, draft.target, draft.subject.spec.name)] = builder.engine(proto.SerializeToString())
-    files[f"{FOLDER}/{build.CACHE}"] = builder.timed
+    ms = latency_ms(files.run(builder.load), draft.contract, batch)
+    engines = {
+        engine_place(file, draft.target, name): builder.engine(proto.SerializeToString())
+        for file, proto in files.protos.items()
+    }
     facts |= {
-        "engines": {
-            name: {"bytes": len(data), "sha256": sha256(data)} for name, data in files.items() if name.endswith(".plan")
-        },
+        "engines": {path: {"bytes": len(data), "sha256": sha256(data)} for path, data in engines.items()},
         "gpu": torch.cuda.get_device_name(),
-        "parity": parity.to_dict(),
+        "proof": proved,
         "latency_ms": {f"batch {batch}": ms},
     }
-    times = f"{ms:.3g} ms at batch {batch}"
-    worst = max(parity.max_error.values(), default=0.0)
-    words.append(f"engines for {facts['gpu']}: largest error {worst:.2g} in {len(parity.compared)} cases, {times}")
-    return Addition("tensorrt", files, facts, tuple(words))
+    words += [f"engines for {facts['gpu']}: {ms:.3g} ms at batch {batch}, copies included", *in_words]
+    return Addition("tensorrt", content | engines | {f"{FOLDER}/{build.CACHE}": builder.timed}, facts, tuple(words))
 
 
 def options_of(target: Target) -> TensorRT:
@@ -107,7 +108,7 @@ def options_of(target: Target) -> TensorRT:
     return target.tensorrt
 
 
-def plan_of(draft: Draft, placed: Mapping[str, str]) -> dict[str, Any]:
+def plan_of(draft: Draft, files: Runnable, placed: Mapping[str, str]) -> dict[str, Any]:
     """What build.py reads: paths are relative to its folder."""
     options, name = options_of(draft.target), draft.subject.spec.name
     engines = {
@@ -115,7 +116,7 @@ def plan_of(draft: Draft, placed: Mapping[str, str]) -> dict[str, Any]:
             "engine": str(PurePosixPath("..") / engine_place(file, draft.target, name)),
             "profile": profile(proto, draft.contract.dims, options.optimum),
         }
-        for file, proto in draft.files.protos.items()
+        for file, proto in files.protos.items()
     }
     return {"tensorrt": options.version, "workspace_mib": options.workspace_mib, "engines": engines}
 
