@@ -4,6 +4,8 @@ Sources   onnx-tensorrt docs/operators.md of 10.1, 10.14 and 11.1; TensorRT CHAN
 """
 
 import itertools
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -11,7 +13,10 @@ import pytest
 import small_exports as small
 from onnx import helper, numpy_helper
 
+from mmspec.deploy import read_target
 from mmspec.deploy.contract import Range
+from mmspec.deploy.file import operators as operators_in
+from mmspec.deploy.precision.lowering import lowered_of
 from mmspec.deploy.tensorrt.operators import FIRST, LAST, operators, opsets, taken_since, version_of
 from mmspec.deploy.tensorrt.parsing import check_parsing, findings, place
 from mmspec.spec import SpecError
@@ -20,6 +25,11 @@ DIMS = {"batch": Range(1, 8, 2), "n": Range(1, 6, 5)}
 SPEC = small.flagship()
 
 BROKEN = [  # version, graph, words of the finding
+    (
+        "10.3",
+        "(int64[batch] x) => (int64[batch] y) <int64 a = {0}> { y = Clip(x, a) }",
+        "takes FP32, FP16, BF16, and this is INT64",
+    ),
     ("10.3", "(bool[batch] x) => (int64[1, k] y) { y = NonZero(x) }", "takes FP32, FP16, and this is BOOL"),
     ("11.1", "(int64[batch] x) => (int64[1, k] y) { y = NonZero(x) }", "takes FP32, FP16, and this is INT64"),
     ("10.3", "(int64[batch, n] x) => (int64[batch, n] y) <int64 a = {1}> { y = CumSum(x, a) }", "and this is INT64"),
@@ -97,6 +107,7 @@ BROKEN = [  # version, graph, words of the finding
 ]
 
 KEPT = [
+    ("10.3", "(int64[batch] x) => (int64[batch] y) <int64 a = {0}> { y = Max(x, a) }"),
     ("10.3", "(bool[batch] x) => (int64[1, k] y) { f = Cast<to = 1>(x)  y = NonZero(f) }"),
     ("10.3", "(float[batch, n] x) => (float[batch, n] y) <int64 a = {1}> { y = CumSum(x, a) }"),
     (
@@ -217,6 +228,18 @@ def test_stages_with_experts_hold_nothing_that_any_version_refuses(staged):
     for version in (FIRST, (10, 3), LAST):
         spec, dims = staged.subject.spec, staged.contract.dims
         assert findings(staged.files.protos, dims, staged.weights, spec, version) == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_stages_in_fewer_bits_hold_nothing_that_it_refuses_either(staged, precision):
+    text = f"device: cuda\nruntime: tensorrt\nprecision: {precision}\nexits: stages\ntensorrt: {{version: '11.1'}}\n"
+    target = read_target(text + ("quantisation: {examples: random}\n" if precision == "int8" else ""))
+    files = lowered_of(replace(staged, target=target), lambda step: nullcontext()).files
+    used = set().union(*(operators_in(proto) for proto in files.protos.values()))
+    assert ("QuantizeLinear" in used) == (precision == "int8")
+    spec, dims = staged.subject.spec, staged.contract.dims
+    assert findings(files.protos, dims, staged.weights, spec, LAST) == ()
 
 
 @pytest.mark.slow

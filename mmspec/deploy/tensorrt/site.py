@@ -178,7 +178,12 @@ def _read(node: onnx.NodeProto) -> list[str]:
 
 
 def origin(known: Known, names: tuple[str, ...], wanted: Mapping[str, object]) -> str | None:
-    """The nearest of the values `wanted`, counted in nodes, that one of these values is computed from."""
+    """The nearest of the values `wanted`, counted in nodes, that one of these values is computed from; of whom only the size is
+    asked, only where there is no other."""
+    return _nearest(known, names, wanted, ("Shape", "Size")) or _nearest(known, names, wanted, ())
+
+
+def _nearest(known: Known, names: tuple[str, ...], wanted: Mapping[str, object], ends: tuple[str, ...]) -> str | None:
     seen: set[str] = set()
     front = [name for name in names if name]
     while front:
@@ -190,6 +195,6 @@ def origin(known: Known, names: tuple[str, ...], wanted: Mapping[str, object]) -
         for name in front:
             node = known.producers.get(name)
             behind += [known.handed[name]] if name in known.handed else []
-            behind += _read(node) if node is not None else []
+            behind += _read(node) if node is not None and node.op_type not in ends else []
         front = [name for name in dict.fromkeys(behind) if name and name not in seen]
     return None
