@@ -80,7 +80,8 @@ class Target(Record):
     opset: int = Field(20, description="version of the ONNX operators")
     exits: Literal["conditions", "stages"] = Field(
         "conditions",
-        description="early exits as conditions inside of one file, or as one file for each, which a host runs",
+        description="early exits as conditions inside of one file, or as one file for each, which a host runs; a model that nobody "
+        "leaves early is one file either way",
     )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
