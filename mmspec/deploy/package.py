@@ -84,7 +84,10 @@ def report_of(
     files: Runnable | None = None,
     measurements: Measured | None = None,
 ) -> tuple[Report, dict[str, bytes]]:
-    """What is known of a draft that passed, and its files by name.   files: those in the target's precision, where not the draft's"""
+    """What is known of a draft that passed, and its files by name.
+
+    files   those in the target's precision, where they are not the draft's
+    """
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
     protos = (files or draft.files).protos
