@@ -1,9 +1,9 @@
 """What fewer bits gain, and what they cost.
 
-speed   a ViT-B/16 of three blocks (its products are those of all twelve), one thread, batch 8: files in int8, int4 and OpenVINO as a
-        ratio to the float32 file in ONNX Runtime, run in turn in one process; the size as a ratio to the float32 file
-loss    a network trained on the digits questions (the folder that is given, or one that is trained here): validation accuracy of the
-        float32 file and of each other, by training's own count
+speed   a ViT-B/16 of three blocks (its products are those of all twelve), one thread, batch 8: files in int8, int4 and OpenVINO as
+        a ratio to the float32 file in ONNX Runtime, run in turn in one process; the size as a ratio to the float32 file
+loss    a network trained on the digits questions (the folder that is given, or one that is trained here): validation accuracy of
+        the float32 file and of each other, by training's own count
 """
 
 from __future__ import annotations

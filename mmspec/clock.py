@@ -31,7 +31,8 @@ SECONDS = 4.0  # of runs of one batch size, all folders together
 
 
 def main(request: Mapping[str, Any]) -> dict[str, Any]:
-    """folders, each with its runtime ("onnxruntime", "cuda", "bf16" or "f32" of OpenVINO); threads, runs, inputs (path by batch)."""
+    """The answer to a request: `folders`, each with its runtime ("onnxruntime", "cuda"; "bf16" or "f32" of OpenVINO), `threads`,
+    `runs`, `inputs` (a path by batch)."""
     loads = [load_of(runtime) for _, runtime in request["folders"]]
     before = peak_bytes()
     models = [

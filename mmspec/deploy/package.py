@@ -122,6 +122,8 @@ def write_package(report: Report, content: Mapping[str, bytes], subject: Subject
     """The folder, whole or not at all."""
     contract = report.contract.to_dict(report.target.verify.tolerance) | {
         "form": report.target.exits,
+        "runtime": report.target.runtime,
+        "precision": report.target.precision,
         "files": sorted(content),
     }
     with replace_folder(report.folder) as folder, located(report.folder):

@@ -114,8 +114,8 @@ class Target(Record):
             raise ValueError(f"it is of {listing(QUANTISED)}, found precision: {precision}")
         if precision == "int4" and options.activations is not None:
             raise ValueError("int4 is of weights alone, and has no activations")
-        if runtime == "openvino" and options.activations == "dynamic":
-            raise ValueError("openvino reads static activations, whose ranges are in the file")
+        if runtime not in (None, "onnxruntime") and options.activations == "dynamic":
+            raise ValueError(f"{runtime} reads static activations, whose ranges are in the file")
         return options
 
     @field_validator("loss")
@@ -128,7 +128,7 @@ class Target(Record):
     @property
     def activations(self) -> str:
         """How what layers read becomes int8: dynamic or static."""
-        return self.quantisation.activations or ("static" if self.runtime == "openvino" else "dynamic")
+        return self.quantisation.activations or ("dynamic" if self.runtime == "onnxruntime" else "static")
 
     @property
     def measured_batches(self) -> list[int]:
