@@ -2,7 +2,7 @@
 
     python -m mmspec.clock request.json
 
-The request names folders, each with model.onnx, or with stages.json and its files; the runtime; and an .npz of inputs by
+The request names folders, each with model.onnx, or with stages.json and its files, and its runtime; and an .npz of inputs by
 name for each batch size. The answer, JSON on stdout, has a row for each folder and batch. Folders are run in turn, so that what
 else the machine does falls on all of them alike.
 """
@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,14 @@ SECONDS = 4.0  # of runs of one batch size, all folders together
 
 
 def main(request: Mapping[str, Any]) -> dict[str, Any]:
-    """folders, runtime ("onnxruntime", "cuda", "bf16" or "f32" of OpenVINO), threads, runs, inputs (path by batch)."""
-    load = load_of(request["runtime"])
-    if request["runtime"] in ("onnxruntime", "cuda"):
-        import onnxruntime  # noqa: F401  # part of what is there before the files
-    else:
-        import openvino as ov
-
-        ov.Core()
+    """The answer to a request: `folders`, each with its runtime ("onnxruntime", "cuda"; "bf16" or "f32" of OpenVINO), `threads`,
+    `runs`, `inputs` (a path by batch)."""
+    loads = [load_of(runtime) for _, runtime in request["folders"]]
     before = peak_bytes()
-    models = [opened(Path(folder), load, request["threads"]) for folder in request["folders"]]
+    models = [
+        opened(Path(folder), load, request["threads"])
+        for (folder, _), load in zip(request["folders"], loads, strict=True)
+    ]
     rows = {batch: timed(models, dict(np.load(path)), request["runs"]) for batch, path in request["inputs"].items()}
     return {
         "processor": processor(),
@@ -50,9 +49,14 @@ def main(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_of(runtime: str) -> Load:
-    if runtime == "cuda":
-        return partial(session, providers=("CUDAExecutionProvider", "CPUExecutionProvider"))
-    return session if runtime == "onnxruntime" else openvino(runtime)
+    """The runtime, imported."""
+    if runtime in ("f32", "bf16"):
+        import_module("openvino").Core()
+        return openvino(runtime)
+    import_module("onnxruntime")
+    return (
+        partial(session, providers=("CUDAExecutionProvider", "CPUExecutionProvider")) if runtime == "cuda" else session
+    )
 
 
 def opened(folder: Path, load: Load, threads: int) -> Run:
@@ -89,9 +93,14 @@ def timed(models: Sequence[Run], inputs: Mapping[str, Any], most: int) -> list[d
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
+    """The most memory that this program has had. Linux counts what a process was before it became this program as its own in
+    `ru_maxrss`, and not in VmHWM."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+    except (OSError, StopIteration):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else 1024 * most
 
 
 def processor() -> str:

@@ -83,11 +83,16 @@ class Draft:
         loops = len(loops_of(self.module))
         return problems_of(files.proto, self.contract, self.target.opset, self.weights, needed, conditions, loops, held)
 
-    def prove(self, progress: Callable[[str], None] = lambda text: None, load: Load = session) -> Parity:
-        """The parity gate, in the runtime `load`.   Raises Mismatch, which says where file and torch part; Failure."""
+    def prove(
+        self, progress: Callable[[str], None] = lambda text: None, load: Load = session, own: bool = False
+    ) -> Parity:
+        """The parity gate, in the runtime `load`.   own: with the model's own weights only
+
+        Raises   Mismatch, which says where file and torch part; Failure.
+        """
         verify = self.target.verify
         try:
-            return check_parity(self.files, self.module, self.graph, self.contract, verify, progress, load)
+            return check_parity(self.files, self.module, self.graph, self.contract, verify, progress, load, own)
         except Mismatch as mismatch:
             with suppress(Exception):  # an explanation that fails must not hide what it was to explain
                 file = cast(OneFile, mismatch.file)

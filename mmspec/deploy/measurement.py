@@ -60,22 +60,22 @@ def measured(target: Target, contract: Contract, files: Files) -> Measured:
     size = sum(len(content) for content in files.values())
     if target.device == "cuda" and not on_cuda_here(target):
         return Measured("onnxruntime on CUDA", 0, "", size, {}, None, None, "not measured on CUDA here: no such device")
-    found = timed(target, contract, [files])
+    found = timed(target, contract, [(files, runtime_of(target))])
     return Measured(
         name_of(target), target.measure.threads, found["processor"], size, found["folders"][0], found["peak_bytes"],
         found["before_bytes"],
     )  # fmt: skip
 
 
-def timed(target: Target, contract: Contract, several: Sequence[Files]) -> dict[str, Any]:
-    """What `mmspec.clock` says of several models that are run in turn.   Raises Failure"""
+def timed(target: Target, contract: Contract, several: Sequence[tuple[Files, str]]) -> dict[str, Any]:
+    """What `mmspec.clock` says of several models, each in its runtime, that are run in turn.   Raises Failure"""
     batches = target.measured_batches
     with tempfile.TemporaryDirectory() as home:
         folders = []
-        for i, files in enumerate(several):
+        for i, (files, runtime) in enumerate(several):
             folder = Path(home) / str(i)
             folder.mkdir()
-            folders.append(str(folder))
+            folders.append((str(folder), runtime))
             for name, content in files.items():
                 (folder / name).write_bytes(content)
         inputs = {}
@@ -85,7 +85,7 @@ def timed(target: Target, contract: Contract, several: Sequence[Files]) -> dict[
             arrays = {port.name: tensor.numpy() for port, tensor in zip(contract.inputs, case.inputs, strict=True)}
             np.savez(inputs[str(batch)], **arrays)  # type: ignore[arg-type]  # its stub has one keyword of its own
         request = Path(home) / "request.json"
-        asked = {"folders": folders, "runtime": _runtime(target), "threads": target.measure.threads}
+        asked = {"folders": folders, "threads": target.measure.threads}
         request.write_text(json.dumps({**asked, "runs": target.measure.runs, "inputs": inputs}), encoding="utf-8")
         return _answer(request)
 
@@ -105,7 +105,8 @@ def _answer(request: Path) -> dict[str, Any]:
     return answer
 
 
-def _runtime(target: Target) -> str:
+def runtime_of(target: Target) -> str:
+    """The target's runtime as the clock calls it."""
     if target.runtime == "openvino":
         return "bf16" if target.precision == "bf16" else "f32"
     return "cuda" if target.device == "cuda" else "onnxruntime"

@@ -1,7 +1,8 @@
 """A second runtime's opinion on the float32 file: what two engines that share no code compute alike is in the file.
 
-Where it is the target's own runtime, the file must run there. Elsewhere a runtime that cannot run the file has no opinion, and
-the report says why; one that runs it and answers otherwise fails the export, as the first would.
+Where it is the target's own runtime, the file must run there, and passes the whole gate. Elsewhere it is asked with the model's
+own weights: a runtime that cannot run the file has no opinion, and the report says why; one that runs it and answers otherwise
+fails the export, as the first would.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def second_opinion(draft: Draft | StagedDraft, step: Step, progress: Callable[[s
     second = f"openvino {openvino_runtime.version()}"
     with step("compare with torch in OpenVINO"):
         try:
-            parity = draft.prove(progress, openvino_runtime.openvino("f32"))
+            parity = draft.prove(progress, openvino_runtime.openvino("f32"), own=not own)
         except Mismatch as mismatch:
             if mismatch.output == "any" and not own:
                 return _told(first, f"{second} cannot run the file: {mismatch.detail}")

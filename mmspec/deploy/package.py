@@ -90,7 +90,10 @@ def report_of(
     files: Runnable | None = None,
     measurements: Measured | None = None,
 ) -> tuple[Report, dict[str, bytes]]:
-    """What is known of a draft that passed, and its files by name.   files: those in the target's precision, if not its own"""
+    """What is known of a draft that passed, and its files by name.
+
+    files   those in the target's precision, where they are not the draft's
+    """
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
     protos = (files or draft.files).protos
@@ -125,6 +128,8 @@ def write_package(report: Report, content: Mapping[str, bytes], subject: Subject
     """The folder, whole or not at all."""
     contract = report.contract.to_dict(report.target.verify.tolerance) | {
         "form": "stages" if "files" in report.file else "conditions",
+        "runtime": report.target.runtime,
+        "precision": report.target.precision,
         "files": sorted(content),
     }
     with replace_folder(report.folder) as folder, located(report.folder):

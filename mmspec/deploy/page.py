@@ -44,8 +44,8 @@ def _lead(report: Report) -> str:
     target, parity = report.target, report.parity
     return (
         f"<p class=lead>{escape(_what_ran(report))} was run by onnxruntime {escape(report.environment['onnxruntime'])} on a cpu "
-        f"and compared with the torch module, case by case: {len(parity.compared)} cases, "
-        f"{parity.samples} samples, largest absolute error <b>{report.max_error:.2g}</b> where "
+        f"and compared with the torch module, case by "
+        f"case: {len(parity.compared)} cases, {parity.samples} samples, largest absolute error <b>{report.max_error:.2g}</b> where "
         f"{target.verify.tolerance:g} is allowed, exits equal.</p>"
     )
 

@@ -106,9 +106,12 @@ class StagedDraft:
         """What is wrong with the structure of files of this model.   held: how they hold their weights, where not as they are"""
         return _problems(self, files, held)
 
-    def prove(self, progress: Callable[[str], None] = lambda text: None, load: Load = session) -> Parity:
-        """The parity gate: what the host gives with files in the runtime `load`, against the module.   Raises Mismatch, Failure."""
-        return check_parity(self.files, self.module, self.graph, self.contract, self.target.verify, progress, load)
+    def prove(
+        self, progress: Callable[[str], None] = lambda text: None, load: Load = session, own: bool = False
+    ) -> Parity:
+        """The parity gate: what the host gives with files in the runtime `load`, against the module.   own: with the model's own
+        weights only   Raises Mismatch, Failure."""
+        return check_parity(self.files, self.module, self.graph, self.contract, self.target.verify, progress, load, own)
 
 
 def staged_draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcontext()) -> StagedDraft:

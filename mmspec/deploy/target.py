@@ -15,7 +15,7 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from mmspec import shipped
-from mmspec.deploy.precision.options import OUTPUTS, POSSIBLE, QUANTISED, STATIC, Loss, Measure, Quantisation
+from mmspec.deploy.precision.options import OUTPUTS, POSSIBLE, QUANTISED, Loss, Measure, Quantisation
 from mmspec.deploy.record import Record
 from mmspec.deploy.tensorrt.options import TensorRT
 from mmspec.deploy.triton.options import Serving
@@ -119,7 +119,7 @@ class Target(Record):
             raise ValueError(f"it is of {listing(QUANTISED)}, found precision: {precision}")
         if precision == "int4" and options.activations is not None:
             raise ValueError("int4 is of weights alone, and has no activations")
-        if runtime in STATIC and options.activations == "dynamic":
+        if runtime not in (None, "onnxruntime") and options.activations == "dynamic":
             raise ValueError(f"{runtime} reads static activations, whose ranges are in the file")
         return options
 
@@ -153,7 +153,7 @@ class Target(Record):
     @property
     def activations(self) -> str:
         """How what layers read becomes int8: dynamic or static."""
-        return self.quantisation.activations or ("static" if self.runtime in STATIC else "dynamic")
+        return self.quantisation.activations or ("dynamic" if self.runtime == "onnxruntime" else "static")
 
     @property
     def measured_batches(self) -> list[int]:

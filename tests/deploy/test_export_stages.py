@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import faults
@@ -13,9 +14,11 @@ import small_exports as small
 import torch
 
 import mmspec
-from mmspec.deploy import Mismatch, load_target
+from mmspec.deploy import Mismatch, load_target, read_target
 from mmspec.deploy.file import operators
 from mmspec.deploy.package import report_of, write_package
+from mmspec.deploy.precision.lowering import lowered_of
+from mmspec.deploy.precision.stored import stored
 from mmspec.deploy.staged import staged_draft_of
 from mmspec.deploy.subject import subject_of
 from mmspec.errors import Failure
@@ -136,3 +139,15 @@ def test_what_has_no_stages_is_refused_with_its_place(make, words):
     with pytest.raises(SpecError, match=words) as caught:
         staged_draft_of(subject_of(make()), TARGET)
     assert "exits: conditions" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_stage_models_in_int8_answer_within_the_loss_through_the_host(staged):
+    text = "device: cpu\nruntime: onnxruntime\nprecision: int8\nexits: stages\nquantisation: {activations: static, examples: random}"
+    made = lowered_of(
+        replace(staged, target=read_target(f"{text}\nloss: {{outputs: 0.3}}")), lambda text: nullcontext()
+    )
+    made.check()
+    assert made.prove().errors["label"] <= 0.3
+    kinds = {name: set(stored(proto).values()) for name, proto in made.files.protos.items()}
+    assert all("int8" in kinds[name] for name in ("beginning.onnx", "exit_0.onnx", "exit_1.onnx", "exit_2.onnx"))

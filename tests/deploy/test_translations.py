@@ -24,7 +24,7 @@ def test_integers_are_held_within_bounds_without_clip():
             program, dynamo=True, opset_version=20, optimize=False, verbose=False, custom_translation_table=TRANSLATIONS
         )
     proto = made.model_proto
-    assert sum(node.op_type == "Clip" for node in proto.graph.node) == 2
+    assert {node.input[0] for node in proto.graph.node if node.op_type == "Clip"} == {"x"}
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     other = torch.randn(2, 7), torch.randint(-9, 9, (2, 7))
     feed = {value.name: tensor.numpy() for value, tensor in zip(session.get_inputs(), other, strict=True)}

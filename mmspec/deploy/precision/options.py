@@ -16,7 +16,6 @@ POSSIBLE: Mapping[tuple[str, str], tuple[str, ...]] = {  # precisions by device 
     ("cuda", "tensorrt"): ("fp32", "fp16", "int8"),
 }
 QUANTISED = ("int8", "int4")
-STATIC = ("openvino", "tensorrt")  # what reads ranges of activations from the file
 OUTPUTS = {
     "fp16": 0.01,
     "bf16": 0.05,

@@ -2,7 +2,8 @@
 
 A group is a block, or what stands outside of blocks. All begin in fewer bits. While the accuracy is below what is allowed, the
 group whose fewer bits move the outputs most is put back into float32. Then latency decides: of what is left, each group that is no
-slower in float32 goes back as well, and float32 everywhere is the answer where nothing is faster. All are timed in turn in one process.
+slower in float32 goes back as well, and float32 everywhere is the answer where nothing is faster. All are timed in turn in one
+process.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mmspec.deploy.measurement import contents, timed
+from mmspec.deploy.measurement import contents, runtime_of, timed
 from mmspec.deploy.precision.calibration import Range
 from mmspec.deploy.precision.fidelity import errors_of
 from mmspec.deploy.precision.lowering import Lowered, with_layers
@@ -80,7 +81,8 @@ def _faster(lowered: Any, chosen: Sequence[str]) -> list[str]:
 def latencies(made: Lowered, several: Sequence[Lowered]) -> list[float]:
     """The sum over the target's batches of the least time of each, in milliseconds."""
     draft = made.draft
-    found = timed(made.target, draft.contract, [contents(each.files, draft.accessories) for each in several])
+    files = [(contents(each.files, draft.accessories), runtime_of(made.target)) for each in several]
+    found = timed(made.target, draft.contract, files)
     return [sum(row["least_ms"] for row in folder.values()) for folder in found["folders"]]
 
 
