@@ -163,7 +163,11 @@ BASE = "device: cuda\nruntime: tensorrt\nprecision: fp32\n"
         (BASE + 'tensorrt: {version: "8.6"}\n', 4, r"8\.6 is outside of 10\.0 to 11\.1"),
         (BASE + 'tensorrt: {version: "ten"}\n', 4, "two numbers"),
         (BASE + 'tensorrt: {version: "10.3", optimum: {batches: 4}}\n', 4, "did you mean 'batch'"),
-        (BASE.replace("cuda", "cpu") + 'tensorrt: {version: "10.3"}\n', 2, "tensorrt runs here on: cuda, found device: cpu"),
+        (
+            BASE.replace("cuda", "cpu") + 'tensorrt: {version: "10.3"}\n',
+            2,
+            "tensorrt runs here on: cuda, found device: cpu",
+        ),
         (BASE.replace("fp32", "bf16") + 'tensorrt: {version: "10.3"}\n', 3, "tensorrt on a cuda does .*not bf16"),
         (
             BASE.replace("cuda", "cpu").replace("runtime: tensorrt", "runtime: onnxruntime")
