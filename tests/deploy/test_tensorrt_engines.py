@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_exports as small
+import torch
 
 import mmspec
 from mmspec import shipped
 from mmspec.deploy import load_target, read_target
 from mmspec.deploy.beside import additions, foreseen
+from mmspec.deploy.cases import plain_case
 from mmspec.deploy.contract import Range
 from mmspec.deploy.tensorrt import build, engine
 from mmspec.deploy.tensorrt.building import why_not
@@ -70,6 +72,26 @@ def test_each_stage_runs_with_the_ends_of_the_shapes_that_its_engine_is_built_fo
 
 
 @pytest.mark.slow
+def test_the_loader_finds_engines_plan_and_host(staged, package):
+    """With ONNX Runtime in the engines' place, and the files where build.py would put them."""
+    folder, _ = package
+    placed = []
+    for path, each in json.loads((folder / "tensorrt" / "plan.json").read_text())["engines"].items():
+        placed.append(folder / "tensorrt" / each["engine"])
+        placed[-1].write_bytes((folder / "tensorrt" / path).read_bytes())
+    for name, content in staged.accessories.items():
+        (folder / "onnx" / name).write_bytes(content)
+    model = engine.load(folder / "tensorrt", lambda content: session(content, threads=1))
+    given = [value.numpy() for value in plain_case(staged.contract, 5, seed=0).inputs]
+    found = model(dict(zip(staged.files.inputs, given, strict=True)))
+    wanted = staged.module(*map(torch.from_numpy, given))
+    assert list(found) == list(wanted)
+    assert all(np.abs(found[name] - value.numpy()).max() <= 1e-5 for name, value in wanted.items())
+    for path in placed:
+        path.unlink()
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not HERE, reason="there is a TensorRT")
 def test_the_script_says_that_there_is_no_tensorrt_and_writes_nothing(package):
     folder, addition = package
@@ -120,7 +142,7 @@ def test_a_script_imports_nothing_of_mmspec(script):
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    known = {"__future__", "json", "logging", "os", "sys", "collections.abc", "pathlib", "typing"}
+    known = {"__future__", "json", "logging", "os", "sys", "collections.abc", "importlib.util", "pathlib", "typing"}
     assert imported - known <= {"tensorrt", "numpy", "torch"}
 
 

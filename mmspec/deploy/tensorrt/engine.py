@@ -1,25 +1,48 @@
-"""An engine of TensorRT as a function of its inputs by name.
+"""The engines of a package as the model: a function of its inputs by name.
 
-    run = session(Path("tensorrt/model.plan").read_bytes())
-    run({"image": pixels})["label"]
+    model = load()                            # of the package that this file lies in, after build.py
+    model({"image": pixels})["label"]
 
-Needs tensorrt, numpy, and torch with CUDA, which holds the arrays on the GPU; nothing of mmspec. Of stages, with the host that
-lies in the package: Host(plan, {"beginning.onnx": session(...), ...}).
+Needs tensorrt, numpy, and torch with CUDA, which holds the arrays on the GPU; nothing of mmspec. Stages are run by the host that
+lies beside their ONNX files.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 Values = dict[str, Any]  # arrays by name
+Run = Callable[[Mapping[str, Any]], Values]
 
 
-def session(content: bytes) -> Callable[[Mapping[str, Any]], Values]:
-    """A function that picks its inputs out of what it is given.   Raises RuntimeError: not an engine of this TensorRT and GPU; a
-    shape outside of those it was built for; an output whose size only the run would tell."""
+def load(folder: Path | None = None, runtime: Callable[[bytes], Run] | None = None) -> Run:
+    """The model whose plan.json lies in a folder, by default in this file's.   runtime: what makes a function of an engine"""
+    home, runtime = folder or Path(__file__).resolve().parent, runtime or session
+    engines = json.loads((home / "plan.json").read_text(encoding="utf-8"))["engines"]
+    runs = {Path(file).name: runtime((home / each["engine"]).read_bytes()) for file, each in engines.items()}
+    if len(runs) == 1:
+        return next(iter(runs.values()))
+    files = (home / next(iter(engines))).parent
+    found = spec_from_file_location("host", files / "host.py")
+    assert found is not None and found.loader is not None
+    host = module_from_spec(found)
+    found.loader.exec_module(host)
+    model: Run = host.Host(json.loads((files / "stages.json").read_text(encoding="utf-8")), runs)
+    return model
+
+
+def session(content: bytes) -> Run:
+    """An engine as a function that picks its inputs out of what it is given.
+
+    Raises   RuntimeError: not an engine of this TensorRT and GPU; a shape outside of those it was built for; an output whose size
+             only the run would tell
+    """
     import tensorrt as trt
     import torch
 

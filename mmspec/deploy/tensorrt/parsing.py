@@ -146,7 +146,12 @@ def _has_types(site: Site, version: Version) -> Iterator[Complaint]:
         elif found not in operator.types:
             said = ", ".join(sorted(operator.types, key=list(TYPES.values()).index))
             says = f"TensorRT {in_words(version)} takes {said}, and this is {found}"
-            yield says, OPERATORS_MD, True, "cast to FP32 before it" if "FP32" in operator.types else ""
+            yield (
+                says,
+                OPERATORS_MD,
+                True,
+                "with exits: stages in the target there is no If" if "If" in site.inside else "",
+            )
 
 
 def _types(site: Site) -> Iterator[str]:
@@ -183,7 +188,7 @@ def _counts_outside(site: Site, version: Version) -> Iterator[Complaint]:
     """A size that depends on data, inside of a control flow."""
     if site.operator in ("NonZero", "Compress", "Unique", "NonMaxSuppression") and site.inside:
         says = f"the size of what it gives depends on data, inside of {site.inside[-1]}"
-        yield says, OWN, False, "exits: stages"
+        yield says, OWN, False, ""
 
 
 RULES: tuple[Rule, ...] = (
@@ -200,7 +205,7 @@ def place(name: str, spec: ModelSpec) -> str:
     first, *rest = name.split(".")
     for node in spec.nodes:
         if node.name == first and rest:
-            keys = [KEYS.get(segment, segment) for segment in rest]
+            keys = [KEYS.get(segment, segment) for segment in rest if segment not in ("weight", "bias")]
             key = next((key for key in reversed(keys) if key in type(node.component).model_fields), None)
             return f"{node.path}.{key}" if key else node.path
     read = first.removesuffix("_mask")
