@@ -143,7 +143,7 @@ def run(kind: str, sampler: str, seed: int, rungs: bool) -> tuple[Front, Simulat
         folder = Path(name)
         Store.create(folder, found.study.objectives, found.question)
         executor = InProcess(simulated, lambda params: found.base.choose(dict(params)))
-        with Store.open(folder, found.study.objectives, ladder_of(found, simulated)) as store:
+        with Store.open(folder, found.study.objectives, ladder_of(found)) as store:
             Coordinator(found, store, executor, silent).run()
             front = front_of(found, store)
             return front, simulated, truly(front, found, problem)

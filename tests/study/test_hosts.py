@@ -16,7 +16,7 @@ from pathlib import Path
 import postgres
 import pytest
 from small_spec import small_spec
-from tiny import STUDY, formula, noted, study
+from tiny import STUDY, formula, heirs, noted, study
 
 from mmspec.cli.entry import run
 from mmspec.errors import Failure, UserError
@@ -24,6 +24,7 @@ from mmspec.study import search
 from mmspec.study.board import LOSSES, Board
 from mmspec.study.database import Database
 from mmspec.study.hosts import take_part
+from mmspec.study.inheritance import Parent
 from mmspec.study.jobs import Job, Outcome
 
 if os.environ.get("MMSPEC_TESTS_NEED") != "postgresql":
@@ -93,7 +94,9 @@ def board_of(url, folder, lease_s=60.0):
 
 
 def job(folder, number=0):
-    return Job(number, {"width": 8, "names": ("a", "b")}, "digest", folder / "trials" / f"{number:03d}", 7)
+    parent = Parent(1, "001-digest", ("image", "text"), 0.5, 2)
+    place = folder / "trials" / f"{number:03d}"
+    return Job(number, {"width": 8, "names": ("a", "b")}, "digest", place, 7, parent=parent)
 
 
 def test_a_training_that_is_put_up_twice_is_taken_once_and_comes_as_it_was(url, tmp_path):
@@ -166,10 +169,12 @@ def test_a_trainer_that_leaves_gives_back_what_it_has_not_finished(url, tmp_path
 
 def test_one_process_finds_exactly_what_a_search_without_a_database_finds(url, tmp_path):
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    alone = search(study(tmp_path / "a"), tmp_path / "a" / "out", evaluate=formula)
-    shared = take_part(study(tmp_path / "b"), url, tmp_path / "b" / "out", evaluate=formula)
-    assert [(t.trial, t.params, t.values) for t in alone.trained] == [
-        (t.trial, t.params, t.values) for t in shared.trained
+    text = STUDY + "inherit: true\n"
+    alone = search(study(tmp_path / "a", text), tmp_path / "a" / "out", evaluate=heirs)
+    shared = take_part(study(tmp_path / "b", text), url, tmp_path / "b" / "out", evaluate=heirs)
+    assert alone.inherited
+    assert [(t.trial, t.params, t.values, t.parent) for t in alone.trained] == [
+        (t.trial, t.params, t.values, t.parent) for t in shared.trained
     ]
 
 
