@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,22 +9,22 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmspec import openvino_runtime
-from mmspec.deploy import report as written
 from mmspec.deploy.addition import Addition
 from mmspec.deploy.beside import additions, foreseen
+from mmspec.deploy.contents import as_json, contents_of, write_package
 from mmspec.deploy.draft import Draft, draft_of
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.measurement import MEASUREMENTS, Measured, contents, measured
 from mmspec.deploy.opinion import second_opinion
-from mmspec.deploy.page import render
 from mmspec.deploy.parity import Parity, Runnable
 from mmspec.deploy.precision.lowering import in_precision
 from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
 from mmspec.deploy.staged import StagedDraft, halts, staged_draft_of
-from mmspec.deploy.subject import Subject, subject_of
+from mmspec.deploy.subject import subject_of
 from mmspec.deploy.target import Target, load_target
 from mmspec.errors import UserError
-from mmspec.files import check_replaceable, located, replace_folder
+from mmspec.files import check_replaceable
+from mmspec.packaged.layout import ONNX
 from mmspec.spec import ModelSpec
 
 Progress = Callable[[str], None]
@@ -70,7 +68,7 @@ def export(
         beside.append(addition)
         cautions = foreseen(draft, lowered.files, clock)
     files = (lowered or draft).files
-    placed = {name: name for name in files.protos}
+    placed = {name: f"{ONNX}/{name}" for name in files.protos}
     beside += additions(draft, lowered, cautions, placed, clock, progress)
     with clock("measure in a process of its own"):
         measurements = measured(target, draft.contract, contents(files, draft.accessories))
@@ -97,13 +95,7 @@ def report_of(
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
     protos = (files or draft.files).protos
-    content: dict[str, bytes] = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
-    facts = files_facts(protos, content, weights)
-    content |= draft.accessories
-    for addition in beside:
-        content |= addition.files
-    if measurements is not None:
-        content[MEASUREMENTS] = (json.dumps(measurements.to_dict(), indent=2) + "\n").encode()
+    written = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
     report = Report(
         folder=out,
         model=draft.subject.spec.name,
@@ -113,7 +105,7 @@ def report_of(
         accuracy=accuracy_of(draft.subject),
         target=draft.target,
         contract=draft.contract,
-        file=facts,
+        file=files_facts(protos, written, weights),
         structure=structure,
         parity=parity,
         environment=environment(),
@@ -121,27 +113,12 @@ def report_of(
         beside=beside,
         measurements=measurements,
     )
+    content = contents_of(draft, {**written, **draft.accessories})
+    for addition in beside:
+        content |= addition.files
+    if measurements is not None:
+        content[MEASUREMENTS] = as_json(measurements.to_dict())
     return report, content
-
-
-def write_package(report: Report, content: Mapping[str, bytes], subject: Subject) -> None:
-    """The folder, whole or not at all."""
-    contract = report.contract.to_dict(report.target.verify.tolerance) | {
-        "form": "stages" if "files" in report.file else "conditions",
-        "runtime": report.target.runtime,
-        "precision": report.target.precision,
-        "files": sorted(content),
-    }
-    with replace_folder(report.folder) as folder, located(report.folder):
-        for name, data in content.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(data)
-        (folder / written.SPEC).write_text(subject.spec.to_yaml(), encoding="utf-8")
-        (folder / written.CONTRACT).write_text(json.dumps(contract, indent=2) + "\n", encoding="utf-8")
-        (folder / written.VERIFICATION).write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
-        (folder / written.PAGE).write_text(render(report), encoding="utf-8")
-        if subject.data is not None:
-            shutil.copytree(subject.data, folder / "data")
 
 
 def require_packages() -> None:
