@@ -1,10 +1,14 @@
 """What we translate ourselves into ONNX computes what torch computes."""
 
 import numpy as np
+import onnx
+import onnx_ir
 import onnxruntime
 import torch
 from torch.export import Dim, export
 
+from mmspec.deploy.cleaning import widen
+from mmspec.deploy.tensorrt.site import sites
 from mmspec.deploy.tracing import TRANSLATIONS, quiet
 
 
@@ -30,3 +34,27 @@ def test_integers_are_held_within_bounds_without_clip():
     feed = {value.name: tensor.numpy() for value, tensor in zip(session.get_inputs(), other, strict=True)}
     for found, wanted in zip(session.run(None, feed), Bounds()(*other), strict=True):
         np.testing.assert_array_equal(found, wanted.numpy())
+
+
+def test_truth_is_padded_and_counted_as_numbers():
+    """Named values keep their names and types; what reads them, and what ends the graph, notices nothing."""
+    text = (
+        '<ir_version: 10, opset_import: ["" : 20]> g (bool[batch, n] x, int64[batch, n] i) => (bool[batch, m] p, int64[batch, n] c, int64[batch, n] d)'
+        " <int64[4] pads = {0, 1, 0, 2}, bool one = {1}, int64 axis = {1}>"
+        " { p = Pad(x, pads, one)  c = CumSum(i, axis)  d = Add(c, i) }"
+    )
+    proto = onnx.shape_inference.infer_shapes(onnx.parser.parse_model(text))
+    model = onnx_ir.from_proto(proto)
+    widen(model)
+    wide = onnx_ir.to_proto(model)
+    onnx.checker.check_model(wide, full_check=True)
+    types = {site.operator: site.known.types[site.node.input[0]] for site in sites(wide)}
+    assert (types["Pad"], types["CumSum"]) == ("INT32", "FP32") and len(wide.graph.node) == 8
+    feed = {"x": np.random.default_rng(0).random((2, 3)) < 0.5, "i": np.arange(6).reshape(2, 3)}
+    before, after = (
+        onnxruntime.InferenceSession(each.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feed)
+        for each in (proto, wide)
+    )
+    for wanted, found in zip(before, after, strict=True):
+        assert wanted.dtype == found.dtype
+        np.testing.assert_array_equal(found, wanted)
