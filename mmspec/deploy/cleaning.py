@@ -45,8 +45,8 @@ def inline(model: ir.Model) -> None:
 
 
 def widen(model: ir.Model) -> None:
-    """Pad of truth values and CumSum of integers, which ONNX Runtime has and TensorRT has not, as those of numbers that both have. A
-    count in float32 is exact up to 2^24."""
+    """Pad of truth values and CumSum of integers, which ONNX Runtime has and TensorRT has not, as those of numbers that both have.
+    A count in float32 is exact up to 2^24."""
     import onnx_ir as ir
 
     kinds = {
@@ -55,16 +55,16 @@ def widen(model: ir.Model) -> None:
     }
     for graph in (model.graph, *_subgraphs(model)):
         for node in list(graph):
-            narrow, wide = kinds.get(node.op_type, (None, None))
-            if wide is not None and node.inputs[0] is not None and node.inputs[0].dtype == narrow:
-                _between_casts(graph, node, wide)
+            value = node.inputs[0] if node.op_type in kinds else None
+            if value is not None and value.dtype == kinds[node.op_type][0]:
+                _between_casts(graph, node, kinds[node.op_type])
 
 
-def _between_casts(graph: ir.Graph, node: ir.Node, wide: ir.DataType) -> None:
+def _between_casts(graph: ir.Graph, node: ir.Node, kinds: tuple[ir.DataType, ir.DataType]) -> None:
     """The node computed in a wider type; the value it gives keeps type and name."""
     import onnx_ir as ir
 
-    narrow, given = node.inputs[0].dtype, node.outputs[0]  # type: ignore[union-attr]
+    (narrow, wide), given = kinds, node.outputs[0]
     for i, value in enumerate(node.inputs):
         if value is not None and value.dtype == narrow and (i == 0 or (node.op_type == "Pad" and i == 2)):
             cast = ir.node("Cast", [value], attributes={"to": wide})
