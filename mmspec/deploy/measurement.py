@@ -32,8 +32,10 @@ Files = Mapping[str, bytes]  # by name
 
 @dataclass(frozen=True)
 class Measured:
-    """by_batch: median_ms, p95_ms, least_ms and runs, by batch size; peak_bytes: of the process, before_bytes: before the files
-    were loaded. Empty where the device is not here: `note` says so.
+    """What `mmspec.clock` found; nothing where the device is not here, and `note` says so.
+
+    by_batch      median_ms, p95_ms, least_ms, processor_ms and runs, by batch size
+    peak_bytes    of the process;   before_bytes: before the files were loaded
     """
 
     runtime: str
