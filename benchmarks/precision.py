@@ -19,7 +19,7 @@ import torch
 import mmspec
 from mmspec.deploy import read_target
 from mmspec.deploy.draft import draft_of
-from mmspec.deploy.measurement import contents, runtime_of, timed
+from mmspec.deploy.measurement import runtime_of, timed, written
 from mmspec.deploy.precision.lowering import lowered_of
 from mmspec.deploy.subject import subject_of
 
@@ -59,10 +59,10 @@ def speed() -> None:
     subject = subject_of(mmspec.load("vit_b16", LARGE))
     plain = read_target("device: cpu\nruntime: onnxruntime\nprecision: fp32\nmeasure: {batches: [8], runs: 20}")
     draft = draft_of(subject, plain)
-    made = [(contents(draft.files, {}), "onnxruntime")]
+    made = [(written(draft.files, {}), "onnxruntime")]
     for name in TARGETS:
         lowered = lowered_of(_for(draft, target(name, "random")), lambda text: nullcontext())
-        made.append((contents(lowered.files, {}), runtime_of(lowered.target)))
+        made.append((written(lowered.files, {}), runtime_of(lowered.target)))
     times = [rows["8"] for rows in timed(plain, draft.contract, made)["folders"]]
     sizes = [sum(map(len, files.values())) for files, _ in made]
     print(f"{'speed, batch 8':20} {'ratio':>7} {'wall':>7} {'wanted':>7} {'':7} {'size':>6} {'wanted':>7}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,21 +9,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmspec import openvino_runtime
-from mmspec.deploy import report as written
 from mmspec.deploy.addition import Addition
+from mmspec.deploy.contents import as_json, contents_of, write_package
 from mmspec.deploy.draft import Draft, draft_of
 from mmspec.deploy.liveness import live_parameters
-from mmspec.deploy.measurement import MEASUREMENTS, Measured, contents, measured
+from mmspec.deploy.measurement import Measured, measured, written
 from mmspec.deploy.opinion import second_opinion
-from mmspec.deploy.page import render
 from mmspec.deploy.parity import Parity, Runnable
 from mmspec.deploy.precision.lowering import in_precision
 from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
 from mmspec.deploy.staged import StagedDraft, staged_draft_of
-from mmspec.deploy.subject import Subject, subject_of
+from mmspec.deploy.subject import subject_of
 from mmspec.deploy.target import Target, load_target
 from mmspec.errors import UserError
-from mmspec.files import check_replaceable, located, replace_folder
+from mmspec.files import check_replaceable
+from mmspec.packaged.layout import MEASUREMENTS
 from mmspec.spec import ModelSpec
 
 Progress = Callable[[str], None]
@@ -67,7 +65,7 @@ def export(
         beside.append(addition)
     files = (lowered or draft).files
     with clock("measure in a process of its own"):
-        measurements = measured(target, draft.contract, contents(files, draft.accessories))
+        measurements = measured(target, draft.contract, written(files, draft.accessories))
     report, content = report_of(draft, structure, parity, Path(out), clock.seconds, tuple(beside), files, measurements)
     with clock("write the package"):
         write_package(report, content, draft.subject)
@@ -90,14 +88,8 @@ def report_of(
     """
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
-    protos = (files or draft.files).protos
-    content: dict[str, bytes] = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
-    facts = files_facts(protos, content, weights)
-    content |= draft.accessories
-    for addition in beside:
-        content |= addition.files
-    if measurements is not None:
-        content[MEASUREMENTS] = (json.dumps(measurements.to_dict(), indent=2) + "\n").encode()
+    runs = files or draft.files
+    content = written(runs, {})
     report = Report(
         folder=out,
         model=draft.subject.spec.name,
@@ -107,7 +99,7 @@ def report_of(
         accuracy=accuracy_of(draft.subject),
         target=draft.target,
         contract=draft.contract,
-        file=facts,
+        file=files_facts(runs.protos, content, weights),
         structure=structure,
         parity=parity,
         environment=environment(),
@@ -115,26 +107,12 @@ def report_of(
         beside=beside,
         measurements=measurements,
     )
-    return report, content
-
-
-def write_package(report: Report, content: Mapping[str, bytes], subject: Subject) -> None:
-    """The folder, whole or not at all."""
-    contract = report.contract.to_dict(report.target.verify.tolerance) | {
-        "form": report.target.exits,
-        "runtime": report.target.runtime,
-        "precision": report.target.precision,
-        "files": sorted(content),
-    }
-    with replace_folder(report.folder) as folder, located(report.folder):
-        for name, data in content.items():
-            (folder / name).write_bytes(data)
-        (folder / written.SPEC).write_text(subject.spec.to_yaml(), encoding="utf-8")
-        (folder / written.CONTRACT).write_text(json.dumps(contract, indent=2) + "\n", encoding="utf-8")
-        (folder / written.VERIFICATION).write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
-        (folder / written.PAGE).write_text(render(report), encoding="utf-8")
-        if subject.data is not None:
-            shutil.copytree(subject.data, folder / "data")
+    package = contents_of(draft, {**content, **draft.accessories}, files)
+    for addition in beside:
+        package |= addition.files
+    if measurements is not None:
+        package[MEASUREMENTS] = as_json(measurements.to_dict())
+    return report, package
 
 
 def require_packages() -> None:

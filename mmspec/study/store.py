@@ -345,6 +345,13 @@ def _written(reached: Sequence[Reached]) -> str:
     return json.dumps([{"step": r.step, "values": dict(r.values), "seconds": r.seconds} for r in reached])
 
 
+def rungs_of(trial: FrozenTrial) -> tuple[Reached, ...]:
+    """All rungs that a training came to; the last one of a stopped training is where it ended."""
+    record = json.loads(trial.user_attrs.get("record", "{}"))
+    last = (Reached(record["step"], record["values"], record["seconds"]),) if record.get("kind") == "stopped" else ()
+    return (*_read(trial), *last)
+
+
 def _read(trial: FrozenTrial) -> tuple[Reached, ...]:
     return tuple(Reached(**each) for each in json.loads(trial.user_attrs.get(RUNGS, "[]")))
 
