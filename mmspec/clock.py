@@ -70,25 +70,29 @@ def opened(folder: Path, load: Load, threads: int) -> Run:
 
 
 def timed(models: Sequence[Run], inputs: Mapping[str, Any], most: int) -> list[dict[str, float]]:
-    """Milliseconds of each model: median, 95th percentile, least; and how many runs."""
+    """Milliseconds of each model: median, 95th percentile, least; processor time (of all threads; median), which other programs do
+    not lengthen; and how many runs."""
     for model in models:
         for _ in range(WARM_UP):
             model(inputs)
     seconds: list[list[float]] = [[] for _ in models]
+    busy: list[list[float]] = [[] for _ in models]
     end = time.perf_counter() + SECONDS
     while len(seconds[0]) < most and (len(seconds[0]) < LEAST_RUNS or time.perf_counter() < end):
-        for model, spent in zip(models, seconds, strict=True):
-            start = time.perf_counter()
+        for model, spent, worked in zip(models, seconds, busy, strict=True):
+            start, began = time.perf_counter(), time.process_time()
             model(inputs)
+            worked.append(time.process_time() - began)
             spent.append(time.perf_counter() - start)
     return [
         {
             "median_ms": round(1e3 * float(np.median(spent)), 4),
             "p95_ms": round(1e3 * float(np.quantile(spent, 0.95)), 4),
             "least_ms": round(1e3 * min(spent), 4),
+            "processor_ms": round(1e3 * float(np.median(worked)), 4),
             "runs": len(spent),
         }
-        for spent in seconds
+        for spent, worked in zip(seconds, busy, strict=True)
     ]
 
 

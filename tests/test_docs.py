@@ -16,6 +16,7 @@ import mmspec
 from mmspec.cli import reference
 from mmspec.cli.entry import COMMANDS, run
 from mmspec.components import CATALOGUE
+from mmspec.deploy import read_target
 from mmspec.passes import lower_objectives
 from mmspec.spec import describe, read
 from mmspec.spec.reader import read_tree
@@ -88,10 +89,13 @@ def test_what_is_not_run_here_is_really_in_a_page():
     ("page", "text"), [pytest.param(p, b, id=f"{p.name}-{i}") for p in PAGES for i, b in enumerate(blocks(p, "yaml"))]
 )
 def test_every_yaml_block_compiles(page, text, tmp_path):
-    """A whole spec as it is; a study as a study, a layout as a layout; anything else on top of a shipped spec."""
+    """A whole spec as it is; a study as a study, a layout as a layout, a target as a target; anything else on top of a shipped spec."""
     if text.startswith("# study"):
         (tmp_path / "study.yaml").write_text(text)
         assert read_study(text, "study.yaml").budget.trials > 0
+        return
+    if text.startswith("# target"):
+        assert read_target(text, page.name).runtime
         return
     if text.startswith("# layout"):
         (tmp_path / "layout.yaml").write_text(text)

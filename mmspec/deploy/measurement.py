@@ -1,6 +1,6 @@
 """Latency, size and peak memory of the files as they are written, in a fresh interpreter that has nothing but the runtime.
 
-They are facts of this machine at this moment: `measurements.json` is the one file of a package that two exports do not share.
+They are facts of this machine at this moment: measurements.json is the one file of a package that two exports do not share.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from mmspec.deploy.runtimes import name_of, on_cuda_here
 from mmspec.deploy.target import Target
 from mmspec.errors import Failure
 
-MEASUREMENTS = "measurements.json"
 LIMIT_S = 600.0  # of the whole process
 Files = Mapping[str, bytes]  # by name
 
 
 @dataclass(frozen=True)
 class Measured:
-    """by_batch: median_ms, p95_ms, least_ms and runs, by batch size; peak_bytes: of the process, before_bytes: before the files
-    were loaded. Empty where the device is not here: `note` says so.
+    """What `mmspec.clock` found; nothing where the device is not here, and `note` says so.
+
+    by_batch      median_ms, p95_ms, least_ms, processor_ms and runs, by batch size
+    peak_bytes    of the process;   before_bytes: before the files were loaded
     """
 
     runtime: str
@@ -49,10 +50,10 @@ class Measured:
         return {"format": 1, **vars(self)}
 
 
-def contents(files: Runnable, accessories: Files) -> dict[str, bytes]:
+def written(files: Runnable, accessories: Files) -> dict[str, bytes]:
     """What is written, by name."""
-    written = {name: proto.SerializeToString(deterministic=True) for name, proto in files.protos.items()}
-    return {**written, **accessories}
+    protos = {name: proto.SerializeToString(deterministic=True) for name, proto in files.protos.items()}
+    return {**protos, **accessories}
 
 
 def measured(target: Target, contract: Contract, files: Files) -> Measured:

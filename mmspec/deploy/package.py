@@ -14,7 +14,7 @@ from mmspec.deploy.beside import additions, foreseen
 from mmspec.deploy.contents import as_json, contents_of, write_package
 from mmspec.deploy.draft import Draft, draft_of
 from mmspec.deploy.liveness import live_parameters
-from mmspec.deploy.measurement import MEASUREMENTS, Measured, contents, measured
+from mmspec.deploy.measurement import Measured, measured, written
 from mmspec.deploy.opinion import second_opinion
 from mmspec.deploy.parity import Parity, Runnable
 from mmspec.deploy.precision.lowering import in_precision
@@ -24,7 +24,7 @@ from mmspec.deploy.subject import subject_of
 from mmspec.deploy.target import Target, load_target
 from mmspec.errors import UserError
 from mmspec.files import check_replaceable
-from mmspec.packaged.layout import ONNX
+from mmspec.packaged.layout import MEASUREMENTS, ONNX
 from mmspec.spec import ModelSpec
 
 Progress = Callable[[str], None]
@@ -71,7 +71,7 @@ def export(
     placed = {name: f"{ONNX}/{name}" for name in files.protos}
     beside += additions(draft, lowered, cautions, placed, clock, progress)
     with clock("measure in a process of its own"):
-        measurements = measured(target, draft.contract, contents(files, draft.accessories))
+        measurements = measured(target, draft.contract, written(files, draft.accessories))
     report, content = report_of(draft, structure, parity, Path(out), clock.seconds, tuple(beside), files, measurements)
     with clock("write the package"):
         write_package(report, content, draft.subject)
@@ -94,8 +94,8 @@ def report_of(
     """
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
-    protos = (files or draft.files).protos
-    written = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
+    runs = files or draft.files
+    content = written(runs, {})
     report = Report(
         folder=out,
         model=draft.subject.spec.name,
@@ -105,7 +105,7 @@ def report_of(
         accuracy=accuracy_of(draft.subject),
         target=draft.target,
         contract=draft.contract,
-        file=files_facts(protos, written, weights),
+        file=files_facts(runs.protos, content, weights),
         structure=structure,
         parity=parity,
         environment=environment(),
@@ -113,12 +113,12 @@ def report_of(
         beside=beside,
         measurements=measurements,
     )
-    content = contents_of(draft, {**written, **draft.accessories})
+    package = contents_of(draft, {**content, **draft.accessories}, files)
     for addition in beside:
-        content |= addition.files
+        package |= addition.files
     if measurements is not None:
-        content[MEASUREMENTS] = as_json(measurements.to_dict())
-    return report, content
+        package[MEASUREMENTS] = as_json(measurements.to_dict())
+    return report, package
 
 
 def require_packages() -> None:

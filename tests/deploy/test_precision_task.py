@@ -14,7 +14,7 @@ from mmspec.components import CATALOGUE
 from mmspec.deploy import read_target
 from mmspec.deploy.draft import draft_of
 from mmspec.deploy.file import with_arrays
-from mmspec.deploy.measurement import contents, measured
+from mmspec.deploy.measurement import measured, written
 from mmspec.deploy.precision.lowering import lowered_of
 from mmspec.deploy.precision.roles import group_of
 from mmspec.deploy.precision.task import task_of
@@ -95,7 +95,7 @@ def test_a_search_returns_an_assignment_of_groups_within_the_loss(draft):
 
 @pytest.mark.slow
 def test_files_are_measured_in_a_process_of_their_own(draft):
-    files = contents(draft.files, draft.accessories)
+    files = written(draft.files, draft.accessories)
     found = measured(draft.target, draft.contract, files)
     assert set(found.by_batch) == {"1", "4"} and found.file_bytes == len(files["model.onnx"])
     for row in found.by_batch.values():

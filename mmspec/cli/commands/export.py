@@ -70,7 +70,8 @@ def _lines(report: Report, ink: Ink) -> list[str]:
     rows = [(name, f"{error:.1e}", allowed) for name, error in report.parity.max_error.items()]
     text += [*lines(columns, rows, ink), ""]
     parity = report.parity
-    text += ink.wrapped(f"compared with torch in {len(parity.compared)} runs, {parity.samples:,} samples")
+    form = "" if report.target.precision == "fp32" else "in float32, "
+    text += ink.wrapped(f"{form}compared with torch in {len(parity.compared)} runs, {parity.samples:,} samples")
     if parity.excused:
         text += ink.wrapped(f"{parity.excused} samples lie too close to a threshold to be judged", "note:")
     for addition in report.beside:

@@ -9,7 +9,7 @@ Samples are those of the validation split; of a model that was not trained, rand
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mmspec.deploy.cases import Case
 from mmspec.deploy.file import Load
 from mmspec.deploy.parity import Arrays, Runnable
 from mmspec.deploy.precision.options import Loss
@@ -110,6 +111,21 @@ def errors_of(module: nn.Module, files: Runnable, load: Load, examples: Sequence
                 if forced == (value.dtype == np.float32):
                     found.add(name, value, got[name])
     return found
+
+
+def runs_everywhere(module: nn.Module, files: Runnable, load: Load, cases: Iterable[Case]) -> None:
+    """Raise Failure unless the files give numbers of the right shape for every batch, length and absent text of the gate."""
+    run = files.run(load)
+    for case in cases:
+        with torch.no_grad():
+            wanted = {name: value.numpy() for name, value in module(*case.inputs).items()}
+        try:
+            got = run(case.inputs)
+        except Exception as error:  # the runtime's own kinds, which share no base
+            reason = " ".join(str(error).split())[:300]
+            raise Failure(f"the runtime cannot run the file in fewer bits, {case.name}: {reason}") from error
+        for name, value in wanted.items():
+            Errors().add(name, value, got[name])
 
 
 def settings(module: nn.Module) -> Iterator[tuple[bool, Arrays]]:

@@ -14,7 +14,7 @@ from mmspec.deploy.file import Load
 from mmspec.deploy.parity import Runnable
 from mmspec.deploy.precision import blocks, dynamic, half
 from mmspec.deploy.precision.calibration import Range, ranges_of
-from mmspec.deploy.precision.fidelity import Fidelity, errors_of, judged, metric_of, told
+from mmspec.deploy.precision.fidelity import Fidelity, errors_of, judged, metric_of, runs_everywhere, told
 from mmspec.deploy.precision.layers import layers, rewritten
 from mmspec.deploy.precision.roles import Roles, roles_of
 from mmspec.deploy.precision.static import Static
@@ -75,6 +75,7 @@ class Lowered:
         examples, source = self._examples()
         metric, note = metric_of(self.task, target.loss, draft.files, self.files, load, draft.subject.origin)
         errors = errors_of(draft.module, self.files, load, examples)
+        runs_everywhere(draft.module, self.files, load, cases(draft.contract, target.verify.batches, seed=3))
         notes = [note] if note else []
         if target.device == "cuda" and "CUDA" not in ran:
             notes.append("there is no CUDA device here: the file was run on the CPU, and not on CUDA")

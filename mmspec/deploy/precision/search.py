@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mmspec.deploy.measurement import contents, runtime_of, timed
+from mmspec.deploy.measurement import runtime_of, timed, written
 from mmspec.deploy.precision.calibration import Range
 from mmspec.deploy.precision.fidelity import errors_of
 from mmspec.deploy.precision.lowering import Lowered, with_layers
@@ -79,11 +79,13 @@ def _faster(lowered: Any, chosen: Sequence[str]) -> list[str]:
 
 
 def latencies(made: Lowered, several: Sequence[Lowered]) -> list[float]:
-    """The sum over the target's batches of the least time of each, in milliseconds."""
+    """The sum over the target's batches of each one's latency, in milliseconds: on one thread the processor time, which the rest of
+    the machine does not disturb, on several the least wall time."""
     draft = made.draft
-    files = [(contents(each.files, draft.accessories), runtime_of(made.target)) for each in several]
+    files = [(written(each.files, draft.accessories), runtime_of(made.target)) for each in several]
     found = timed(made.target, draft.contract, files)
-    return [sum(row["least_ms"] for row in folder.values()) for folder in found["folders"]]
+    clock = "processor_ms" if made.target.measure.threads == 1 else "least_ms"
+    return [sum(row[clock] for row in folder.values()) for folder in found["folders"]]
 
 
 def _task(made: Lowered) -> Task:
