@@ -28,11 +28,11 @@ TOKENS = 10  # that are written at most
 
 def check_texts(
     files: Files, module: nn.Module, graph: Graph, contract: Contract, verify: Verify, progress: Callable[[str], None],
-    load: Load,
+    load: Load, own: bool = False,
 ) -> Iterator[Compared]:  # fmt: skip
-    """Each comparison that held.   Raises Mismatch."""
+    """Each comparison that held, with its own weights and, where not `own`, random ones.   Raises Mismatch."""
     allowed = verify.of(files.plan["head"], "float32")
-    for number, weights in enumerate(("own weights", "random weights 1")):
+    for number, weights in enumerate(("own weights",) if own else ("own weights", "random weights 1")):
         model = randomised(module, graph, seed=1) if number else module
         state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
         writer = (files.with_arrays(state) if number else files).writer(load)

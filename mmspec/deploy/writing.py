@@ -56,6 +56,9 @@ class Files:
     def with_arrays(self, arrays: Mapping[str, np.ndarray]) -> Files:
         return replace(self, protos={name: with_arrays(proto, arrays) for name, proto in self.protos.items()})
 
+    def changed(self, change: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Files:
+        return replace(self, protos={name: change(proto) for name, proto in self.protos.items()})
+
     def writer(self, load: Load = session) -> Writer:
         return Writer(self.plan, {name: loaded(proto, load) for name, proto in self.protos.items()})
 
@@ -122,14 +125,14 @@ class WritingDraft:
             "no stack traces, no paths, nothing outside the files",
         )
 
-    def prove(self, progress: Callable[[str], None] = lambda text: None, load: Load = session) -> Parity:
+    def prove(
+        self, progress: Callable[[str], None] = lambda text: None, load: Load = session, own: bool = False
+    ) -> Parity:
         """The parity gate, in the runtime `load`: logits at tokens of a beginning and of steps from there, then whole texts.
-        Raises Mismatch, Failure."""
-        verify = self.target.verify
-        parity = check_parity(
-            self.files, self.module, self.graph, self.contract, verify, progress, load, self.files.asked
-        )
-        parity.compared += check_texts(self.files, self.module, self.graph, self.contract, verify, progress, load)
+        own: with the model's own weights only   Raises Mismatch, Failure."""
+        said = (self.files, self.module, self.graph, self.contract, self.target.verify, progress, load, own)
+        parity = check_parity(*said, self.files.asked)
+        parity.compared += check_texts(*said)
         return parity
 
 

@@ -184,6 +184,7 @@ assert not {"torch", "mmspec"} & set(sys.modules)
         ("exits: stages", "a host runs stages or writes a text"),
         ("shapes: {length: {min: 3}}", "begins with any number of tokens"),
         ("shapes: {batch: {min: 2, max: 4}}", "samples leave the batch"),
+        ("serving: {triton: {}}", "run by its own loop"),
     ],
 )
 def test_what_a_cache_cannot_do_is_refused_in_the_target(said, words):
