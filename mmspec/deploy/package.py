@@ -16,8 +16,9 @@ from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, 
 from mmspec.deploy.staged import StagedDraft, staged_draft_of
 from mmspec.deploy.subject import subject_of
 from mmspec.deploy.target import Target, load_target
-from mmspec.errors import UserError
+from mmspec.errors import Failure, UserError
 from mmspec.files import check_replaceable
+from mmspec.packaged import verify
 from mmspec.spec import ModelSpec
 
 Progress = Callable[[str], None]
@@ -52,7 +53,7 @@ def export(
         parity = draft.prove(progress)
     report, content = report_of(draft, structure, parity, Path(out), clock.seconds)
     with clock("write the package"):
-        write_package(report, content, draft.subject)
+        write_package(report, content, draft.subject, run_elsewhere)
     return report
 
 
@@ -80,6 +81,14 @@ def report_of(
         seconds=seconds,
     )
     return report, contents_of(draft, {**files, **draft.accessories})
+
+
+def run_elsewhere(folder: Path) -> None:
+    """The last gate: a process that knows nothing but the folder finds it whole, and gets the golden answers.   Raises Failure."""
+    found = verify(folder)
+    if not found.passed:
+        told = "\n".join(f"  {problem}" for problem in found.problems)
+        raise Failure(f"the package, read by another process, is not what was proved; nothing was written:\n{told}")
 
 
 def require_packages() -> None:

@@ -69,6 +69,7 @@ class Report:
                 "weights": self.weights,
                 "trained": self.trained,
                 "target": self.target.name,
+                "precision": self.target.precision,
             },
             "versions": dict(self.environment),
         }
