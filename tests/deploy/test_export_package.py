@@ -16,7 +16,6 @@ import torch
 import mmspec
 from mmspec.deploy import draft as trial
 from mmspec.deploy import package as run
-from mmspec.deploy.contents import write_package
 from mmspec.deploy.file import array, initializers
 from mmspec.deploy.package import report_of
 from mmspec.deploy.page import render
@@ -25,19 +24,6 @@ from mmspec.errors import Failure
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def package(flagship, tmp_path_factory):
-    """The flagship's package, its data folder included, as `export` writes it."""
-    data = tmp_path_factory.mktemp("trained") / "data"
-    data.mkdir()
-    (data / "preprocessing.json").write_text(json.dumps({"inputs": {"image": {"type": "image", "mean": 0.5}}}))
-    subject = replace(flagship.subject, data=data)
-    out = tmp_path_factory.mktemp("out") / "package"
-    report, content = report_of(replace(flagship, subject=subject), flagship.check(), flagship.prove(), out, {})
-    write_package(report, content, subject)
-    return report
 
 
 def session(report):
