@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from mmspec.deploy.beside import written
 from mmspec.deploy.contents import contents_of, write_package
 from mmspec.deploy.draft import Draft, draft_of
 from mmspec.deploy.liveness import live_parameters
@@ -64,7 +65,8 @@ def report_of(
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
     protos = draft.files.protos
-    files = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
+    beside = draft.target.weights == "beside"
+    files = {part: data for name, proto in protos.items() for part, data in written(name, proto, beside).items()}
     report = Report(
         folder=out,
         model=draft.subject.spec.name,

@@ -107,6 +107,9 @@ class Target(Record):
         "conditions",
         description="early exits as conditions inside of one file, or as one file for each, which a host runs",
     )
+    weights: Literal["inside", "beside"] = Field(
+        "inside", description="in the ONNX file, or in a file beside it, as always where they are more than 2 GB"
+    )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
 

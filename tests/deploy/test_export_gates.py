@@ -31,37 +31,6 @@ def test_the_true_file_passes_both_gates_within_a_hundredth_of_the_tolerance(fla
     assert {(7,), (0, 7)} <= ways, "an exit was not forced"
 
 
-BOTH, STRUCTURE, PARITY = ("structure", "parity"), ("structure",), ("parity",)
-
-
-@pytest.mark.parametrize(
-    ("fault", "gates"),
-    [
-        (faults.changed_weight, BOTH),
-        (faults.changed_embedding, BOTH),
-        (faults.dropped_expert, BOTH),
-        (faults.frozen_input, BOTH),
-        (faults.frozen_size, PARITY),
-        (faults.swapped_outputs, PARITY),
-        (faults.changed_threshold, BOTH),
-        (faults.ignored_mask, PARITY),
-        (faults.exchanged_branches, PARITY),
-        (faults.coarse_norm, PARITY),
-        (faults.second_choice, PARITY),
-    ],
-    ids=lambda value: getattr(value, "__name__", None),
-)
-def test_a_fault_in_the_file_is_found(flagship, fault, gates):
-    wrong = replace(flagship, proto=fault(flagship.proto))
-    if "structure" in gates:
-        with pytest.raises(Failure, match="is not the model"):
-            wrong.check()
-    else:
-        wrong.check()  # such a file can only be told by running it
-    with pytest.raises(Mismatch, match="does not compute the model"):
-        wrong.prove()
-
-
 def test_a_mismatch_names_the_case_the_output_the_error_and_the_first_node_that_differs(flagship):
     with pytest.raises(Mismatch) as caught:
         replace(flagship, proto=faults.coarse_norm(flagship.proto)).prove()
