@@ -68,8 +68,8 @@ def missing_file(files):
     return replace(files, protos={name: proto for name, proto in files.protos.items() if name != "exit_2.onnx"})
 
 
-def planned(files, **changes):
-    return replace(files, plan={**files.plan, **changes})
+def planned(given, /, **changes):
+    return replace(given, plan={**given.plan, **changes})
 
 
 def in_file(files, name, weight, change):

@@ -135,6 +135,7 @@ def test_weights_of_a_trained_folder_are_told_with_what_training_measured(flagsh
 @pytest.mark.parametrize("beside", ["asked for", "too large"])
 def test_weights_beside_the_file_are_the_same_model(flagship, tmp_path, monkeypatch, beside):
     """The limit of 2 GB is lowered to 20 kB in place of a model that has them."""
+    monkeypatch.setattr(parts, "SMALL", 64)
     weights = "beside" if beside == "asked for" else "inside"
     if beside == "too large":
         monkeypatch.setattr(parts, "LARGEST", 20_000)
