@@ -76,13 +76,14 @@ class Watch:
 
     def started(self, event: said.Started) -> None:
         size = "" if event.size is None else f", {event.size:,} specs"
-        known = f", {event.finished} finished before" if event.finished else ""
+        known = f", {len(event.finished)} finished before" if event.finished else ""
         self.line(
             f"{self.ink.bold(event.name)}   {event.trials} trainings over {event.parameters} open places{size}{known}"
         )
-        self.trials, self.finished = event.trials, event.finished
+        self.trials, self.finished = event.trials, len(event.finished)
         if self.progress is not None:
-            self.study = self.progress.add_task("search", total=event.trials, completed=event.finished, said="")
+            self.study = self.progress.add_task("search", total=event.trials, completed=self.finished, said="")
+            self.progress.below = self.table(event.finished)
 
     def under_way(self, event: said.Proposed | said.Progress) -> None:
         if self.progress is None:
@@ -112,15 +113,15 @@ class Watch:
         if self.progress is not None and self.study is not None:
             left = f"about {wording.duration(event.remaining_s)} left" if event.remaining_s else ""
             self.progress.update(self.study, completed=self.finished, said=left)
-            self.progress.below = self.table(event)
+            self.progress.below = self.table([event])
 
-    def table(self, event: said.Finished) -> tuple[list[str], list[list[str]]] | None:
-        """The front so far, cheapest first; only of what was finished since this process began."""
+    def table(self, more: Sequence[said.Finished]) -> tuple[list[str], list[list[str]]] | None:
+        """The front so far, cheapest first, with what has come to it."""
         from mmspec.study.front import non_dominated
 
-        if not self.objectives:
+        ended = [*self.front, *more]
+        if not self.objectives or not ended:
             return None
-        ended = [*self.front, event]
         points = [tuple(o.cost(e.values[o.name]) for o in self.objectives) for e in ended]
         self.front = [ended[i] for i in non_dominated(points)]
         axis = next((o for o in self.objectives if not o.maximize), self.objectives[-1])

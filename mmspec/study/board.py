@@ -97,7 +97,7 @@ class Board:
 
     def put(self, job: Job) -> str:
         """Put a training up, once: one that is there already, running or answered, stays as it is."""
-        text, folder = _text(job), job.folder.relative_to(self.folder).as_posix()
+        text, folder = json.dumps(job.to_dict(), sort_keys=True), job.folder.relative_to(self.folder).as_posix()
         key = hashlib.sha256(f"{folder} {text}".encode()).hexdigest()[:32]
         self._do(
             "INSERT INTO mmspec_jobs (study, key, job, folder, state) VALUES (%(study)s, %(key)s, %(job)s, %(folder)s, 'waiting') "
@@ -175,7 +175,7 @@ class Board:
             "FOR UPDATE SKIP LOCKED) RETURNING key, job, folder",
             trainer=trainer,
         ).fetchone()  # fmt: skip
-        return row and Taken(row[0], Job(**json.loads(row[1]), folder=self.folder / row[2]))
+        return row and Taken(row[0], Job.read(json.loads(row[1]), self.folder / row[2]))
 
     def answer(self, key: str, outcome: Outcome) -> bool:
         """What became of a training; false if it was answered before."""
@@ -196,8 +196,3 @@ class Board:
         )  # fmt: skip
         self._do("DELETE FROM mmspec_trainers WHERE study = %(study)s AND trainer = %(trainer)s", trainer=trainer)
         self._tell()
-
-
-def _text(job: Job) -> str:
-    """Everything but the folder, which each host finds at its own place."""
-    return json.dumps({key: value for key, value in vars(job).items() if key != "folder"}, sort_keys=True)

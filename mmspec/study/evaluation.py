@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from mmspec.study.candidate import Candidate
     from mmspec.study.file import Study
     from mmspec.study.plan import Plan
+    from mmspec.training.inheritance import Inheritance
 
 DONE = "trial.json"
 FEATURES = "features"  # of frozen encoders, in the study's folder
 
 
 class Untrainable(Exception):
-    """This spec cannot be trained (diverged, out of memory). The search goes on without it; the message is the reason."""
+    """This spec cannot be trained (diverged, out of memory, not buildable). The search goes on; the message is the reason."""
 
 
 Tick = Callable[[int, int, Mapping[str, float]], None]  # step, steps, what is known so far
@@ -34,7 +35,8 @@ class Evaluate(Protocol):
     """Fill `folder` with a built model and say what it is worth.
 
     Where a study has rungs, it takes one more argument, `until`: the step to stop at, so that a later call with the same folder
-    goes on from there and ends as if it had not stopped; None is the end.
+    goes on from there and ends as if it had not stopped; None is the end. Where trainings inherit, it takes `begin`: the weights,
+    and the nodes that begin with them, or None.
 
     Raises   Untrainable: this spec's own failure.   UserError: anything that would stop every other spec as well.
     """
@@ -53,7 +55,14 @@ def _by_recipe(study: Study) -> Evaluate:
     assert study.recipe is not None
     recipe = Recipe.read(study.recipe.model_dump(), study.path.parent, origin=f"{study.path}: recipe")
 
-    def evaluate(spec: ModelSpec, folder: Path, seed: int, tick: Tick, until: int | None = None) -> Mapping[str, Any]:
+    def evaluate(
+        spec: ModelSpec,
+        folder: Path,
+        seed: int,
+        tick: Tick,
+        until: int | None = None,
+        begin: Inheritance | None = None,
+    ) -> Mapping[str, Any]:
         from mmspec.training import Diverged, train
         from mmspec.training.trainer import train_to, unfinished
 
@@ -68,16 +77,28 @@ def _by_recipe(study: Study) -> Evaluate:
             shared = folder.parents[1] / FEATURES if study.features == "shared" else None
             if until is not None:
                 return train_to(
-                    until, spec, seeded, folder, resume=unfinished(folder), progress=progress, features=shared
+                    until,
+                    spec,
+                    seeded,
+                    folder,
+                    resume=unfinished(folder),
+                    progress=progress,
+                    features=shared,
+                    begin=begin,
                 )
-            result = train(spec, seeded, out=folder, resume=unfinished(folder), progress=progress, features=shared)
+            result = train(
+                spec, seeded, folder, resume=unfinished(folder), progress=progress, features=shared, begin=begin
+            )
             return dict(result.metrics["validation"])  # the test split is measured too, and not looked at here
         except Diverged as error:
             raise Untrainable(str(error).partition(";")[0]) from error
         except (MemoryError, RuntimeError) as error:
             if _out_of_memory(error):
                 raise Untrainable("out of memory") from error
-            raise
+            told = (str(error).strip().splitlines() or ["RuntimeError"])[
+                0
+            ]  # torch's kind, as of a module that a plug-in brought
+            raise Untrainable(f"cannot be built or trained: {told[:200]}") from error
 
     return evaluate
 
@@ -135,14 +156,22 @@ def _record(until: int | None) -> str:
 
 
 def measured(
-    evaluate: Evaluate, spec: ModelSpec, digest: str, folder: Path, seed: int, tick: Tick, until: int | None = None
+    evaluate: Evaluate,
+    spec: ModelSpec,
+    digest: str,
+    folder: Path,
+    seed: int,
+    tick: Tick,
+    until: int | None = None,
+    begin: Inheritance | None = None,
 ) -> tuple[Mapping[str, Any], float]:
     """Evaluate a spec once, or up to a step: metrics and the seconds that this took, also written into its folder so that a crash
     does not lose them."""
     if (known := finished(folder, digest, seed, until)) is not None:
         return known
     began = time.perf_counter()
-    more: dict[str, Any] = {} if until is None else {"until": until}
+    asked = {"until": until, "begin": begin}
+    more: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     metrics = evaluate(spec, folder, seed, tick, **more)
     seconds = time.perf_counter() - began
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,18 +9,6 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Started:
-    """Said once, before the first proposal."""
-
-    name: str
-    folder: Path
-    trials: int  # to be trained in all
-    finished: int  # of them, known from before (a resumed study)
-    parameters: int  # open domains
-    size: int | None  # specs in the space; None when it is not finite
-
-
-@dataclass(frozen=True)
 class Proposed:
     """A spec that will be trained now."""
 
@@ -49,6 +37,18 @@ class Finished:
     seconds: float
     on_front: bool
     remaining_s: float | None  # estimate for the rest of the study
+
+
+@dataclass(frozen=True)
+class Started:
+    """Said once, before the first proposal."""
+
+    name: str
+    folder: Path
+    trials: int  # to be trained in all
+    finished: tuple[Finished, ...]  # of them, known from before (a resumed study), in the order they were trained
+    parameters: int  # open domains
+    size: int | None  # specs in the space; None when it is not finite
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,9 @@ class Study(BaseModel):
     reference: dict[str, float] = Field(
         default_factory=dict, description="of the hypervolume, by objective; stated by default"
     )
+    start: list[str | dict[str, Any]] = Field(
+        default_factory=list, description="specs that are trained first: choices by domain, or a spec of the space"
+    )
     recipe: Recipe | None = Field(None, description="how each spec is trained")
     evaluate: Evaluation | None = Field(
         None, description="your own code instead: a built folder in, metrics as JSON out"
@@ -96,6 +99,10 @@ class Study(BaseModel):
     )
     features: Literal["shared", "own"] = Field(
         "shared", description="outputs of frozen encoders: computed once for all trainings, or by each for itself"
+    )
+    inherit: bool = Field(
+        False,
+        description="a training begins with the trained weights of the nodes that it has in common with a finished one",
     )
     sampler: Literal["known_cost", "tpe", "nsga2", "random"] = Field(
         "known_cost",
@@ -118,6 +125,8 @@ class Study(BaseModel):
             raise ValueError(f"{twice!r} is sought twice")
         if (self.recipe is None) == (self.evaluate is None):
             raise ValueError("write either a recipe (we train) or evaluate (your code does)")
+        if self.inherit and self.recipe is None:
+            raise ValueError("inherit needs a recipe: what your own code begins with is its own affair")
         if self.ladder and self.recipe is None:
             raise ValueError("rungs need a recipe: what your own code trains is not stopped on the way")
         if self.ladder and self.recipe and self.ladder.steps[-1] >= self.recipe.steps:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mmspec.study.evaluation import Evaluate, Tick, Untrainable, measured
+from mmspec.study.inheritance import Parent
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Job:
     """What to train. `number` counts the trainings of a study and gives each its folder and its seed; the digest is that of the
-    spec that the params make of the base. `until`: the step at which it stops to be compared; None goes to the end."""
+    spec that the params make of the base. `until`: the step at which it stops to be compared; None goes to the end. `parent`: whose
+    weights it begins with."""
 
     number: int
     params: Mapping[str, Any]
@@ -24,9 +26,17 @@ class Job:
     folder: Path
     seed: int
     until: int | None = None
+    parent: Parent | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"number": self.number, "params": dict(self.params), "digest": self.digest, "seed": self.seed}
+        """As plain data: everything but the folder, which each host finds at its own place."""
+        said = {key: value for key, value in vars(self).items() if key != "folder"}
+        return {**said, "params": dict(self.params), "parent": self.parent and asdict(self.parent)}
+
+    @staticmethod
+    def read(data: Mapping[str, Any], folder: Path) -> Job:
+        """From such data, and the folder."""
+        return Job(**{**data, "folder": folder, "parent": Parent.read(data.get("parent"))})
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,8 @@ class InProcess:
 
 def run(job: Job, spec: ModelSpec, evaluate: Evaluate, tick: Tick) -> Outcome:
     try:
-        metrics, seconds = measured(evaluate, spec, job.digest, job.folder, job.seed, tick, job.until)
+        begin = job.parent.of(job.folder) if job.parent else None
+        metrics, seconds = measured(evaluate, spec, job.digest, job.folder, job.seed, tick, job.until, begin)
     except Untrainable as error:
         return Outcome(job.number, problem=str(error), step=job.until)
     return Outcome(job.number, metrics, seconds, step=job.until)

@@ -140,6 +140,9 @@ def _card(t: Trained, front: Front, background: Background) -> str:
     rows = [(escape(wording.axis(name)), _measured(name, v, t)) for name, v in figures.items()]
     changed = {p: v for p, v in t.params.items() if p not in background.baseline or background.baseline[p] != v}
     rows += [(escape(p), escape(_change(background.baseline.get(p), v))) for p, v in changed.items()]
+    if t.parent:
+        had = f"{', '.join(t.parent.nodes)} of trial {t.parent.trial}, {_share(t)} of its parameters"
+        rows.append(("began with", escape(had)))
     table = "".join(f"<tr><td>{name}</td><td>{v}</td></tr>" for name, v in rows)
     same = "" if changed else '<div class="note">the base spec itself</div>'
     return f'<template id="card-{t.trial}"><b>{place}</b>, trial {t.trial}<table>{table}</table>{same}</template>'
@@ -147,6 +150,10 @@ def _card(t: Trained, front: Front, background: Background) -> str:
 
 def _change(before: Any, after: Any) -> str:
     return wording.value(after) if before is None else f"{wording.value(before)} \u2192 {wording.value(after)}"
+
+
+def _share(t: Trained) -> str:
+    return f"{t.parent.share:.0%}" if t.parent else ""
 
 
 def _measured(name: str, value: float, t: Trained) -> str:
@@ -330,6 +337,7 @@ def _all(front: Front) -> str:
         ("front", False),
         *((escape(wording.axis(n)), True) for n in columns),
         ("time", True),
+        *((("parent", True), ("inherited", True)) if front.inherited else ()),
         ("spec", False),
     ]
     rows = [
@@ -340,6 +348,7 @@ def _all(front: Front) -> str:
                 (place.get(t.trial, ""), False),
                 *((_measured(n, t.values.get(n, t.figures.get(n, 0.0)), t), True) for n in columns),
                 (wording.duration(t.seconds), True),
+                *(((str(t.parent.trial) if t.parent else "", True), (_share(t), True)) if front.inherited else ()),
                 (escape(wording.label(t.params, front.varied)), False),
             ],
         )

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmspec.study.front import Point, hypervolume, knee, non_dominated
 from mmspec.study.trust import interval, standard_error
+
+if TYPE_CHECKING:
+    from mmspec.study.inheritance import Parent
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Trained:
     seconds: float
     folder: Path
     confirmed: Confirmed | None = None  # of fresh trainings, whose means `values` then has
+    parent: Parent | None = None  # whose weights it began with, where the study inherits
 
     @property
     def accuracy(self) -> float | None:
@@ -176,6 +180,11 @@ class Front:
         """Domains that take more than one value among what was trained: what a label has to say."""
         paths = dict.fromkeys(path for t in self.trained for path in t.params)
         return tuple(p for p in paths if len({repr(t.params.get(p)) for t in self.trained}) > 1)
+
+    @cached_property
+    def inherited(self) -> tuple[Parent, ...]:
+        """Of the trainings that began with weights of others, what they had of them."""
+        return tuple(t.parent for t in self.trained if t.parent)
 
     @cached_property
     def hypervolume(self) -> float | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import inspect
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmspec.errors import UserError
 from mmspec.files import check_replaceable, replace_folder, write_atomically
@@ -19,6 +18,7 @@ from mmspec.study.coordinator import Coordinator, front_of
 from mmspec.study.evaluation import Evaluate, evaluation_of
 from mmspec.study.events import Listener, silent
 from mmspec.study.file import Study, load_study
+from mmspec.study.first import flat
 from mmspec.study.jobs import Executor, InProcess
 from mmspec.study.latency import Stopwatch, wanted, with_ends
 from mmspec.study.plan import Plan, plan
@@ -87,7 +87,9 @@ def carry_out(
     database: Database | None = None,
 ) -> Front:
     """A study that was begun, to its end. `database`: where it is kept, by the process that holds its lock."""
-    with Store.open(folder, planned.study.objectives, ladder_of(planned, evaluate), database) as store:
+    if evaluate is not None:
+        _check_takes(evaluate, planned.study)
+    with Store.open(folder, planned.study.objectives, ladder_of(planned), database) as store:
         _same_question(store, planned)
         watch = Stopwatch.of(folder) if wanted(planned.study) else None
         planned = with_ends(planned, watch) if watch else planned
@@ -124,7 +126,7 @@ def _open_folder(folder: Path, planned: Plan, resume: bool, restart: bool) -> No
 
 def _same_question(store: Store, planned: Plan) -> None:
     """Refuse to go on with a study that asked something else; its budget may change."""
-    before, now = _flat(store.question), _flat(planned.question)
+    before, now = flat(store.question), flat(planned.question)
     changed = [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]
     if changed:
         said = [f"{store.folder} holds a study that asked something else:"]
@@ -132,13 +134,6 @@ def _same_question(store: Store, planned: Plan) -> None:
         said += [f"  ... and {len(changed) - 10} more"] if len(changed) > 10 else []
         said.append("undo the change, give another folder, or throw the old study away with --restart")
         raise UserError("\n".join(said))
-
-
-def _flat(data: Any, prefix: str = "") -> dict[str, str]:
-    """Leaves by dotted path, in words: {"base.fusion.joint.depth": "2"}."""
-    items = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list | tuple) else ()
-    found = {k: v for key, item in items for k, v in _flat(item, f"{prefix}.{key}" if prefix else str(key)).items()}
-    return found or {prefix: str(data)}
 
 
 def _executor(planned: Plan, evaluate: Evaluate | None, workers: int, kind: str) -> Executor:
@@ -153,13 +148,18 @@ def _executor(planned: Plan, evaluate: Evaluate | None, workers: int, kind: str)
     return InProcess(evaluate or evaluation_of(planned.study), lambda params: planned.base.choose(dict(params)))
 
 
-def ladder_of(planned: Plan, evaluate: Evaluate | None) -> Ladder | None:
-    rungs = planned.study.ladder
-    if rungs is None:
-        return None
-    if evaluate is not None and "until" not in inspect.signature(evaluate).parameters:
+def _check_takes(evaluate: Evaluate, study: Study) -> None:
+    """Refuse an evaluate that cannot do what the study asks of it."""
+    taken = inspect.signature(evaluate).parameters
+    if study.ladder and "until" not in taken:
         raise UserError("a study with rungs needs an evaluate that takes `until`, the step to stop at")
-    return Ladder(rungs, planned.study.objectives, planned.exact)
+    if study.inherit and "begin" not in taken:
+        raise UserError("a study that says `inherit` needs an evaluate that takes `begin`, the weights to begin with")
+
+
+def ladder_of(planned: Plan) -> Ladder | None:
+    rungs = planned.study.ladder
+    return None if rungs is None else Ladder(rungs, planned.study.objectives, planned.exact)
 
 
 def _stopped(planned: Plan, store: Store) -> str:

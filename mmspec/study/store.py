@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmspec.errors import Failure, UserError
 from mmspec.study.candidate import Candidate
+from mmspec.study.inheritance import Parent
 from mmspec.study.jobs import Job
 from mmspec.study.result import Objective, Trained
 from mmspec.study.rungs import Ladder, Reached
@@ -171,11 +172,12 @@ class Store:
         """The training of a spec with a digest that has not ended."""
         return next((p for p in self.pending.values() if p.job.digest == digest), None)
 
-    def begin(self, trial: Trial, candidate: Candidate, seed: int, number: int) -> Pending:
-        """Write down what this turn trains, before it is trained."""
-        job = Job(
-            number, dict(candidate.params), candidate.digest, trial_folder(self.folder, number, candidate.digest), seed
-        )
+    def begin(
+        self, trial: Trial, candidate: Candidate, seed: int, number: int, parent: Parent | None = None
+    ) -> Pending:
+        """Write down what this turn trains, and whose weights that begins with, before it is trained."""
+        folder = trial_folder(self.folder, number, candidate.digest)
+        job = Job(number, dict(candidate.params), candidate.digest, folder, seed, parent=parent)
         with disk(self.folder):
             trial.set_user_attr(JOB, json.dumps(job.to_dict()))
         return self._begun(Pending(trial, job))
@@ -187,6 +189,15 @@ class Store:
         self.turn += 1
         self.idle = 0
         return pending
+
+    def drop(self, pending: Pending) -> None:
+        """A turn whose training was never begun, closed as if it had not been."""
+        del self.pending[pending.number]
+        self.digests.discard(pending.job.digest)
+        self.turn -= 1
+        with disk(self.folder):
+            pending.trial.set_user_attr("dropped", "the budget's seconds were spent before it began")
+            _cut_short(self.study, pending.trial)
 
     def tell_trained(
         self,
@@ -303,6 +314,7 @@ class Store:
                 Trained(
                     record["trial"], record["params"], record["digest"], record["values"], record["figures"], record["metrics"],
                     record["seconds"], trial_folder(self.folder, record["trial"], record["digest"]),
+                    parent=Parent.read(json.loads(trial.user_attrs[JOB]).get("parent")),
                 )
             )  # fmt: skip
             return
@@ -320,17 +332,24 @@ class Store:
 
         if trial.state.is_finished() or JOB not in trial.user_attrs:
             return
-        job = json.loads(trial.user_attrs[JOB])
-        folder = trial_folder(self.folder, job["number"], job["digest"])
+        said = json.loads(trial.user_attrs[JOB])
+        job = Job.read(said, trial_folder(self.folder, said["number"], said["digest"]))
         open_turn = optuna.trial.Trial(self.study, trial._trial_id)
         at = _read(trial)
         if self.ladder is not None:
-            self.ladder.note(job["number"], at)
-        self._begun(Pending(open_turn, Job(job["number"], job["params"], job["digest"], folder, job["seed"]), at))
+            self.ladder.note(job.number, at)
+        self._begun(Pending(open_turn, job, at))
 
 
 def _written(reached: Sequence[Reached]) -> str:
     return json.dumps([{"step": r.step, "values": dict(r.values), "seconds": r.seconds} for r in reached])
+
+
+def rungs_of(trial: FrozenTrial) -> tuple[Reached, ...]:
+    """All rungs that a training came to; the last one of a stopped training is where it ended."""
+    record = json.loads(trial.user_attrs.get("record", "{}"))
+    last = (Reached(record["step"], record["values"], record["seconds"]),) if record.get("kind") == "stopped" else ()
+    return (*_read(trial), *last)
 
 
 def _read(trial: FrozenTrial) -> tuple[Reached, ...]:

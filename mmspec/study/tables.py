@@ -61,13 +61,18 @@ def as_csv(front: Front) -> str:
     place = {m.trial: i for i, m in enumerate(front.members)}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["trial", "front", *names, *figures, "seconds", *paths])
+    heirs = ["parent", "inherited"] if front.inherited else []
+    writer.writerow(["trial", "front", *names, *figures, "seconds", *heirs, *paths])
     for t in front.trained:
         writer.writerow(
             [t.trial, place.get(t.trial, ""), *(t.values[n] for n in names), *(t.figures.get(n, "") for n in figures),
-             f"{t.seconds:.2f}", *(t.params.get(p, "") for p in paths)]
+             f"{t.seconds:.2f}", *_inherited(t)[: len(heirs)], *(t.params.get(p, "") for p in paths)]
         )  # fmt: skip
     return out.getvalue()
+
+
+def _inherited(t: Trained) -> tuple[int | str, str]:
+    return (t.parent.trial, f"{t.parent.share:.4f}") if t.parent else ("", "0")
 
 
 def as_data(front: Front) -> dict[str, Any]:
@@ -116,4 +121,7 @@ def _plain(t: Trained) -> dict[str, Any]:
         "figures": {k: v for k, v in t.figures.items() if not k.startswith("nodes.")},
         "seconds": round(t.seconds, 2),
         "digest": t.digest,
+        "parent": t.parent and t.parent.trial,
+        "inherited": t.parent.share if t.parent else 0.0,
+        "inherited_nodes": list(t.parent.nodes) if t.parent else [],
     }

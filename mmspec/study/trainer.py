@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mmspec.study.evaluation import Evaluate
     from mmspec.study.file import Study
-    from mmspec.study.jobs import Outcome
+    from mmspec.study.jobs import Job, Outcome
 
 LOOK_S = 0.5
 SIGHT_S = 15.0  # within which a network file system shows a new file
@@ -126,6 +126,7 @@ class Trainer(threading.Thread):
                 return False
         while len(self._under_way) < self.slots and self._same_folder(board) and (taken := board.take(self.me)):
             self._under_way[taken.job.number] = taken
+            self._wait_to_see(taken.job)
             processes.submit(taken.job)
         if not self._under_way:
             board.wait(LOOK_S)
@@ -137,6 +138,12 @@ class Trainer(threading.Thread):
     def _hear(self, number: int, step: int, steps: int, metrics: Mapping[str, float]) -> None:
         if taken := self._under_way.get(number):
             self._known[taken.key] = (number, step, steps, dict(metrics))
+
+    def _wait_to_see(self, job: Job) -> None:
+        """The weights that a training begins with were written by another host, perhaps."""
+        end = time.monotonic() + min(SIGHT_S, self.lease_s / 4)
+        while job.parent and not job.parent.of(job.folder).weights.exists() and time.monotonic() < end:
+            time.sleep(LOOK_S)
 
     def _same_folder(self, board: Board) -> bool:
         """Whether there is a study, and its folder is here.   Raises UserError: another folder is."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmspec.training.diagnostics import Diagnosis as Diagnosis
     from mmspec.training.diagnostics import diagnose as diagnose
     from mmspec.training.evaluate import Evaluation as Evaluation
+    from mmspec.training.inheritance import Inheritance as Inheritance
     from mmspec.training.interrupt import Interrupted as Interrupted
     from mmspec.training.loop import Diverged as Diverged
     from mmspec.training.prediction import Predictor as Predictor
@@ -35,6 +36,7 @@ _HOME = {
     "Goal": "thresholds",
     "Diverged": "loop",
     "Evaluation": "evaluate",
+    "Inheritance": "inheritance",
     "Interrupted": "interrupt",
     "Predictor": "prediction",
     "Recipe": "recipe",
@@ -48,8 +50,8 @@ _HOME = {
 }
 
 __all__ = [
-    "Calibration", "Diagnosis", "Diverged", "Evaluation", "Goal", "Interrupted", "Predictor", "Recipe", "Result",
-    "calibrate", "diagnose", "predict", "train", "unfinished",
+    "Calibration", "Diagnosis", "Diverged", "Evaluation", "Goal", "Inheritance", "Interrupted", "Predictor", "Recipe",
+    "Result", "calibrate", "diagnose", "predict", "train", "unfinished",
 ]  # fmt: skip
 
 

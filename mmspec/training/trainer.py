@@ -6,6 +6,7 @@ run is unfinished, the folder holds its checkpoint.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -25,11 +26,12 @@ from mmspec.training.checkpoint import FILE as CHECKPOINT
 from mmspec.training.checkpoint import Checkpoint, check_same_run
 from mmspec.training.exits import exits
 from mmspec.training.features import shared_features
+from mmspec.training.inheritance import Inheritance
 from mmspec.training.loads import loads
 from mmspec.training.loop import EVALUATION_BATCH, Progress, Run
 from mmspec.training.metrics import evaluate, warnings_of, with_limits
 from mmspec.training.recipe import Recipe
-from mmspec.weights import Loaded, build
+from mmspec.weights import Loaded, build, inherit
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
@@ -68,6 +70,7 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
     features: str | Path | None = None,
+    begin: Inheritance | None = None,
 ) -> Result:
     """Train a spec.
 
@@ -75,10 +78,11 @@ def train(
     resume   go on with the unfinished run in `out`, which must be of the same spec and recipe
     progress called after every step
     features a folder for the outputs of frozen encoders, which all trainings that name it share
+    begin    nodes that begin with another model's weights
 
     Raises   SpecError, UserError: the spec, the recipe, the data or the folder; Diverged; Interrupted.
     """
-    run, loaded = _begun(spec, recipe, out, resume)
+    run, loaded = _begun(spec, recipe, out, resume, begin)
     with (
         torch.random.fork_rng(devices=[]),
         _features(features, run) as notes,
@@ -102,6 +106,7 @@ def train_to(
     resume: bool = False,
     progress: Progress | None = None,
     features: str | Path | None = None,
+    begin: Inheritance | None = None,
 ) -> dict[str, Any]:
     """Bring a run to a step before its last, and leave it there: `train` with `resume` goes on with it, and ends bit for bit where
     it would have ended without the stop. The learning rate is that of the whole run.
@@ -109,7 +114,7 @@ def train_to(
     Returns  what metrics.json will call `validation`, of the weights as they are
     Raises   as `train`
     """
-    run, _ = _begun(spec, recipe, out, resume)
+    run, _ = _begun(spec, recipe, out, resume, begin)
     with torch.random.fork_rng(devices=[]), _features(features, run):
         run.pause(min(step, run.recipe.steps), progress)
         return _validation(run, run.validation)
@@ -121,9 +126,13 @@ def _features(folder: str | Path | None, run: Run) -> AbstractContextManager[tup
 
 
 def _begun(
-    spec: ModelSpec, recipe: Recipe | Mapping[str, Any], out: str | Path | None, resume: bool
+    spec: ModelSpec,
+    recipe: Recipe | Mapping[str, Any],
+    out: str | Path | None,
+    resume: bool,
+    begin: Inheritance | None,
 ) -> tuple[Run, tuple[Loaded, ...]]:
-    """A run before its next step, and the weights that its spec asked for."""
+    """A run before its next step, and the weights that were loaded for its first."""
     spec = spec.require_closed()
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
     folder = None if out is None else Path(out)
@@ -132,19 +141,33 @@ def _begun(
     data = open_data(
         recipe.data, spec, tokenizer=recipe.tokenizer, split_seed=recipe.split_seed, augment=recipe.augment
     )
-    fingerprint = {"spec": spec.resolved(), "recipe": recipe.model_dump()}
+    fingerprint = {"spec": spec.resolved(), "recipe": recipe.model_dump(), **_inherited(begin)}
     checkpoint = _checkpoint(folder, fingerprint) if resume else None
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         built = build(spec)
         loaded: tuple[Loaded, ...] = built.meta["loaded"]
+        if begin is not None:
+            loaded = (*loaded, inherit(built, spec, begin.weights, begin.nodes))
         run = Run(spec, recipe, data, built, fingerprint, folder)
         if checkpoint is not None:
             run.restore(checkpoint)
         if folder is not None:
             _open_folder(folder)
     return run, loaded
+
+
+def _inherited(begin: Inheritance | None) -> dict[str, Any]:
+    """What a run that inherits depends on besides: the numbers in the file, wherever it lies."""
+    if begin is None:
+        return {}
+    try:
+        with begin.weights.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"weights to inherit cannot be read: {begin.weights}: {error.strerror}") from error
+    return {"inherited": {"weights": digest, "nodes": list(begin.nodes)}}
 
 
 def unfinished(folder: str | Path) -> bool:
@@ -184,7 +207,7 @@ def _add(folder: Path, data: Dataset, metrics: dict[str, Any]) -> None:
 
 
 def _untrained(run: Run) -> nn.Module:
-    """The module as it was before the first step."""
+    """The module as the recipe's seed draws it: before the first step, where nothing was inherited."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.recipe.seed)
         return build(run.spec)

@@ -40,6 +40,7 @@ read unless the caller says so. Flow mappings quote what holds braces: `{to: "te
 """
 
 from mmspec.weights.build import build
+from mmspec.weights.inherit import inherit
 from mmspec.weights.load import Loaded, load_weights
 
-__all__ = ["Loaded", "build", "load_weights"]
+__all__ = ["Loaded", "build", "inherit", "load_weights"]

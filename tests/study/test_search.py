@@ -2,8 +2,12 @@
 
 import json
 import os
+from types import SimpleNamespace
 
+import optuna
 import pytest
+import torch
+from optuna.trial import TrialState
 from tiny import STUDY, formula, study
 
 import mmspec
@@ -68,7 +72,7 @@ def test_the_plot_the_report_and_the_tables_are_there(done):
 def test_the_events_tell_the_whole_story_in_order(done):
     _, front, heard = done
     assert isinstance(heard[0], say.Started)
-    assert (heard[0].trials, heard[0].finished, heard[0].size) == (8, 0, 48)
+    assert (heard[0].trials, heard[0].finished, heard[0].size) == (8, (), 48)
     finished = kinds(heard, say.Finished)
     assert [e.trial for e in finished] == list(range(8))
     assert [e.values for e in finished] == [t.values for t in front.trained]
@@ -135,6 +139,34 @@ def test_a_training_that_diverges_is_remembered_and_not_tried_again(tmp_path):
     assert len(tried) == len(set(tried))
 
 
+@pytest.mark.parametrize(
+    ("breaks", "reason"),
+    [
+        (lambda: torch.empty(1 << 50), "out of memory"),
+        (lambda: torch.ones(2, 3) @ torch.ones(2, 3), "cannot be built or trained: mat1 and mat2 shapes cannot be"),
+    ],
+)
+def test_what_torch_cannot_hold_or_build_is_pruned_with_a_constraint_that_it_breaks(
+    tmp_path, monkeypatch, breaks, reason
+):
+    def train(spec, recipe, folder, **_):
+        if spec.encoders["image"].width >= 24:
+            breaks()
+        metrics = formula(spec, folder, recipe.seed, lambda *_: None)
+        return SimpleNamespace(metrics={"validation": metrics})
+
+    monkeypatch.setattr("mmspec.training.train", train)
+    front = search(study(tmp_path), tmp_path / "out")
+    failed = sum(count for told, count in front.failed.items() if told.startswith(reason))
+    assert failed == sum(front.failed.values()) > 0
+    (known,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path / 'out' / 'study.db'}")
+    trials = optuna.load_study(study_name=known.study_name, storage=f"sqlite:///{tmp_path / 'out' / 'study.db'}").trials
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert len(pruned) >= failed
+    assert all(max(trial.constraints.values()) > 0 for trial in pruned)
+    assert not [trial for trial in trials if trial.state == TrialState.FAIL]
+
+
 def test_a_metric_that_is_not_finite_is_a_failure_of_that_spec(tmp_path):
     def sometimes(spec, folder, seed, tick):
         metrics = formula(spec, folder, seed, tick)
@@ -154,7 +186,13 @@ def test_a_study_that_is_there_is_not_overwritten_unless_it_is_said(done):
     made = study(folder.parent)
     with pytest.raises(UserError, match="already holds a study; go on with --resume"):
         search(made, folder, evaluate=formula)
-    again = search(made, folder, resume=True, evaluate=lambda *_: pytest.fail("everything is known"))
+    heard = []
+    again = search(
+        made, folder, resume=True, evaluate=lambda *_: pytest.fail("everything is known"), events=heard.append
+    )
+    before = heard[0].finished  # what a resumed search knows is said at once
+    assert [(e.trial, e.values) for e in before] == [(t.trial, t.values) for t in front.trained]
+    assert {e.trial for e in before if e.on_front} == {m.trial for m in front.members}
     assert [t.values for t in again.trained] == [t.values for t in front.trained]
 
 

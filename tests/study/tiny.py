@@ -1,7 +1,7 @@
 """A study that is priced for real and trained by formula, so that a whole search takes a second or two.
 
 Run as a program it is such a search in a process of its own, which a test can kill: `python tiny.py FOLDER [--resume]`, or one of
-many that share it: `python tiny.py FOLDER --storage URL`.
+many that share it: `python tiny.py FOLDER --storage URL [--rungs]`.
 """
 
 import math
@@ -52,6 +52,17 @@ def formula(spec, folder, seed, tick):
     return {"accuracy": accuracy, "examples": 360, "baselines": {"text alone": 0.42}}
 
 
+def heirs(spec, folder, seed, tick, until=None, begin=None):
+    """The formula, with a note of what was inherited, which must be there, and a little more of it for each node."""
+    nodes = begin.nodes if begin else ()
+    if begin:
+        assert begin.weights.is_file(), begin
+    found = formula(spec, folder, seed, tick)
+    (folder / "model.safetensors").write_text("weights")
+    (folder / "began").write_text(" ".join(nodes))
+    return {**found, "accuracy": found["accuracy"] + 1e-4 * len(nodes)}
+
+
 def sleeping(spec, folder, seed, tick):
     time.sleep(2.0)
     return formula(spec, folder, seed, tick)
@@ -91,14 +102,12 @@ if __name__ == "__main__":
             from mmspec.study.hosts import take_part
 
             url = sys.argv[sys.argv.index("--storage") + 1]
-            front = take_part(
-                study(".", STUDY.replace("trials: 8", f"trials: {trials}")),
-                url,
-                "out",
-                workers=number,
-                lease_s=4,
-                evaluate=noted,
-            )
+            text, evaluate = STUDY.replace("trials: 8", f"trials: {trials}"), noted
+            if "--rungs" in sys.argv:
+                from curves import LADDER, noted_curves
+
+                text, evaluate = LADDER, noted_curves
+            front = take_part(study(".", text), url, "out", workers=number, lease_s=4, evaluate=evaluate)
             print("front" if front else "helped")
         else:
             search(study("."), "out", resume="--resume" in sys.argv, evaluate=slowly, workers=number)
