@@ -115,6 +115,9 @@ class Target(Record):
         "none",
         description="a text that is written: computed as a whole at every step, or token by token from kept keys and values",
     )
+    weights: Literal["inside", "beside"] = Field(
+        "inside", description="in the ONNX file, or in a file beside it, as always where they are more than 2 GB"
+    )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
 
@@ -142,6 +145,13 @@ class Target(Record):
         if device is not None and runtime is not None and precision not in POSSIBLE[device, runtime]:
             raise ValueError(f"{runtime} on a {device} does {listing(POSSIBLE[device, runtime])}, not {precision}")
         return precision
+
+    @field_validator("weights")
+    @classmethod
+    def _lie_there(cls, weights: str, info: ValidationInfo) -> str:
+        if weights == "beside" and info.data.get("runtime") == "tensorrt":
+            raise ValueError("an engine is built of a file that has its weights inside")
+        return weights
 
     @field_validator("quantisation")
     @classmethod
