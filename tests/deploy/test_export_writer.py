@@ -186,10 +186,12 @@ assert not {"torch", "mmspec"} & set(sys.modules)
         ("shapes: {length: {min: 3}}", "begins with any number of tokens"),
         ("shapes: {batch: {min: 2, max: 4}}", "samples leave the batch"),
         ("serving: {triton: {}}", "run by its own loop"),
+        ("device: cuda", "on a cpu"),
     ],
 )
 def test_what_a_cache_cannot_do_is_refused_in_the_target(said, words):
-    text = f"device: cpu\nruntime: onnxruntime\nprecision: fp32\ndecoding: cache\n{said}\n"
+    device = "" if said.startswith("device") else "device: cpu\n"
+    text = f"{device}runtime: onnxruntime\nprecision: fp32\ndecoding: cache\n{said}\n"
     with pytest.raises(SpecError, match=words):
         read_target(text)
 
