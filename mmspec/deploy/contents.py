@@ -20,6 +20,7 @@ from mmspec.deploy.subject import Subject
 from mmspec.deploy.watching import stacks_of
 from mmspec.errors import UserError
 from mmspec.files import located, replace_folder
+from mmspec.host import STAGES
 from mmspec.packaged.layout import (
     CONTRACT,
     DATA,
@@ -60,6 +61,7 @@ def contents_of(
     graph = lower(subject.spec)
     state = {name: tensor.contiguous() for name, tensor in subject.state.items()}
     thresholds = {name: stack.thresholds.tolist() for name, stack in stacks_of(draft.module).items()}
+    form = "stages" if STAGES in files else "conditions"
     contract = draft.contract.to_dict(verify, thresholds, preprocessing_of(subject))
     return {
         **{f"{ONNX}/{name}": data for name, data in files.items()},
@@ -67,7 +69,7 @@ def contents_of(
         SOURCE: source(graph, header(subject.spec.name, graph.name)).encode(),
         WEIGHTS: safetensors.torch.save(state, {"format": "pt"}),
         LICENSE: shipped.licence(),
-        CONTRACT: as_json(contract | {"form": target.exits, "runtime": target.runtime, "precision": target.precision}),
+        CONTRACT: as_json(contract | {"form": form, "runtime": target.runtime, "precision": target.precision}),
         GOLDEN: golden_of(draft.module, draft.contract, verify, own),
     }
 

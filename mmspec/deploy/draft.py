@@ -15,7 +15,7 @@ from mmspec.cost.budgets import with_costs
 from mmspec.deploy.cleaning import clean
 from mmspec.deploy.contract import Contract, contract_of
 from mmspec.deploy.divergence import first_divergence
-from mmspec.deploy.file import Load, OneFile, proto_of
+from mmspec.deploy.file import FILE, Load, OneFile, proto_of
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Mismatch, Parity, check_parity
 from mmspec.deploy.report import sha256, structure_checks
@@ -53,6 +53,11 @@ class Draft:
         """The model's parameters and thresholds by name."""
         tensors = (*self.module.named_parameters(), *self.module.named_buffers())
         return {name: tensor.numpy() for name, tensor in tensors}
+
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        """Of each file."""
+        return {FILE: self.contract}
 
     @property
     def files(self) -> OneFile:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmspec import openvino_runtime
 from mmspec.deploy.addition import Addition
+from mmspec.deploy.beside import additions, foreseen
 from mmspec.deploy.contents import as_json, contents_of, write_package
 from mmspec.deploy.draft import Draft, draft_of
 from mmspec.deploy.liveness import live_parameters
@@ -18,12 +19,12 @@ from mmspec.deploy.opinion import second_opinion
 from mmspec.deploy.parity import Parity, Runnable
 from mmspec.deploy.precision.lowering import in_precision
 from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
-from mmspec.deploy.staged import StagedDraft, staged_draft_of
+from mmspec.deploy.staged import StagedDraft, halts, staged_draft_of
 from mmspec.deploy.subject import subject_of
 from mmspec.deploy.target import Target, load_target
 from mmspec.errors import UserError
 from mmspec.files import check_replaceable
-from mmspec.packaged.layout import MEASUREMENTS
+from mmspec.packaged.layout import MEASUREMENTS, ONNX
 from mmspec.spec import ModelSpec
 
 Progress = Callable[[str], None]
@@ -53,9 +54,11 @@ def export(
     check_replaceable(Path(out))
     clock = _Clock(progress)
     subject = subject_of(spec_or_folder, seed)
-    draft = staged_draft_of(subject, target, clock) if target.exits == "stages" else draft_of(subject, target, clock)
+    staged = target.exits == "stages" and halts(subject.spec)
+    draft = staged_draft_of(subject, target, clock) if staged else draft_of(subject, target, clock)
     with clock("check its structure"):
         structure = draft.check()
+    cautions = foreseen(draft, draft.files, clock)
     with clock("compare with torch"):
         parity = draft.prove(progress)
     beside = [second_opinion(draft, clock, progress)]
@@ -63,7 +66,10 @@ def export(
     if target.precision != "fp32":
         lowered, addition = in_precision(draft, clock)
         beside.append(addition)
+        cautions = foreseen(draft, lowered.files, clock)
     files = (lowered or draft).files
+    placed = {name: f"{ONNX}/{name}" for name in files.protos}
+    beside += additions(draft, lowered, cautions, placed, clock, progress)
     with clock("measure in a process of its own"):
         measurements = measured(target, draft.contract, written(files, draft.accessories))
     report, content = report_of(draft, structure, parity, Path(out), clock.seconds, tuple(beside), files, measurements)

@@ -147,7 +147,7 @@ def _experts(report: Report) -> str:
     return "<h2>Experts</h2>" + _table(("module", "tokens that each expert met, over all cases"), rows)
 
 
-TITLES = {"runtimes": "Another runtime", "precision": "Fewer bits"}
+TITLES = {"runtimes": "Another runtime", "precision": "Fewer bits", "tensorrt": "TensorRT", "triton": "Triton"}
 
 
 def _beside(report: Report) -> str:

@@ -29,7 +29,7 @@ from mmspec.deploy.tracing import traced, translated
 from mmspec.deploy.watching import loops_of, stacks_of
 from mmspec.host import EXIT, STAGES, Host, session
 from mmspec.ir import Graph
-from mmspec.spec import SpecError
+from mmspec.spec import ModelSpec, SpecError
 
 if TYPE_CHECKING:
     import onnx
@@ -136,15 +136,25 @@ def staged_draft_of(subject: Subject, target: Target, step: Step = lambda text: 
     return StagedDraft(subject, target, graph, contract, module, place.path, made, contracts)
 
 
+def halts(spec: ModelSpec) -> bool:
+    """Whether samples may leave a stack of the model early, or a loop in it."""
+    return bool(_halting(spec))
+
+
+def _halting(spec: ModelSpec) -> list[str]:
+    """Paths of what decides that."""
+    return [
+        f"{node.path}.halting" for node in spec.nodes
+        if getattr(getattr(node.component, "halting", None), "type", "none") != "none"
+    ]  # fmt: skip
+
+
 def _stack_of(subject: Subject, module: nn.Module) -> str:
     """The halting stack's path.   Raises SpecError where there is not one"""
     stacks, loops = list(stacks_of(module)), list(loops_of(module))
     if len(stacks) == 1 and not loops:
         return stacks[0]
-    halting = [
-        f"{node.path}.halting" for node in subject.spec.nodes
-        if getattr(getattr(node.component, "halting", None), "type", "none") != "none"
-    ]  # fmt: skip
+    halting = _halting(subject.spec)
     if loops:
         message, hint = (
             "a loop of adaptive computation time has no stages to export",
@@ -154,7 +164,7 @@ def _stack_of(subject: Subject, module: nn.Module) -> str:
         message = f"stages are exported of one stack that samples may leave, and this is one of {len(stacks)}"
         hint = "with exits: conditions all of them are in one file"
     else:
-        message, hint = "there is no stack that samples may leave, and so there are no stages", "exits: conditions"
+        message, hint = "there is no stack that samples may leave, and so there are no stages", "one file is all of it"
     raise SpecError([subject.spec.diagnostic(halting[-1] if halting else "", message, hint=hint)])
 
 

@@ -26,6 +26,8 @@ from pydantic import (
 from mmspec import shipped
 from mmspec.deploy.precision.options import OUTPUTS, POSSIBLE, QUANTISED, Loss, Measure, Quantisation
 from mmspec.deploy.record import Record
+from mmspec.deploy.tensorrt.options import TensorRT
+from mmspec.deploy.triton.options import Serving
 from mmspec.errors import UserError
 from mmspec.spec import reader
 from mmspec.spec.diagnostics import did_you_mean, listing
@@ -100,12 +102,13 @@ class Target(Record):
     """The file, as it is written."""
 
     device: Literal["cpu", "cuda"] = Field(description="where it runs")
-    runtime: Literal["onnxruntime", "openvino"] = Field(description="what runs it")
+    runtime: Literal["onnxruntime", "openvino", "tensorrt"] = Field(description="what runs it")
     precision: Literal["fp32", "fp16", "bf16", "int8", "int4"] = Field(description="of weights and arithmetic")
     opset: int = Field(20, description="version of the ONNX operators")
     exits: Literal["conditions", "stages"] = Field(
         "conditions",
-        description="early exits as conditions inside of one file, or as one file for each, which a host runs",
+        description="early exits as conditions inside of one file, or as one file for each, which a host runs; a model that nobody "
+        "leaves early is one file either way",
     )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
@@ -113,6 +116,8 @@ class Target(Record):
     quantisation: Quantisation = Field(default_factory=Quantisation, description="of int8 and int4")
     loss: Loss = Field(default_factory=Loss, description="what fewer bits than float32 may cost")
     measure: Measure = Field(default_factory=Measure, description="what is timed")
+    tensorrt: TensorRT | None = Field(None, description="which TensorRT; asked for where it is what runs the file")
+    serving: Serving | None = Field(None, description="what serves the model")
 
     _file: str = PrivateAttr("<target>")
 
@@ -152,6 +157,26 @@ class Target(Record):
             raise ValueError("fp32 loses nothing but rounding, which is verify.tolerance")
         return loss
 
+    @field_validator("tensorrt")
+    @classmethod
+    def _is_what_runs(cls, options: TensorRT | None, info: ValidationInfo) -> TensorRT | None:
+        if options is not None and info.data.get("runtime", "tensorrt") != "tensorrt":
+            raise ValueError(f"tensorrt is read where it is the runtime, found runtime: {info.data['runtime']}")
+        return options
+
+    @field_validator("serving")
+    @classmethod
+    def _batches_from_one(cls, serving: Serving | None, info: ValidationInfo) -> Serving | None:
+        batch = info.data["shapes"].batch if "shapes" in info.data else None
+        if serving is None or serving.triton is None or batch is None:
+            return serving
+        if batch.min > 1 and batch.min != batch.max:
+            raise ValueError(f"Triton's batches begin at 1, and shapes.batch at {batch.min}")
+        beyond = [each for each in serving.triton.preferred_batches if each > (batch.max or each)]
+        if beyond:
+            raise ValueError(f"triton.preferred_batches has {beyond[0]}, and shapes.batch ends at {batch.max}")
+        return serving
+
     @property
     def activations(self) -> str:
         """How what layers read becomes int8: dynamic or static."""
@@ -175,6 +200,12 @@ class Target(Record):
         if opset >= OPSETS.stop:
             raise ValueError(f"opset {opset} is newer than what is verified here, {OPSETS.start} to {OPSETS.stop - 1}")
         return opset
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        if self.runtime == "tensorrt" and self.tensorrt is None:
+            raise ValueError('runtime: tensorrt needs to know which: tensorrt: {version: "10.3"}')
+        return self
 
     @model_validator(mode="after")
     def _batches_fit(self) -> Self:

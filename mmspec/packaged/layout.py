@@ -6,6 +6,7 @@ model.py              the same model as stand-alone source, torch only
 model.safetensors     its weights, by our names
 LICENSE               of what is mmspec's in here: model.py and host.py
 onnx/                 model.onnx, and model.onnx.data where weights lie beside it; or stage models, stages.json and host.py
+tensorrt/, triton/    what builds and holds engines, and a model repository, where the target asks for them
 contract.json         inputs and outputs by name: type, dimensions, meaning, how they are read, how far they may be off
 data/                 what reads inputs as training did, tokenizers among it
 golden.safetensors    inputs, and what torch gives for them

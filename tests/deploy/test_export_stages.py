@@ -28,14 +28,6 @@ from mmspec.spec import SpecError
 TARGET = load_target("edge_cpu_stages")
 
 
-@pytest.fixture(scope="module")
-def staged():
-    """Experts and exits after both of three blocks, and a second head that reads what a sample had at its exit."""
-    fusion = small.FUSIONS["gated"] + small.EXPERTS + small.leaving().replace("depth: 2", "depth: 3")
-    spec = small.spec({"joint": fusion}, {"label": "from: joint", "mood": "from: joint"})
-    return staged_draft_of(subject_of(spec), TARGET)
-
-
 @pytest.mark.slow
 def test_no_file_has_control_flow_and_the_host_agrees_with_torch(staged):
     staged.check()
@@ -138,15 +130,11 @@ assert not {"torch", "mmspec"} & set(sys.modules)
     [
         (small.two_stacks, "this is one of 2"),
         (
-            lambda: small.spec({"joint": small.FUSIONS["gated"]}, {"label": "from: joint"}),
-            "no stack that samples may leave",
-        ),
-        (
             lambda: mmspec.load("early_exit_vit", ["encoders.image.halting=act"], variant="small"),
             "has no stages to export",
         ),
     ],
-    ids=["two_stacks", "no_stack", "loop"],
+    ids=["two_stacks", "loop"],
 )
 def test_what_has_no_stages_is_refused_with_its_place(make, words):
     with pytest.raises(SpecError, match=words) as caught:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmspec.deploy.addition import Addition
 from mmspec.deploy.cases import cases
 from mmspec.deploy.draft import Draft, Step
+from mmspec.deploy.file import Load
 from mmspec.deploy.parity import Runnable
 from mmspec.deploy.precision import blocks, dynamic, half
 from mmspec.deploy.precision.calibration import Range, ranges_of
@@ -66,19 +67,21 @@ class Lowered:
         """Initialisers that stay in float32 whatever the precision."""
         return kept_of(self.draft, self.roles)
 
-    def prove(self) -> Fidelity:
-        """What fewer bits cost, in the target's runtime.   Raises Failure: more than is allowed"""
-        draft, target, load = self.draft, self.target, load_of(self.target)
+    def prove(self, load: Load | None = None, ran: str = "") -> Fidelity:
+        """What fewer bits cost, in the target's runtime as it is here, or in another, called `ran`.   Raises Failure: more than is
+        allowed"""
+        draft, target = self.draft, self.target
+        load, ran = load or load_of(target), ran or name_of(target)
         examples, source = self._examples()
         metric, note = metric_of(self.task, target.loss, draft.files, self.files, load, draft.subject.origin)
         errors = errors_of(draft.module, self.files, load, examples)
         runs_everywhere(draft.module, self.files, load, cases(draft.contract, target.verify.batches, seed=3))
         notes = [note] if note else []
-        if target.device == "cuda" and "CUDA" not in name_of(target):
+        if target.device == "cuda" and "CUDA" not in ran:
             notes.append("there is no CUDA device here: the file was run on the CPU, and not on CUDA")
         if self.source == RANDOM:
             notes.append("ranges of activations were found on random inputs: on the task's own they may be cut")
-        return judged(errors, target.loss, target.allowed, metric, source, name_of(target), notes)
+        return judged(errors, target.loss, target.allowed, metric, source, ran, notes)
 
     def _examples(self) -> tuple[list[Values], str]:
         if self.task is None:

@@ -13,6 +13,7 @@ POSSIBLE: Mapping[tuple[str, str], tuple[str, ...]] = {  # precisions by device 
     ("cpu", "onnxruntime"): ("fp32", "int8", "int4"),
     ("cpu", "openvino"): ("fp32", "bf16", "int8"),
     ("cuda", "onnxruntime"): ("fp32", "fp16"),
+    ("cuda", "tensorrt"): ("fp32", "fp16", "int8"),
 }
 QUANTISED = ("int8", "int4")
 OUTPUTS = {
@@ -29,7 +30,7 @@ class Quantisation(Record):
     activations: Literal["dynamic", "static"] | None = Field(
         None,
         description="int8: the range of what a layer reads is found as the file runs, or known beforehand from examples "
-        "(always for OpenVINO, by default dynamic for ONNX Runtime)",
+        "(always for OpenVINO and TensorRT, by default dynamic for ONNX Runtime)",
     )
     examples: Literal["data", "random"] = Field(
         "data", description="static: what ranges are found on, the task's training split or random inputs"
