@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mmspec.cost.flops import Sizes, flops
+from mmspec.cost.flops import Sizes, op_flops
 from mmspec.cost.memory import peak_activations
 from mmspec.deploy.contract import Contract, Port
 from mmspec.deploy.watching import stacks_of, watching
@@ -68,7 +68,7 @@ def largest_batch(graph: Graph, contract: Contract) -> int:
     Of a graph with something that nobody can price, 0."""
     sizes = Sizes({"B": 1, **graph.limits})
     try:
-        work, held = flops(graph, sizes).total, peak_activations(graph, sizes)
+        work, held = sum(op_flops(op, sizes).total for op in graph.ops), peak_activations(graph, sizes)
     except UserError:
         return 0
     if not isinstance(work, int):  # of a size that is known only when it runs
