@@ -1,0 +1,54 @@
+"""OpenVINO on the CPU: the second opinion on a float32 file, and what the targets for it run. Needs numpy and openvino only.
+
+It computes in bfloat16 by default on processors that have it; here its precision is always said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any
+
+from mmspec.errors import UserError
+from mmspec.host import Run, Values
+
+Load = Callable[[bytes, int], Run]
+
+
+def installed() -> bool:
+    return find_spec("openvino") is not None
+
+
+def require() -> None:
+    """Raise UserError, with the line that installs it, unless OpenVINO is there."""
+    if not installed():
+        raise UserError("this target runs in OpenVINO, which is not installed: pip install openvino")
+
+
+def version() -> str:
+    return metadata.version("openvino")
+
+
+def openvino(precision: str = "f32") -> Load:
+    """The runtime with its arithmetic in `f32` or `bf16`; products whose operands are quantised are of integers in either."""
+
+    def load(content: bytes, threads: int) -> Run:
+        import openvino as ov
+
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        core = ov.Core()
+        compiled = core.compile_model(core.read_model(content), "CPU", settings)
+        request = compiled.create_infer_request()
+        inputs = [port.get_any_name() for port in compiled.inputs]
+        outputs = [port.get_any_name() for port in compiled.outputs]
+
+        def run(values: Mapping[str, Any]) -> Values:
+            found = request.infer({name: values[name] for name in inputs})
+            return {name: found[i].copy() for i, name in enumerate(outputs)}
+
+        return run
+
+    return load
