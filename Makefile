@@ -23,7 +23,7 @@ demo: $(VENV)/.installed
 	@echo
 	@echo "front   runs/digits_pareto/front.png"
 	@echo "report  runs/digits_pareto/report.html"
-	@echo "model   $$(ls build/digits_knee_edge/*.onnx)"
+	@echo "model   $$(ls build/digits_knee_edge/onnx/*.onnx)"
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)

@@ -85,7 +85,9 @@ def runners(spec: ModelSpec) -> tuple[Callable[[], Any], Callable[[], Any], int]
         mmspec.export(built, "edge_cpu_fp32", package)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(str(package / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            str(package / "onnx" / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
     feeds = {key: value.numpy() for key, value in inputs.items()}
     feeds |= {f"{key}_mask": value.numpy() != 0 for key, value in inputs.items() if value.dtype == torch.int64}
 

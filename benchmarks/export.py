@@ -1,8 +1,8 @@
-"""How far exported files are from torch, over every case of the verification: batches 1 and 7, the shortest, a middle and the
-longest text, absent texts, every exit forced, mixed exits, every expert hit.
+"""How far exported files are from torch, over every case of the verification: batches 1, 2, 7 and a large one, the shortest, a
+middle and the longest text, absent texts, every exit forced, mixed exits, every expert hit.
 
-One line for each shipped spec, with its largest absolute error beside the limit of 1e-4, and the time in ONNX Runtime as a ratio
-to eager torch, measured in turn in the same run on one thread, batch 1.
+One line for each shipped spec, with its largest absolute error (1e-5, or a ten thousandth of the number, is allowed), and the time
+in ONNX Runtime as a ratio to eager torch, measured in turn in the same run on one thread, batch 1.
 """
 
 from __future__ import annotations
@@ -21,23 +21,20 @@ from mmspec import shipped
 from mmspec.backend import read_folder, write_folder
 from mmspec.testing import example
 
-LIMIT = 1e-4
-
 
 def main(names: list[str]) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    print(f"{'spec':22} {'cases':>6} {'largest error':>14} {'limit':>7} {'':7} {'ORT / torch, batch 1':>22}")
+    print(f"{'spec':22} {'cases':>6} {'largest error':>14} {'ORT / torch, batch 1':>22}")
     for name in names or shipped.names("specs"):
         spec = mmspec.load(name)
         with tempfile.TemporaryDirectory() as home:
             built, package = Path(home) / "built", Path(home) / "package"
             write_folder(spec, mmspec.build(spec), built)
             report = mmspec.export(built, "edge_cpu_fp32", package)
-            ratio = speed(read_folder(built)[1], package / "model.onnx", mmspec.lower(spec))
+            ratio = speed(read_folder(built)[1], package / "onnx" / "model.onnx", mmspec.lower(spec))
         error, cases = report.max_error, len(report.parity.compared)
-        verdict = "met" if error <= LIMIT else "MISSED"
-        print(f"{name:22} {cases:6} {error:14.1e} {LIMIT:7.0e} {verdict:7} {ratio:22.2f}", flush=True)
+        print(f"{name:22} {cases:6} {error:14.1e} {ratio:22.2f}", flush=True)
 
 
 def speed(model: torch.nn.Module, file: Path, graph: mmspec.ir.Graph, pairs: int = 30) -> float:

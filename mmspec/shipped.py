@@ -36,3 +36,9 @@ def find(kind: Kind, name: str) -> Path | None:
     stem = name.removesuffix(".yaml")
     home = folder(kind)
     return home / f"{stem}.yaml" if home and stem in names(kind) else None
+
+
+def licence() -> bytes:
+    """The licence of what is mmspec's."""
+    checkout = _PACKAGE.parent / "LICENSE"
+    return (checkout if checkout.is_file() else _PACKAGE / "_shipped" / "LICENSE").read_bytes()

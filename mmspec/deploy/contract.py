@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mmspec.cost.budgets import most_spent
-from mmspec.deploy.target import Size, Target
+from mmspec.deploy.target import Size, Target, Verify
 from mmspec.ir import Dim, Graph, Value
 from mmspec.ir.placeholders import Placeholder, placeholders
 from mmspec.spec import ModelSpec
@@ -48,21 +48,39 @@ class Contract:
         fixed = self.inputs[0].dims[0]
         return fixed if isinstance(fixed, int) else self.dims[fixed].high
 
-    def to_dict(self, tolerance: float) -> dict[str, Any]:
+    def batch(self, wanted: int) -> int:
+        """The batch that is nearest to the one that is wanted."""
+        fixed = self.inputs[0].dims[0]
+        return fixed if isinstance(fixed, int) else min(max(wanted, self.dims[fixed].low), self.dims[fixed].high)
+
+    def to_dict(
+        self,
+        verify: Verify,
+        thresholds: Mapping[str, Sequence[float]] | None = None,
+        preprocessing: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """What contract.json holds. `thresholds` by halting stack; `preprocessing` by input, how training read it."""
+        masks = {port.name for port in self.inputs if port.dtype == "bool"}
+
         def told(port: Port) -> dict[str, Any]:
-            bound: dict[str, Any] = {"below": port.bound} if port.bound else {}
+            more: dict[str, Any] = {"below": port.bound} if port.bound else {}
             if port.places:
-                bound["places"] = [{"id": place.id, "count": place.count} for place in port.places]
-            return {"dtype": port.dtype, "dims": list(port.dims), "meaning": port.meaning, **bound}
+                more["places"] = [{"id": place.id, "count": place.count} for place in port.places]
+            if f"{port.name}_mask" in masks:
+                more["mask"] = f"{port.name}_mask"
+            if port.name in (preprocessing or {}):
+                more["preprocessing"] = preprocessing[port.name]  # type: ignore[index]
+            return {"dtype": port.dtype, "dims": list(port.dims), "meaning": port.meaning, **more}
 
         return {
             "format": 1,
             "dims": {name: {"min": size.low, "max": size.high} for name, size in self.dims.items()},
             "inputs": {port.name: told(port) for port in self.inputs},
             "outputs": {
-                port.name: told(port) | {"max_abs_error": tolerance if port.dtype == "float32" else 0}
+                port.name: told(port) | {"tolerance": verify.of(port.name, port.dtype)._asdict()}
                 for port in self.outputs
             },
+            "thresholds": {stack: list(values) for stack, values in (thresholds or {}).items()},
         }
 
 

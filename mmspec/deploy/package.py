@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmspec.deploy import report as written
+from mmspec.deploy.contents import contents_of, write_package
 from mmspec.deploy.draft import Draft, draft_of
 from mmspec.deploy.liveness import live_parameters
-from mmspec.deploy.page import render
 from mmspec.deploy.parity import Parity
 from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
 from mmspec.deploy.staged import StagedDraft, staged_draft_of
-from mmspec.deploy.subject import Subject, subject_of
+from mmspec.deploy.subject import subject_of
 from mmspec.deploy.target import Target, load_target
 from mmspec.errors import UserError
-from mmspec.files import check_replaceable, located, replace_folder
+from mmspec.files import check_replaceable
 from mmspec.spec import ModelSpec
 
 Progress = Callable[[str], None]
@@ -66,9 +63,7 @@ def report_of(
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
     protos = draft.files.protos
-    content: dict[str, bytes] = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
-    facts = files_facts(protos, content, weights)
-    content |= draft.accessories
+    files = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
     report = Report(
         folder=out,
         model=draft.subject.spec.name,
@@ -78,30 +73,13 @@ def report_of(
         accuracy=accuracy_of(draft.subject),
         target=draft.target,
         contract=draft.contract,
-        file=facts,
+        file=files_facts(protos, files, weights),
         structure=structure,
         parity=parity,
         environment=environment(),
         seconds=seconds,
     )
-    return report, content
-
-
-def write_package(report: Report, content: Mapping[str, bytes], subject: Subject) -> None:
-    """The folder, whole or not at all."""
-    contract = report.contract.to_dict(report.target.verify.tolerance) | {
-        "form": report.target.exits,
-        "files": sorted(content),
-    }
-    with replace_folder(report.folder) as folder, located(report.folder):
-        for name, data in content.items():
-            (folder / name).write_bytes(data)
-        (folder / written.SPEC).write_text(subject.spec.to_yaml(), encoding="utf-8")
-        (folder / written.CONTRACT).write_text(json.dumps(contract, indent=2) + "\n", encoding="utf-8")
-        (folder / written.VERIFICATION).write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
-        (folder / written.PAGE).write_text(render(report), encoding="utf-8")
-        if subject.data is not None:
-            shutil.copytree(subject.data, folder / "data")
+    return report, contents_of(draft, {**files, **draft.accessories})
 
 
 def require_packages() -> None:

@@ -45,7 +45,7 @@ def _lead(report: Report) -> str:
         f"<p class=lead>{escape(_what_ran(report))} was run by {escape(report.target.runtime)} "
         f"{escape(report.environment['onnxruntime'])} on a {escape(target.device)} and compared with the torch module, case by "
         f"case: {len(parity.compared)} cases, {parity.samples} samples, largest absolute error <b>{report.max_error:.2g}</b> where "
-        f"{target.verify.tolerance:g} is allowed, exits equal.</p>"
+        f"{target.verify.tolerance:g}, or {target.verify.relative:g} of the number, is allowed, exits equal.</p>"
     )
 
 

@@ -4,8 +4,8 @@
     thresholds   as they are; every sample forced to leave at exit 0, 1, ...; set so that the exits are mixed
     inputs       see cases.py
 
-Exits must be equal, outputs within the target's tolerance. A sample may differ only if it is a close call (see watching.py);
-those that do are counted, and too many of them fail.
+Exits must be equal, each number of an output within the target's tolerance. A sample may differ only if it is a close call (see
+watching.py); those that do are counted, and too many of them fail.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from mmspec.deploy.cases import MIXED_BATCH, Case, cases, mixed_thresholds, plain_case, randomised
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.file import Load
-from mmspec.deploy.target import Verify
-from mmspec.deploy.watching import Watched, stacks_of, watching
+from mmspec.deploy.target import Tolerance, Verify
+from mmspec.deploy.watching import close_calls, stacks_of, watching
 from mmspec.errors import Failure
 from mmspec.host import session
 from mmspec.ir import Graph
@@ -31,7 +31,6 @@ from mmspec.ir import Graph
 if TYPE_CHECKING:
     import onnx
 
-TIE = 1e-5  # two experts whose probabilities for a token are nearer than this are tied, in float32
 EXCUSED = 0.05  # of all samples; more close calls that went the other way are a mistake
 DRAWS = 6  # of random weights, until every expert has met a token
 
@@ -215,8 +214,8 @@ class _Setting:
                 raise self.mismatch(case, port.name, told)
             if not np.isfinite(a).all():
                 raise self.mismatch(case, port.name, "torch itself gives a number that is not finite")
-            differs |= ~(_per_sample(a, b, case.batch) <= (self.verify.tolerance if port.dtype == "float32" else 0))
-        close = _close(seen, self.verify)
+            differs |= _beyond(a, b, self.verify.of(port.name, port.dtype), case.batch)
+        close = close_calls(seen, self.verify.margin)
         wrong = differs & ~close
         if wrong.any():
             raise self.mismatch(case, *_worst(wanted, found, self.contract, wrong, self.verify))
@@ -233,8 +232,11 @@ class _Setting:
         return Mismatch(self.weights, self.thresholds, case, output, detail, copy.deepcopy(self.model), self.file)
 
 
-def _close(seen: Watched, verify: Verify) -> np.ndarray:
-    return ((seen.exit_margin < verify.margin) | (seen.tie_margin < TIE)).numpy()
+def _beyond(a: np.ndarray, b: np.ndarray, allowed: Tolerance, batch: int) -> np.ndarray:
+    """Samples with a number that is further off than allowed, or is none.   [B V, ...] x 2 -> bool[B]"""
+    wanted = a.astype(np.float64)
+    within = np.abs(wanted - b) <= np.maximum(allowed.absolute, allowed.relative * np.abs(wanted))
+    return ~within.reshape(batch, -1).all(axis=1)  # type: ignore[no-any-return]
 
 
 def _per_sample(a: np.ndarray, b: np.ndarray, batch: int) -> np.ndarray:
@@ -260,8 +262,10 @@ def _worst(
                 port.name,
                 f"{int((error != 0).sum())} of {len(wrong)} samples differ, such as sample {sample}: {b} where torch says {a}",
             )
-        if not error[sample] <= verify.tolerance:
-            return port.name, f"off by {error[sample]:.3g} at sample {sample}, where {verify.tolerance:g} is allowed"
+        allowed = verify.of(port.name, port.dtype)
+        if (wrong & _beyond(wanted[port.name], found[port.name], allowed, len(wrong))).any():
+            told = f"{allowed.absolute:g} is allowed, or {allowed.relative:g} of the number"
+            return port.name, f"off by {error[sample]:.3g} at sample {sample}, where {told}"
     raise AssertionError("a mismatch without a difference")
 
 

@@ -18,11 +18,10 @@ from mmspec.deploy.parity import Parity
 from mmspec.deploy.subject import Subject
 from mmspec.deploy.target import Target
 from mmspec.host import STAGES
+from mmspec.packaged.layout import ONNX
 
 if TYPE_CHECKING:
     import onnx
-
-SPEC, CONTRACT, VERIFICATION, PAGE = "spec.yaml", "contract.json", "verification.json", "verification.html"
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Report:
 
     folder      where the package lies
     weights     where the weights come from; `trained` says whether a training of ours made them
-    file        of model.onnx: bytes, sha256, opset, ir_version, nodes, parameters, operators
+    file        of what is run: its path in the package, bytes, sha256, opset, ir_version, nodes, parameters, operators
     structure   what was checked before the file ran
     seconds     wall time of each step
     """
@@ -60,6 +59,20 @@ class Report:
         """The largest absolute error of any output in any case."""
         return max(self.parity.max_error.values(), default=0.0)
 
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says beside the files."""
+        return {
+            "model": self.model,
+            "runs": self.file["name"],
+            "provenance": {
+                "spec_sha256": self.spec_sha256,
+                "weights": self.weights,
+                "trained": self.trained,
+                "target": self.target.name,
+            },
+            "versions": dict(self.environment),
+        }
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "format": 1,
@@ -83,7 +96,7 @@ def file_facts(proto: onnx.ModelProto, content: bytes, weights: Mapping[str, Any
     """What can be counted in a file: `operators` by name, branches included."""
     counts = operators(proto)
     return {
-        "name": FILE,
+        "name": f"{ONNX}/{FILE}",
         "bytes": len(content),
         "sha256": sha256(content),
         "opset": proto.opset_import[0].version,
@@ -103,7 +116,7 @@ def files_facts(
         return facts[0]
     counts = sum((operators(proto) for proto in protos.values()), start=Counter[str]())
     return facts[0] | {
-        "name": STAGES,
+        "name": f"{ONNX}/{STAGES}",
         "files": {name: {"bytes": len(contents[name]), "sha256": sha256(contents[name])} for name in protos},
         "bytes": sum(map(len, contents.values())),
         "sha256": sha256(b"".join(contents.values())),

@@ -6,16 +6,17 @@ precision: fp32
 opset: 20
 exits: conditions
 shapes: {batch: {min: 1, max: 256, example: 2}, length: {min: 1, example: 5}}
-verify: {batches: [1, 7], tolerance: 1.0e-4, margin: 1.0e-4}
+verify: {batches: [1, 2, 7], tolerance: 1.0e-5, relative: 1.0e-4, margin: 1.0e-4}
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     PrivateAttr,
@@ -67,14 +68,32 @@ class Shapes(Record):
         return batch
 
 
+class Tolerance(NamedTuple):
+    """A number may be off by the absolute error, or by that share of itself, whichever is more."""
+
+    absolute: float
+    relative: float
+
+
 class Verify(Record):
     """What the proof asks for."""
 
-    batches: list[PositiveInt] = Field([1, 7], min_length=1, description="batch sizes that are compared")
-    tolerance: PositiveFloat = Field(1e-4, description="largest absolute error of any output")
+    batches: list[PositiveInt] = Field(
+        [1, 2, 7],
+        min_length=1,
+        description="batch sizes that are compared, beside the largest that is not too much work",
+    )
+    tolerance: PositiveFloat = Field(1e-5, description="largest absolute error of a number of any output")
+    relative: NonNegativeFloat = Field(
+        1e-4, description="largest error as a share of the number, where that is more than `tolerance`"
+    )
     margin: PositiveFloat = Field(
         1e-4, description="of a confidence from its threshold, below which runtimes may part over a sample's exit"
     )
+
+    def of(self, output: str, dtype: str) -> Tolerance:
+        """What an output may be off by: numbers by their tolerance; exits, ids and masks not at all."""
+        return Tolerance(self.tolerance, self.relative) if dtype == "float32" else Tolerance(0.0, 0.0)
 
 
 class Target(Record):

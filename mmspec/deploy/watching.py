@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -48,6 +49,14 @@ class Watched:
     tie_margin: Tensor
     scores: dict[str, list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
     chosen: dict[str, Tensor] = field(default_factory=dict)
+
+
+TIE = 1e-5  # two experts whose probabilities for a token are nearer than this are tied, in float32
+
+
+def close_calls(seen: Watched, margin: float) -> np.ndarray:
+    """Which samples lie so near to a threshold or a tie that two correct runtimes may part there.   bool[B]"""
+    return ((seen.exit_margin < margin) | (seen.tie_margin < TIE)).numpy()
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def test_a_mismatch_names_the_case_the_output_the_error_and_the_first_node_that_
         replace(flagship, proto=faults.coarse_norm(flagship.proto)).prove()
     text = str(caught.value)
     assert "own weights, thresholds: as they are, batch 1" in text
-    assert "output  label: off by" in text and "0.0001 is allowed" in text
+    assert "output  label: off by" in text and "1e-05 is allowed" in text
     assert "LayerNormalization of image.blocks.0.norm1.weight, image.blocks.0.norm1.bias" in text
 
 

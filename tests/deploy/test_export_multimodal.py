@@ -6,7 +6,7 @@ import small_exports as small
 import mmspec
 from mmspec.deploy.cases import draw, planted
 from mmspec.deploy.contract import contract_of
-from mmspec.deploy.target import load_target
+from mmspec.deploy.target import Verify, load_target
 from mmspec.ir.placeholders import Placeholder
 from mmspec.passes import lower_serving
 
@@ -27,7 +27,7 @@ def test_the_contract_says_how_many_places_a_text_must_keep():
     contract = contract_of(spec, lower_serving(spec), load_target("edge_cpu_fp32"))
     (text,) = (port for port in contract.inputs if port.name == "text")
     assert text.places == (Placeholder("text", 58, 4),)
-    assert contract.to_dict(0)["inputs"]["text"]["places"] == [{"id": 58, "count": 4}]
+    assert contract.to_dict(Verify())["inputs"]["text"]["places"] == [{"id": 58, "count": 4}]
     assert contract.dims["text_length"].low == 4
 
 

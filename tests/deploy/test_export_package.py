@@ -16,8 +16,9 @@ import torch
 import mmspec
 from mmspec.deploy import draft as trial
 from mmspec.deploy import package as run
+from mmspec.deploy.contents import write_package
 from mmspec.deploy.file import array, initializers
-from mmspec.deploy.package import report_of, write_package
+from mmspec.deploy.package import report_of
 from mmspec.deploy.page import render
 from mmspec.deploy.report import sha256
 from mmspec.errors import Failure
@@ -31,10 +32,10 @@ def package(flagship, tmp_path_factory):
     """The flagship's package, its data folder included, as `export` writes it."""
     data = tmp_path_factory.mktemp("trained") / "data"
     data.mkdir()
-    (data / "preprocessing.json").write_text("{}")
+    (data / "preprocessing.json").write_text(json.dumps({"inputs": {"image": {"type": "image", "mean": 0.5}}}))
     subject = replace(flagship.subject, data=data)
     out = tmp_path_factory.mktemp("out") / "package"
-    report, content = report_of(flagship, flagship.check(), flagship.prove(), out, {})
+    report, content = report_of(replace(flagship, subject=subject), flagship.check(), flagship.prove(), out, {})
     write_package(report, content, subject)
     return report
 
@@ -43,15 +44,16 @@ def session(report):
     return onnxruntime.InferenceSession(str(report.path), providers=["CPUExecutionProvider"])
 
 
-def test_the_package_holds_the_file_its_spec_its_contract_and_its_proof(package):
+def test_the_package_holds_the_file_its_spec_its_contract_and_its_proof(package, flagship):
     files = {str(p.relative_to(package.folder)) for p in package.folder.rglob("*") if p.is_file()}
     assert files == {
-        ".mmspec", "model.onnx", "spec.yaml", "contract.json", "verification.json", "verification.html", "data/preprocessing.json",
+        ".mmspec", "manifest.json", "spec.yaml", "model.py", "model.safetensors", "LICENSE", "onnx/model.onnx", "contract.json",
+        "golden.safetensors", "verification.json", "verification.html", "data/preprocessing.json",
     }  # fmt: skip
     proof = json.loads((package.folder / "verification.json").read_text())
     assert proof["passed"] and proof["file"]["sha256"] == sha256(package.path.read_bytes())
     assert proof["parity"]["max_abs_error"]["label"] == package.parity.max_error["label"] <= 1e-4
-    assert mmspec.load(package.folder / "spec.yaml") == replace(mmspec.load(package.folder / "spec.yaml"))
+    assert mmspec.load(package.folder / "spec.yaml").to_yaml() == flagship.subject.spec.to_yaml()
     assert proof["model"]["trained"] is False and "untrained" in proof["model"]["weights"]
 
 
@@ -70,6 +72,11 @@ def test_the_contract_is_what_the_runtime_finds_in_the_file(package):
     assert contract["inputs"]["text_mask"]["dtype"] == "bool" and "absent" in contract["inputs"]["text_mask"]["meaning"]
     assert contract["dims"] == {"batch": {"min": 1, "max": 256}, "text_length": {"min": 1, "max": 6}}
     assert list(contract["outputs"]) == ["label", "mood", "label.exit"]
+    assert contract["inputs"]["image"]["preprocessing"] == {"type": "image", "mean": 0.5}
+    assert contract["inputs"]["text"]["mask"] == "text_mask"
+    assert contract["outputs"]["label"]["tolerance"] == {"absolute": 1e-5, "relative": 1e-4}
+    assert contract["outputs"]["label.exit"]["tolerance"] == {"absolute": 0, "relative": 0}
+    assert contract["thresholds"] == {"joint.blocks": [float(np.float32(0.4))]}
 
 
 def test_every_parameter_has_our_name_in_the_file_and_nothing_of_this_machine_is_in_it(package, flagship):

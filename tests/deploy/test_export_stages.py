@@ -14,8 +14,9 @@ import torch
 
 import mmspec
 from mmspec.deploy import Mismatch, load_target
+from mmspec.deploy.contents import write_package
 from mmspec.deploy.file import operators
-from mmspec.deploy.package import report_of, write_package
+from mmspec.deploy.package import report_of
 from mmspec.deploy.staged import staged_draft_of
 from mmspec.deploy.subject import subject_of
 from mmspec.errors import Failure
@@ -87,7 +88,7 @@ def test_the_package_runs_without_torch_and_without_mmspec(staged, tmp_path):
     report, content = report_of(staged, staged.check(), parity, tmp_path / "package", {})
     write_package(report, content, staged.subject)
     contract = json.loads((report.folder / "contract.json").read_text())
-    assert contract["form"] == "stages" and "exit_2.onnx" in contract["files"]
+    assert contract["form"] == "stages" and (report.folder / "onnx" / "exit_2.onnx").is_file()
     assert "stages.json" in (report.folder / "verification.html").read_text()
     inputs = (torch.randn(5, 1, 8, 8), torch.ones(5, 3, dtype=torch.int64), torch.ones(5, 3, dtype=torch.bool))
     np.savez(
@@ -95,8 +96,8 @@ def test_the_package_runs_without_torch_and_without_mmspec(staged, tmp_path):
         **{name: v.numpy() for name, v in zip(("image", "text", "text_mask"), inputs, strict=True)},
     )
     moved = shutil.move(report.folder, tmp_path / "moved")
-    subprocess.run([sys.executable, "-c", ALONE], cwd=moved, check=True)
-    found, wanted = np.load(tmp_path / "moved" / "found.npz"), staged.module(*inputs)
+    subprocess.run([sys.executable, "-c", ALONE], cwd=moved / "onnx", check=True)
+    found, wanted = np.load(moved / "onnx" / "found.npz"), staged.module(*inputs)
     assert list(found) == ["label", "mood", "label.exit"]
     assert all(np.abs(found[name] - value.numpy()).max() <= 1e-5 for name, value in wanted.items())
 
@@ -124,7 +125,7 @@ def test_what_a_policy_asks_and_remembers_goes_from_file_to_file(name):
 ALONE = """
 import sys, numpy as np
 from host import Host
-np.savez("found.npz", **Host.load(".", threads=1)(dict(np.load("../inputs.npz"))))
+np.savez("found.npz", **Host.load(".", threads=1)(dict(np.load("../../inputs.npz"))))
 assert not {"torch", "mmspec"} & set(sys.modules)
 """
 

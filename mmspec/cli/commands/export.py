@@ -65,7 +65,8 @@ def _lines(report: Report, ink: Ink) -> list[str]:
     facts = f"opset {file['opset']}, {file['nodes']:,} nodes, {file['parameters']:,} parameters, {quantity(file['bytes'], 'B')}"
     text = ["", f"{ink.bold(report.model)}   {ink.dim(f'{report.weights}; {facts}')}", ""]
     columns = (Column("output"), Column("largest error", right=True), Column("allowed", right=True))
-    allowed = f"{report.target.verify.tolerance:.0e}"
+    verify = report.target.verify
+    allowed = f"{verify.tolerance:.0e} or {verify.relative:.0e} of it"
     rows = [(name, f"{error:.1e}", allowed) for name, error in report.parity.max_error.items()]
     text += [*lines(columns, rows, ink), ""]
     parity = report.parity
@@ -74,5 +75,4 @@ def _lines(report: Report, ink: Ink) -> list[str]:
         text += ink.wrapped(f"{parity.excused} samples lie too close to a threshold to be judged", "note:")
     if not report.trained:
         text += ink.wrapped("these weights were never trained", "note:")
-    files = " ".join(sorted(path.name for path in report.folder.iterdir() if path.name[0] != "."))
-    return [*text, f"  wrote {report.folder}: {files}"]
+    return [*text, *ink.wrapped(f"wrote {report.folder}: what runs is {report.file['name']}")]
