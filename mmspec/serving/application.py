@@ -19,6 +19,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.requests import ClientDisconnect
 
 from mmspec import __version__
 from mmspec.runtime import BadRequest, Session
@@ -78,6 +79,8 @@ def application(session: Session, limits: Limits = DEFAULT, name: str = "model")
         try:
             async with asyncio.timeout(limits.seconds):
                 body = await body_of(request, limits.body_bytes)
+        except ClientDisconnect:
+            raise Refused(400, "the client went away") from None
         except TimeoutError:
             raise Refused(408, f"the request did not arrive within {limits.seconds:g} s") from None
         try:

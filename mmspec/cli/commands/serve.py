@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+
 import click
 
 from mmspec.serving.limits import DEFAULT
@@ -43,6 +46,8 @@ def command(
     `mmspec serve package --port 8000`
     """
     from mmspec.serving import Limits, serve
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # to be told to stop is no failure of a server
 
     limits = Limits(body_bytes, pixels, inside, seconds, batch, delay_ms)
     serve(package, limits, host, port, threads, runtime, lambda address: click.echo(f"serving {package} at {address}"))
