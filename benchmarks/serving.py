@@ -2,7 +2,8 @@
 
 Every answer is compared with the golden one of its request, which torch gave for that sample: a number may be off by what the
 contract allows, whatever else was in its batch. Served twice, one sample at a time and in batches; the clients are one process, the
-server is another, its model on one thread.
+server is another, its model on one thread. `CPU ms` is what the server spent for an answer, HTTP included: on a machine that does
+other things as well, it says more than the rate.
 
     python benchmarks/serving.py [--seconds 60] [--clients 64] [--package DIR]      # by default fusion_gated, exported first
 """
@@ -103,30 +104,39 @@ def measured(name: str, package: Path, batch: int, questions: list[Question], as
         try:
             assert server.stdout is not None
             port = int(server.stdout.readline().rpartition(":")[2])
-            seen, seconds, size = asyncio.run(load(port, questions, asked.clients, asked.seconds))
+            seen, seconds, told = asyncio.run(load(port, questions, asked.clients, asked.seconds))
         finally:
             server.terminate()
     rate = len(seen.seconds) / seconds
     p50, p99 = (1e3 * float(np.quantile(seen.seconds, share)) for share in (0.5, 0.99))
     counts = f"{len(seen.seconds):8,} {len(seen.errors):7} {seen.wrong:6}"
-    print(f"{name:16} {counts} {rate:7.1f} {p50:8.1f} {p99:8.1f} {size:8.1f}", flush=True)
+    size = told["mmspec_batch_samples_sum"] / told["mmspec_batch_samples_count"]
+    cpu_ms = 1e3 * told["process_cpu_seconds_total"] / told["mmspec_batch_samples_sum"]
+    print(f"{name:16} {counts} {rate:7.1f} {p50:8.1f} {p99:8.1f} {size:8.1f} {cpu_ms:7.2f}", flush=True)
     for error, count in sorted((e, seen.errors.count(e)) for e in set(seen.errors)):
         print(f"    {count} times: {error}")
     return rate
 
 
-async def load(port: int, questions: list[Question], clients: int, seconds: float) -> tuple[Seen, float, float]:
-    """What the clients saw after warming up, for how long, and the mean batch."""
+async def load(
+    port: int, questions: list[Question], clients: int, seconds: float
+) -> tuple[Seen, float, dict[str, float]]:
+    """What the clients saw after warming up, for how long, and by how much the server's counts rose, warming up included."""
+    before = await counts(port)
     start = time.perf_counter() + WARM_UP
     seen = Seen()
     turned = [questions[i % len(questions) :] + questions[: i % len(questions)] for i in range(clients)]
     await asyncio.gather(*(client(port, each, start, seconds, seen) for each in turned))
     spent = time.perf_counter() - start
+    return seen, spent, {name: value - before[name] for name, value in (await counts(port)).items()}
+
+
+async def counts(port: int) -> dict[str, float]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     _, text = await ask(reader, writer, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    told = dict(line.rsplit(" ", 1) for line in text.decode().splitlines() if line.startswith("mmspec_batch_samples_"))
     writer.close()
-    return seen, spent, float(told["mmspec_batch_samples_sum"]) / float(told["mmspec_batch_samples_count"])
+    lines = [line.rsplit(" ", 1) for line in text.decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines if "{" not in name}
 
 
 async def client(port: int, questions: list[Question], start: float, seconds: float, seen: Seen) -> None:

@@ -15,6 +15,8 @@ from mmspec.reading.files import Array
 from mmspec.reading.preprocessing import Preprocessing, describe
 from mmspec.runtime.ports import BATCH, BadRequest, Contract, Port
 
+LONGEST_NAME = 80  # of an input's name, told back to who misspelt it
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -37,9 +39,10 @@ def sample_of(request: Mapping[str, object], contract: Contract, known: Preproce
         raise BadRequest("request", "it is inputs by name")
     for name in request:
         if name not in contract.inputs:
-            near = get_close_matches(str(name), contract.inputs, 1)
+            short = str(name)[:LONGEST_NAME]
+            near = get_close_matches(short, contract.inputs, 1)
             hint = f"did you mean {near[0]}?" if near else f"the inputs are: {', '.join(contract.inputs)}"
-            raise BadRequest(str(name), f"there is no such input; {hint}")
+            raise BadRequest(short, f"there is no such input; {hint}")
     masks = contract.masks
     arrays: dict[str, Array] = {}
     for name, port in contract.inputs.items():
@@ -124,6 +127,8 @@ def _present(contract: Contract, port: Port, value: object, known: Preprocessing
     if column is None or known is None:
         raise BadRequest(port.name, f"the package does not say how it is read; it takes {port.dtype} numbers")
     _check_kind(port, column, value)
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise BadRequest(port.name, "half of a surrogate pair is no text")
     try:
         cell = BytesIO(value) if isinstance(value, bytes) else value
         array = column.batch([known.example(port.name, cell)])[0]

@@ -58,12 +58,12 @@ def application(session: Session, limits: Limits = DEFAULT, name: str = "model")
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        work = asyncio.create_task(batcher.work())
         await asyncio.to_thread(session.run, [plain(session.contract)])
+        batcher.start()
         app.state.ready = True
         yield
         app.state.ready = False
-        work.cancel()
+        batcher.stop()
         readers.shutdown(wait=False)
 
     app = FastAPI(title=name, version=__version__, lifespan=life)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -53,4 +54,6 @@ class Metrics:
             "# TYPE mmspec_requests_inside gauge",
         ]
         lines += [f"mmspec_requests_inside {self.inside}", *self.seconds.lines(), *self.sizes.lines()]
+        lines += ["# HELP process_cpu_seconds_total Of all threads.", "# TYPE process_cpu_seconds_total counter"]
+        lines += [f"process_cpu_seconds_total {time.process_time():.6f}"]
         return "\n".join(lines) + "\n"

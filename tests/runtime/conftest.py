@@ -1,34 +1,13 @@
 """A model that was trained for two steps on pictures and questions, as one file and as stages: everything that a server reads."""
 
-import shutil
+import json
 
 import pytest
-import safetensors.numpy
+from small_packages import SPEC, golden_of, packed
 
 import mmspec
 from mmspec.components import CATALOGUE
-from mmspec.deploy import load_target
-from mmspec.deploy.contents import contents_of
-from mmspec.deploy.draft import draft_of
-from mmspec.deploy.staged import staged_draft_of
-from mmspec.deploy.subject import subject_of
 from mmspec.spec import read
-
-SPEC = """
-name: small
-inputs:
-  image: {type: image, size: 8, channels: 1}
-  text: {type: text, length: 32}
-encoders:
-  image: {type: vit, patch_size: 4, width: 8, depth: 1, heads: 2, expansion: 2}
-  text: {type: text_transformer, width: 12, depth: 1, heads: 2, expansion: 2}
-fusion:
-  joint:
-    {type: gated, from: [image, text], heads: 2, expansion: 2, depth: 2, router: {type: top_k, experts: 3, k: 2},
-     halting: {type: confidence, threshold: 0.12, head: label}}
-heads: {label: {type: classification, classes: 12}}
-objectives: [{type: cross_entropy, head: label, target: answer}]
-"""
 
 
 @pytest.fixture(scope="session")
@@ -38,27 +17,19 @@ def trained(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session", params=["edge_cpu_fp32", "edge_cpu_stages"])
-def package(request, trained, tmp_path_factory):
-    return packed(trained, request.param, tmp_path_factory.mktemp("packages"))
+@pytest.fixture(scope="session")
+def one_file(trained, tmp_path_factory):
+    return packed(trained, "edge_cpu_fp32", tmp_path_factory.mktemp("one_file"))
 
 
 @pytest.fixture(scope="session")
-def one_file(trained, tmp_path_factory):
-    return packed(trained, "edge_cpu_fp32", tmp_path_factory.mktemp("packages"))
+def stages(trained, tmp_path_factory):
+    return packed(trained, "edge_cpu_stages", tmp_path_factory.mktemp("stages"))
 
 
-def packed(trained, target, home):
-    """What `export` writes of a draft, without the hour of proofs: those are tested in tests/deploy."""
-    target, subject = load_target(target), subject_of(trained)
-    draft = (staged_draft_of if target.exits == "stages" else draft_of)(subject, target)
-    files = {name: proto.SerializeToString(deterministic=True) for name, proto in draft.files.protos.items()}
-    folder = home / "package"
-    for name, content in contents_of(draft, {**files, **draft.accessories}).items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    shutil.copytree(trained / "data", folder / "data")
-    return folder
+@pytest.fixture(scope="session", params=["one_file", "stages"])
+def package(request):
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -66,15 +37,7 @@ def golden(package):
     return golden_of(package)
 
 
-def golden_of(package):
-    """Requests and what torch gives for each, close calls left out."""
-    arrays = safetensors.numpy.load_file(package / "golden.safetensors")
-    pairs = []
-    for case in range(sum(name.endswith(".judged") for name in arrays)):
-        sides = [
-            {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}
-            for start in (f"{case}.inputs.", f"{case}.outputs.")
-        ]
-        rows = arrays[f"{case}.judged"].nonzero()[0]
-        pairs += [tuple({name: value[row] for name, value in side.items()} for side in sides) for row in rows]
-    return pairs
+@pytest.fixture
+def example(trained):
+    said = json.loads((trained / "metrics.json").read_text())["example"]["inputs"]
+    return {"image": trained / said["image"], "text": said["text"]}

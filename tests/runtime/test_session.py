@@ -1,7 +1,6 @@
 """A package answers without torch: what torch answered, whatever shares the batch."""
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+from small_packages import golden_of
 
 import mmspec
 from mmspec.errors import UserError
@@ -26,12 +26,6 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # what the contract allows
 @pytest.fixture(scope="module")
 def session(package):
     return Session(package, threads=1)
-
-
-@pytest.fixture(scope="module")
-def example(trained):
-    said = json.loads((trained / "metrics.json").read_text())["example"]["inputs"]
-    return {"image": trained / said["image"], "text": said["text"]}
 
 
 def same(found, wanted):
@@ -73,7 +67,9 @@ def test_a_process_without_torch_and_without_the_compiler_says_what_predict_says
 def test_a_file_by_its_path_by_its_bytes_and_as_numbers_is_the_same_picture(session, example):
     column = session.preprocessing.columns["image"]
     pixels = column.batch([column.read(example["image"])])[0]
-    first, *others = session([{**example, "image": image} for image in (example["image"], example["image"].read_bytes(), pixels)])
+    first, *others = session(
+        [{**example, "image": image} for image in (example["image"], example["image"].read_bytes(), pixels)]
+    )
     for other in others:
         same(other["outputs"], first["outputs"])
 
@@ -110,6 +106,7 @@ PICTURE = np.zeros((1, 8, 8)).tolist()
         ({"image": {"a": 1}}, r"image: the model takes numbers \(float32\)"),
         ({"image": np.zeros((1, 8, 8), bool)}, r"image: the model takes numbers \(float32\)"),
         ({"text": ""}, "text: empty text"),
+        ({"text": "a\ud800"}, "text: half of a surrogate pair is no text"),
         ({"text": "x" * 33}, "text: 33 tokens where the model takes 32"),
         ({"text": b"bytes"}, "text: a file, where the model takes a text, or numbers"),
         ({"text": []}, "text: empty"),
@@ -135,7 +132,7 @@ def test_what_is_wrong_with_a_request_is_said_with_its_input(session, changed, m
 
 def test_a_damaged_picture_is_said_to_be_one(session, example):
     whole = example["image"].read_bytes()
-    with pytest.raises(BadRequest, match="^image: (damaged image|not an image)"):
+    with pytest.raises(BadRequest, match=r"^image: (damaged image|not an image)"):
         session({**example, "image": whole[: len(whole) // 2]})
 
 
@@ -200,8 +197,6 @@ def test_places_are_counted():
 
 def test_openvino_runs_the_same_package(one_file):
     pytest.importorskip("openvino")
-    from conftest import golden_of
-
     session = Session(one_file, threads=1, runtime="openvino")
     for request, wanted in golden_of(one_file):
         same(session(request)["outputs"], wanted)
@@ -221,7 +216,9 @@ def test_what_a_session_cannot_be_is_said(one_file, arguments, message):
 
 
 def test_what_is_no_package_is_said_in_a_line(tmp_path):
-    with pytest.raises(UserError, match=r"contract.json: No such file or directory; is this the package of an export\?"):
+    with pytest.raises(
+        UserError, match=r"contract.json: No such file or directory; is this the package of an export\?"
+    ):
         Session(tmp_path)
     (tmp_path / "contract.json").write_text('{"inputs": []}')
     with pytest.raises(UserError, match="was not written by mmspec, or was changed since"):
