@@ -12,14 +12,18 @@ from mmspec.openvino_runtime import openvino, require
 from mmspec.packaged.layout import ONNX
 
 MODEL = "model.onnx"
+FORMS = ("conditions", "stages")  # of contract.json
 RUNTIMES = ("onnxruntime", "openvino")
 
 
-def open_model(package: Path, runtime: str, precision: str, threads: int) -> Run:
+def open_model(package: Path, form: str, runtime: str, precision: str, threads: int) -> Run:
     """The one file, or the host of its stages; `threads` for each file, 0 for as many as there are cores.
 
-    Raises   UserError: a runtime that is unknown or not installed; files that are missing, or that it cannot read.
+    Raises   UserError: a form of package that does not answer; a runtime that is unknown or not installed; files that are missing, or
+             that it cannot read.
     """
+    if form not in FORMS:
+        raise UserError(f"{package} is a package of form {form!r}; what answers requests here: {', '.join(FORMS)}")
     load = _load_of(runtime, precision, threads)
     folder = package / ONNX
     try:

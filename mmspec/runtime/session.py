@@ -41,7 +41,8 @@ class Session:
         self.preprocessing = Preprocessing.load(folder / DATA) if (folder / DATA / FILE).is_file() else None
         told = self.contract.told
         self.runtime = runtime or str(told.get("runtime", "onnxruntime"))
-        self._run = open_model(folder, self.runtime, str(told.get("precision", "fp32")), threads)
+        form, precision = str(told.get("form", "conditions")), str(told.get("precision", "fp32"))
+        self._run = open_model(folder, form, self.runtime, precision, threads)
         self.most = min(most or self.contract.batch[1], self.contract.batch[1])
 
     @overload

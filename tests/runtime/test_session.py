@@ -225,6 +225,22 @@ def test_what_is_no_package_is_said_in_a_line(tmp_path):
         Session(tmp_path)
 
 
+def test_a_package_of_another_form_is_said_to_be_one(one_file, tmp_path):
+    told = json.loads((one_file / "contract.json").read_text())
+    assert (told["form"], told["runtime"], told["precision"]) == ("conditions", "onnxruntime", "fp32")
+    (tmp_path / "contract.json").write_text(json.dumps(told | {"form": "other"}))
+    with pytest.raises(UserError, match="a package of form 'other'; what answers requests here: conditions, stages"):
+        Session(tmp_path)
+
+
+def test_samples_of_one_batch_leave_at_different_exits_as_they_do_alone(session):
+    random = np.random.default_rng(0)
+    requests = [{"image": random.standard_normal((1, 8, 8)), "text": [int(i) + 1]} for i in range(64)]
+    exits = [int(found["outputs"]["label.exit"]) for found in session(requests)]
+    assert exits == [int(session(request)["outputs"]["label.exit"]) for request in requests]
+    assert set(exits) == {0, 1}
+
+
 def test_a_file_that_is_no_model_is_said_in_a_line(one_file, tmp_path):
     (tmp_path / "contract.json").write_bytes((one_file / "contract.json").read_bytes())
     (tmp_path / "onnx").mkdir()
