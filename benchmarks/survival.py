@@ -1,11 +1,12 @@
 """What a search loses when it is killed (kill -9) at random moments and resumed: results, time, its front.
 
     serial        the search, which trains in its own process; its front beside that of a search that nobody killed
+    rungs         the same of a study with a rung, of which every part of a training counts as a result
     coordinator   the search, which has two workers
     workers       one of the two workers, while the search goes on
 
-Trainings are by formula and take a tenth of a second. A result is lost if its training had ended before a kill and the front's file
-does not have it; it is made twice if its training began again after it had ended.
+Trainings are by formula and take a tenth of a second, to a rung too. A result is lost if its training had ended before a kill and
+the front's file does not have it; it is made twice if its training, or the part of it up to a rung, began again after it had ended.
 
 python benchmarks/survival.py [KILLS of each kind, 30] [SEED]
 """
@@ -39,19 +40,25 @@ recipe: {steps: 2, batch: 4}
 budget: {trials: 12}
 confirm: 0
 """
+RUNGS = "rungs: [1]\n"
 TRIALS = 12
-WORKERS = {"serial": 1, "coordinator": 2, "workers": 2}
+WORKERS = {"serial": 1, "rungs": 1, "coordinator": 2, "workers": 2}
 
 
-def evaluate(spec: Any, folder: Path, seed: int, tick: Any) -> Mapping[str, Any]:
+def evaluate(spec: Any, folder: Path, seed: int, tick: Any, until: int | None = None) -> Mapping[str, Any]:
     with Path("begun").open("a") as file:
-        file.write(f"{folder.name}\n")
+        file.write(f"{part(folder, until)}\n")
     Path(f"pid-{os.getpid()}").touch()
     time.sleep(0.1)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "spec.yaml").write_text(spec.to_yaml())
     work = spec.encoders["image"].width * (1 + spec.encoders["text"].width) * spec.fusion["joint"].depth
-    return {"accuracy": 0.99 - 0.5 * math.exp(-work / 900) + seed % 1000 / 1e5}
+    accuracy = 0.99 - 0.5 * math.exp(-work / 900) + seed % 1000 / 1e5
+    return {"accuracy": accuracy if until is None else accuracy / 2 + seed % 997 / 1e4}
+
+
+def part(folder: Path, until: object = None) -> str:
+    return f"{folder.name}:{until or 'end'}"
 
 
 @dataclass
@@ -67,26 +74,29 @@ class Tally:
 def main(kills: int, seed: int) -> None:
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as home:
-        whole = begin(Path(home) / "whole")
-        run(whole, 1).wait()
-        expected = front(whole)
+        expected = {}
+        for kind in ("serial", "rungs"):
+            run(begin(Path(home) / kind, kind), 1).wait()
+            expected[kind] = trained(Path(home) / kind)
         print("kill -9 at random moments, then --resume\n")
         print(f"  {'of':12} {'kills':>6} {'lost':>6} {'twice':>6}   results there were, each time")
         for kind, workers in WORKERS.items():
             tally = Tally()
             while tally.kills < kills:
-                folder = begin(Path(home) / f"{kind}-{tally.studies}")
+                folder = begin(Path(home) / f"{kind}-{tally.studies}", kind)
                 survive(folder, kind, workers, kills - tally.kills, chance, tally)
                 tally.studies += 1
-                tally.identical += front(folder) == expected
+                tally.identical += trained(folder) == expected.get(kind)
             print(f"  {kind:12} {tally.kills:6} {tally.lost:6} {tally.twice:6}   {sorted(tally.kept)}")
-            if kind == "serial":
-                print(f"  {'':12} identical fronts: {tally.identical} of {tally.studies} studies")
+            if kind in expected:
+                print(
+                    f"  {'':12} identical to a search that nobody killed: {tally.identical} of {tally.studies} studies"
+                )
 
 
-def begin(folder: Path) -> Path:
+def begin(folder: Path, kind: str) -> Path:
     folder.mkdir()
-    (folder / "study.yaml").write_text(STUDY)
+    (folder / "study.yaml").write_text(STUDY + (RUNGS if kind == "rungs" else ""))
     return folder
 
 
@@ -121,8 +131,9 @@ def survive(folder: Path, kind: str, workers: int, kills: int, chance: random.Ra
         if kind != "workers":
             process = run(folder, workers)
     assert process.wait() == 0, process.stderr and process.stderr.read().decode()
-    have = {f"{t['trial']:03d}" for group in ("front", "dominated") for t in told(folder)[group]}
-    tally.lost += len({name[:3] for name in kept} - have) + (len(have) != TRIALS)
+    have = {f"{trial:03d}" for trial, *_ in trained(folder)}
+    tally.lost += len({name[:3] for name in kept if name.endswith(":end")} - have)
+    tally.lost += kind != "rungs" and len(have) != TRIALS  # with rungs fewer get to the end
     check(folder, kept, tally)
 
 
@@ -144,7 +155,8 @@ def check(folder: Path, kept: set[str], tally: Tally) -> set[str]:
     now = Counter(begun(folder))
     tally.twice += sum(now[name] - before[name] for name in kept)
     mark.write_text(json.dumps(now))
-    return {path.parent.name for path in folder.glob("out/trials/*/trial.json")}
+    rungs = {part(path.parent, path.stem.removeprefix("rung-")) for path in folder.glob("out/trials/*/rung-*.json")}
+    return rungs | {part(path.parent) for path in folder.glob("out/trials/*/trial.json")}
 
 
 def begun(folder: Path) -> list[str]:
@@ -152,12 +164,10 @@ def begun(folder: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def told(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "out" / "front.json").read_text()))
-
-
-def front(folder: Path) -> list[Any]:
-    return [[member["trial"], member["params"], member["values"]] for member in told(folder)["front"]]
+def trained(folder: Path) -> list[Any]:
+    """Number, params and values of all that were trained to the end: first the front, then the rest."""
+    told = json.loads((folder / "out" / "front.json").read_text())
+    return [[t["trial"], t["params"], t["values"]] for group in ("front", "dominated") for t in told[group]]
 
 
 if __name__ == "__main__":

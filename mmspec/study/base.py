@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmspec import shipped
 from mmspec.spec.diagnostics import SpecError, did_you_mean, listing
 from mmspec.study.file import Study
-from mmspec.study.space import Space
+from mmspec.study.space import Space, read_at
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
@@ -42,17 +41,5 @@ def _said_by(base: ModelSpec, spec: ModelSpec) -> dict[str, Any]:
     if not added:
         return {}
     resolved = base.choose(Space.of(base.domains).defaults()).resolved()
-    said = {key: _at(resolved, domain.path) for key, domain in added.items()}
-    named = {key: value.get("type") if isinstance(value, Mapping) else value for key, value in said.items()}
-    return {key: value for key, value in named.items() if value in added[key]}
-
-
-def _at(data: Any, path: tuple[str | int, ...]) -> Any:
-    for step in path:
-        if isinstance(data, Mapping):
-            data = data.get(str(step))
-        elif isinstance(data, list | tuple) and str(step).isdecimal() and int(step) < len(data):
-            data = data[int(step)]
-        else:
-            return None
-    return data
+    said = {key: read_at(resolved, domain.path) for key, domain in added.items()}
+    return {key: value for key, value in said.items() if value in added[key]}

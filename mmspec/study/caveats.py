@@ -23,10 +23,7 @@ def caveats(front: Front) -> tuple[str, ...]:
         else "standard error that follows from that number alone is"
     )
     rest = "" if best.confirmed else "; the luck of one seed comes on top of it"
-    said.append(
-        f"Accuracies were measured on {_counted(best)}. The {what} "
-        f"{min(errors):.3f} to {max(errors):.3f} on this front{rest}."
-    )
+    said.append(f"Accuracies were measured on {_counted(best)}. The {what} {_span(errors)} on this front{rest}.")
     accuracies = [m.accuracy or 0.0 for m in members]
     if pairs := noisy_neighbours(accuracies, best.examples):
         chains = ", ".join(f"{a} and {b}" for a, b in pairs)
@@ -41,7 +38,7 @@ def caveats(front: Front) -> tuple[str, ...]:
             f"Winner's curse: the front keeps the lucky. If all {len(front.trained)} networks were equally good, the best "
             f"would still look {curse:.3f} better than it is. Train again with fresh seeds before quoting a figure."
         )
-    said += [*_modalities(front), *map(_rung, front.rungs)]
+    said += [*_beyond(front), *_modalities(front), *map(_rung, front.rungs)]
     return tuple(said)
 
 
@@ -53,6 +50,21 @@ def unlearned(front: Front) -> tuple[int, ...]:
         if m.accuracy is not None
         and m.examples is not None
         and any(m.accuracy <= bound or within_noise(m.accuracy, bound, m.examples) for bound in m.bounds.values())
+    )
+
+
+def _span(errors: list[float]) -> str:
+    low, high = f"{min(errors):.3f}", f"{max(errors):.3f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _beyond(front: Front) -> list[str]:
+    """What the reference cuts off."""
+    corner = [o.cost(r) for o, r in zip(front.objectives, front.reference, strict=False)]
+    cut = [i for i, m in enumerate(front.members) if any(c > r for c, r in zip(front.costs(m), corner, strict=False))]
+    listed = ", ".join(map(str, cut))
+    return (
+        [f"The reference lies inside the front: beyond it, and not in the hypervolume, are: {listed}."] if cut else []
     )
 
 

@@ -34,7 +34,10 @@ PATIENCE = 5  # turns in a row that train nothing, before a new point is drawn i
 
 
 class Coordinator:
-    """One run of a study: as many trainings under way as there are slots, until the budget is spent."""
+    """One run of a study: as many trainings under way as there are slots, until the budget is spent.
+
+    With several slots one more is proposed while all are taken, so that who gets free waits for neither the sampler nor the store.
+    """
 
     def __init__(
         self, planned: Plan, store: Store, executor: Executor, events: Listener, watch: Stopwatch | None = None
@@ -43,23 +46,48 @@ class Coordinator:
         self.sampler = known_cost(planned) if planned.study.sampler == "known_cost" else None
         self.heritage = Heritage(planned) if planned.study.inherit else None
         self.watch = watch  # where the latency is sought or limited
+        self.waiting: list[Pending] = []  # for a slot
+        self.begun: set[int] = set()
+        self.under_way = 0
 
     def run(self) -> None:
         study, store = self.planned.study, self.store
         trials, size = study.budget.trials, len(self.planned.space.domains)
         before = _finished_before(self.planned, store)
         self.events(say.Started(study.title, store.folder, trials, before, size, self.planned.size))
-        for pending in store.pending.values():  # what was under way when a search was stopped goes on first
-            self.submit(pending)
+        self.waiting = [*store.pending.values()]  # what was under way when a search was stopped goes on first
         proposing = True
         while True:
-            while proposing and len(store.pending) < self.executor.slots and self.affordable():
+            slots = self.executor.slots
+            self.hand_out(slots)
+            ahead = 1 if slots > 1 else 0  # a single slot is given what is chosen from all that is known
+            if proposing and len(store.pending) < slots + ahead and self.affordable():
                 proposing = self.propose()
-            if not store.pending:
+            elif store.pending:
+                self.hear(slots)
+            else:
                 return
-            outcome = self.executor.wait(lambda *said: self.events(say.Progress(*said)))
-            if outcome is not None:
-                self.settle(store.pending[outcome.number], outcome)
+
+    def hear(self, slots: int) -> None:
+        """Wait for a training to end, and see to its slot first."""
+        outcome = self.executor.wait(lambda *said: self.events(say.Progress(*said)))
+        if outcome is not None:
+            self.under_way -= 1
+            self.hand_out(slots, outcome.seconds)
+            self.settle(self.store.pending[outcome.number], outcome)
+
+    def hand_out(self, slots: int, seconds: float = 0.0) -> None:
+        """To free slots what waits for one; what was never begun is dropped once the budget's seconds are spent. `seconds`: of a
+        training that the store does not know yet."""
+        limit = self.planned.study.budget.seconds
+        if limit is not None and self.waiting and _spent(self.planned, self.store)[1] + seconds >= limit:
+            for pending in self.waiting:
+                if pending.number not in self.begun and not pending.job.folder.exists():
+                    self.store.drop(pending)
+            self.waiting = [pending for pending in self.waiting if pending.number in self.store.pending]
+        while self.waiting and self.under_way < slots:
+            self.under_way += 1
+            self.begin(self.waiting.pop(0))
 
     def affordable(self) -> bool:
         """Whether one more training may begin, were it and all that are under way to go to their ends."""
@@ -124,7 +152,7 @@ class Coordinator:
             number = store.started
             seed = derived_seed("train", planned.study.seed, number)
             parent = self.heritage.parent(candidate, store.trained) if self.heritage else None
-            self.submit(store.begin(trial, candidate, seed, number, parent))
+            self.waiting.append(store.begin(trial, candidate, seed, number, parent))
 
     def measured(self, candidate: Candidate) -> Candidate:
         """With its latency, where that matters: the last of the filters, because it takes seconds."""
@@ -135,17 +163,16 @@ class Coordinator:
         except Untrainable as error:
             return replace(_failing(candidate), problem=str(error))
 
-    def submit(self, pending: Pending) -> None:
-        candidate = self.measured(self.planned.pricer(pending.job.params))
-        names = dict.fromkeys([*self.planned.exact, *(limit.figure for limit in self.planned.pricer.limits)])
-        shown = {name: candidate.figures[name] for name in names}
-        self.events(say.Proposed(pending.number, pending.job.params, shown))
-        self.hand_over(pending)
-
-    def hand_over(self, pending: Pending) -> None:
+    def begin(self, pending: Pending) -> None:
         """To be trained to the next rung, or to the end."""
+        job = pending.job
+        if pending.number not in self.begun:
+            self.begun.add(pending.number)
+            candidate = self.measured(self.planned.pricer(job.params))
+            names = dict.fromkeys([*self.planned.exact, *(limit.figure for limit in self.planned.pricer.limits)])
+            self.events(say.Proposed(job.number, job.params, {name: candidate.figures[name] for name in names}))
         ladder, at = self.store.ladder, pending.reached[-1].step if pending.reached else 0
-        self.executor.submit(replace(pending.job, until=None if ladder is None else ladder.after(at)))
+        self.executor.submit(replace(job, until=None if ladder is None else ladder.after(at)))
 
     def at_rung(self, pending: Pending, candidate: Candidate, reached: Reached, ladder: Ladder) -> None:
         store, job = self.store, pending.job
@@ -153,7 +180,7 @@ class Coordinator:
         further = ladder.goes_on(job.number, reached.step)
         self.events(say.Rung(job.number, job.params, reached.step, reached.values, reached.seconds, further))
         if further:
-            self.hand_over(store.go_on(pending, reached))
+            self.waiting.append(store.go_on(pending, reached))
         else:
             store.tell_stopped(pending, candidate, reached)
 

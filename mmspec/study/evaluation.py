@@ -25,7 +25,7 @@ FEATURES = "features"  # of frozen encoders, in the study's folder
 
 
 class Untrainable(Exception):
-    """This spec cannot be trained (diverged, out of memory). The search goes on without it; the message is the reason."""
+    """This spec cannot be trained (diverged, out of memory, not buildable). The search goes on; the message is the reason."""
 
 
 Tick = Callable[[int, int, Mapping[str, float]], None]  # step, steps, what is known so far
@@ -95,7 +95,10 @@ def _by_recipe(study: Study) -> Evaluate:
         except (MemoryError, RuntimeError) as error:
             if _out_of_memory(error):
                 raise Untrainable("out of memory") from error
-            raise
+            told = (str(error).strip().splitlines() or ["RuntimeError"])[
+                0
+            ]  # torch's kind, as of a module that a plug-in brought
+            raise Untrainable(f"cannot be built or trained: {told[:200]}") from error
 
     return evaluate
 

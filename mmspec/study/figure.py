@@ -38,7 +38,8 @@ def _scales(front: Front) -> tuple[Scale, Scale]:
     else:
         pad = 0.06 * (max(xs) - min(xs)) or abs(xs[0]) * 0.1 or 1.0
         across = Scale(min(xs) - pad, max(xs) + pad, LEFT, WIDTH - RIGHT)
-    low = min([*ys, *_bounds(front).values()])
+    bars = [t.accuracy - t.error for t in front.members if t.accuracy is not None and t.error is not None]
+    low = min([*ys, *_bounds(front).values(), *(bars if front.vertical.name == "accuracy" else [])])
     pad = 0.08 * (max(ys) - low) or 0.1
     high = max(ys) + pad
     if front.vertical.name == "accuracy":

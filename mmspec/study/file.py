@@ -86,6 +86,9 @@ class Study(BaseModel):
     reference: dict[str, float] = Field(
         default_factory=dict, description="of the hypervolume, by objective; stated by default"
     )
+    start: list[str | dict[str, Any]] = Field(
+        default_factory=list, description="specs that are trained first: choices by domain, or a spec of the space"
+    )
     recipe: Recipe | None = Field(None, description="how each spec is trained")
     evaluate: Evaluation | None = Field(
         None, description="your own code instead: a built folder in, metrics as JSON out"

@@ -12,6 +12,7 @@ from mmspec.cost.limits import Limit, canonical
 from mmspec.spec.diagnostics import Diagnostic, SpecError, did_you_mean, listing
 from mmspec.study.candidate import LATENCY, Candidate, Pricer, digest_of, price
 from mmspec.study.file import Study
+from mmspec.study.first import told_first
 from mmspec.study.learned import BOUNDS
 from mmspec.study.space import Params, Space
 
@@ -82,9 +83,11 @@ def plan(
         raise SpecError([_nothing_fits(study, space, pricer, everything, limits)])
     ends = smallest, largest or smallest
     between = _spread(space, pricer, everything, cost, ends, min(3, study.budget.trials // 4))
-    first = _distinct([space.defaults(), *(dict(c.params) for c in (*ends, *between))])
-    if pricer(first[0]).problem:
-        first = first[1:]
+    told = told_first(study, space, pricer)
+    defaults = [] if pricer(space.defaults()).problem else [space.defaults()]
+    first = _distinct([*told, *defaults, *(dict(c.params) for c in (*ends, *between))])
+    if problems := [*_reference_problems(study, needed, [c for c in everything if c.feasible] or ends)]:
+        raise SpecError(problems)
     return Plan(study, base, space, pricer, size, everything, ends, tuple(first), reference_of(study, ends[1]))
 
 
@@ -140,6 +143,25 @@ def _limit_problems(study: Study, limits: Iterable[Limit], figures: Mapping[str,
         else:
             message = f"unknown figure {limit.figure!r} in a limit{did_you_mean(limit.figure, [*figures, LATENCY])}"
         yield study.diagnostic(("limits", i), message, f"figures: {listing([*figures, LATENCY])}")
+
+
+def _reference_problems(study: Study, exact: Sequence[str], feasible: Sequence[Candidate]) -> Iterator[Diagnostic]:
+    """A reference inside the front: what may be trained and is known to be worse than it would count for nothing."""
+    for o in study.objectives:
+        written = next((name for name in study.reference if canonical(name) == o.name), None)
+        if written is None:
+            continue
+        value = study.reference[written]
+        if o.name in exact:
+            worst = max((c.figures[o.name] for c in feasible), key=o.cost)
+            if o.cost(value) < o.cost(worst):
+                dear = f"a spec of the space has {worst:,.0f}, and would count for nothing"
+                note = f'leave it out, or keep such specs out: limits: ["{o.name} {">=" if o.maximize else "<="} {value:g}"]'
+                yield study.diagnostic(("reference", written), f"the reference lies inside the front: {dear}", note)
+        elif o.maximize and o.name.split(".")[-1] == "accuracy" and value >= 1:
+            yield study.diagnostic(
+                ("reference", written), "the reference lies inside the front: no accuracy is above 1"
+            )
 
 
 def _extreme(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mmspec.study.file import Study
 
 DEATHS = 2  # of the processes that train one spec, after which it is not tried again
+PRELOADED = ["mmspec.training", "mmspec.weights", "mmspec.components", "mmspec.study.base", "mmspec.study.processes"]
 PATIENCE_S = 20.0  # for workers that write a checkpoint before they end
 
 
@@ -36,6 +37,7 @@ class _Worker:
     process: ForkServerProcess | SpawnProcess
     pipe: Connection
     job: Job | None = None
+    ready: bool = False  # has come as far as to ask for a job
 
 
 @dataclass
@@ -63,14 +65,20 @@ class Processes:
             raise UserError(
                 f"what evaluates must be a function of a module, to be found by other processes: {error}"
             ) from None
+        if _forks():
+            from multiprocessing import forkserver
+
+            multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+            forkserver.ensure_running()  # it imports torch while the first trainings are proposed
         return self
 
     def warm(self) -> None:
-        """Start them all, which takes as long as importing torch, before there is anything to do."""
+        """Start them all, also those for whom there is nothing to do yet."""
         while len(self._workers) < self.slots:
             self._start()
 
     def submit(self, job: Job) -> None:
+        self.warm()
         self._waiting.append(job)
         self._hand_out()
 
@@ -111,18 +119,7 @@ class Processes:
 
     def _start(self) -> _Worker:
         """A process that has torch already, where the system can fork one off."""
-        methods = multiprocessing.get_all_start_methods()
-        context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:
-            context.set_forkserver_preload(
-                [
-                    "mmspec.training",
-                    "mmspec.weights",
-                    "mmspec.components",
-                    "mmspec.study.base",
-                    "mmspec.study.processes",
-                ]
-            )
+        context: Any = multiprocessing.get_context("forkserver" if _forks() else "spawn")
         ours, theirs = context.Pipe()
         threads = max(1, (os.cpu_count() or 1) // self.slots)
         arguments = (theirs, self.study.text, str(self.study.path), self.evaluate, threads)
@@ -143,7 +140,9 @@ class Processes:
         try:
             while worker.pipe.poll():
                 kind, said = worker.pipe.recv()
-                if kind == "tick":
+                if kind == "ready":
+                    worker.ready = True
+                elif kind == "tick":
                     heard(*said)
                 elif kind == "done":
                     worker.job = None
@@ -160,6 +159,11 @@ class Processes:
         self._workers.remove(worker)
         worker.process.join()
         job, code = worker.job, worker.process.exitcode
+        if not worker.ready and code and code > 0:
+            raise UserError(
+                f"the processes that train cannot start: one ended with exit code {code}, see above. A script that searches with "
+                'workers is imported by them, and so it must search under `if __name__ == "__main__":`'
+            )
         if job is None:
             return None
         self._deaths[job.number] = self._deaths.get(job.number, 0) + 1
@@ -178,6 +182,7 @@ def work(pipe: Connection, text: str, origin: str, evaluate: Evaluate | None, th
     threading.Thread(target=_end_with_the_search, daemon=True).start()
     try:
         train = trainings(text, origin, evaluate, threads)
+        pipe.send(("ready", None))
         while True:
             job: Job = pipe.recv()
 
@@ -216,6 +221,11 @@ def trainings(text: str, origin: str, evaluate: Evaluate | None, threads: int) -
         return run(job, spec, method, tick)
 
     return train
+
+
+def _forks() -> bool:
+    """Whether the system can fork a worker off a process that has torch already."""
+    return "forkserver" in multiprocessing.get_all_start_methods()
 
 
 def _end_with_the_search() -> None:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmspec.study.candidate import Candidate, digest_of
+from mmspec.study.store import rungs_of
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
 
     from mmspec.study.plan import Plan
 
@@ -61,13 +63,16 @@ def known_cost(plan: Plan) -> BaseSampler:
         said = {i: _said(objective.name, found.figures) for i, objective in enumerate(plan.study.objectives)}
         return {i: value for i, value in said.items() if value is not None}
 
+    def partial(trial: FrozenTrial) -> dict[int, list[float]]:
+        return {at.step: [at.values[o.name] for o in plan.study.objectives] for at in rungs_of(trial)}
+
     return KnownCostSampler(
         known,
         derived_seed("propose", plan.study.seed, 0),
         space=plan.space,
         reference=plan.reference or None,
-        start=max(3, min(5, plan.study.budget.trials // 3)),
         identity=lambda params: candidate(params).digest,
+        partial=partial,
     )
 
 

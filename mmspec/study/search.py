@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import inspect
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmspec.errors import UserError
 from mmspec.files import check_replaceable, replace_folder, write_atomically
@@ -19,6 +18,7 @@ from mmspec.study.coordinator import Coordinator, front_of
 from mmspec.study.evaluation import Evaluate, evaluation_of
 from mmspec.study.events import Listener, silent
 from mmspec.study.file import Study, load_study
+from mmspec.study.first import flat
 from mmspec.study.jobs import Executor, InProcess
 from mmspec.study.latency import Stopwatch, wanted, with_ends
 from mmspec.study.plan import Plan, plan
@@ -126,7 +126,7 @@ def _open_folder(folder: Path, planned: Plan, resume: bool, restart: bool) -> No
 
 def _same_question(store: Store, planned: Plan) -> None:
     """Refuse to go on with a study that asked something else; its budget may change."""
-    before, now = _flat(store.question), _flat(planned.question)
+    before, now = flat(store.question), flat(planned.question)
     changed = [key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)]
     if changed:
         said = [f"{store.folder} holds a study that asked something else:"]
@@ -134,13 +134,6 @@ def _same_question(store: Store, planned: Plan) -> None:
         said += [f"  ... and {len(changed) - 10} more"] if len(changed) > 10 else []
         said.append("undo the change, give another folder, or throw the old study away with --restart")
         raise UserError("\n".join(said))
-
-
-def _flat(data: Any, prefix: str = "") -> dict[str, str]:
-    """Leaves by dotted path, in words: {"base.fusion.joint.depth": "2"}."""
-    items = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list | tuple) else ()
-    found = {k: v for key, item in items for k, v in _flat(item, f"{prefix}.{key}" if prefix else str(key)).items()}
-    return found or {prefix: str(data)}
 
 
 def _executor(planned: Plan, evaluate: Evaluate | None, workers: int, kind: str) -> Executor:

@@ -171,3 +171,15 @@ def _suggest(trial: Trial, domain: Domain) -> Any:
             domain.key, int(domain.low), int(domain.high), step=int(domain.step or 1), log=domain.log
         )
     return trial.suggest_float(domain.key, float(domain.low), float(domain.high), step=domain.step, log=domain.log)
+
+
+def read_at(resolved: Any, path: tuple[str | int, ...]) -> Any:
+    """What a resolved spec says where a domain stands: a value, or the type of the component that was chosen."""
+    for step in path:
+        if isinstance(resolved, Mapping):
+            resolved = resolved.get(str(step))
+        elif isinstance(resolved, list | tuple) and str(step).isdecimal() and int(step) < len(resolved):
+            resolved = resolved[int(step)]
+        else:
+            return None
+    return resolved.get("type") if isinstance(resolved, Mapping) else resolved

@@ -190,6 +190,15 @@ class Store:
         self.idle = 0
         return pending
 
+    def drop(self, pending: Pending) -> None:
+        """A turn whose training was never begun, closed as if it had not been."""
+        del self.pending[pending.number]
+        self.digests.discard(pending.job.digest)
+        self.turn -= 1
+        with disk(self.folder):
+            pending.trial.set_user_attr("dropped", "the budget's seconds were spent before it began")
+            _cut_short(self.study, pending.trial)
+
     def tell_trained(
         self,
         pending: Pending,
@@ -334,6 +343,13 @@ class Store:
 
 def _written(reached: Sequence[Reached]) -> str:
     return json.dumps([{"step": r.step, "values": dict(r.values), "seconds": r.seconds} for r in reached])
+
+
+def rungs_of(trial: FrozenTrial) -> tuple[Reached, ...]:
+    """All rungs that a training came to; the last one of a stopped training is where it ended."""
+    record = json.loads(trial.user_attrs.get("record", "{}"))
+    last = (Reached(record["step"], record["values"], record["seconds"]),) if record.get("kind") == "stopped" else ()
+    return (*_read(trial), *last)
 
 
 def _read(trial: FrozenTrial) -> tuple[Reached, ...]:

@@ -147,3 +147,48 @@ def test_a_shipped_study_fits_its_base_and_has_more_specs_than_it_trains(name):
     made = load_study(name)
     found = plan(made, *open_base(made))
     assert found.size is None or found.size > made.budget.trials
+
+
+STARTS = [
+    ("{encoders.image.width: 20}", 12, 28, "outside the space: encoders.image.width may be 8, 16, 24, 32, not 20"),
+    ("{fusion.joint.dept: 1}", 12, 25, "'fusion.joint.dept' is not open, did you mean 'fusion.joint.depth'?"),
+    ("wide.yaml", 12, 5, "outside the space: encoders.image.width may be 8, 16, 24, 32, and is 128 in wide.yaml"),
+    ("other.yaml", 12, 5, "differs from the base in what is not open: encoders.text.width is 32, not 16"),
+    ("nowhere.yaml", 12, 5, "there is no spec 'nowhere.yaml' beside this file"),
+    ("{encoders.image.depth: 3}", 12, 5, "this may not be trained: it breaks flops.total <= 100000"),
+]
+
+
+@pytest.mark.parametrize(("written", "line", "column", "said"), STARTS)
+def test_a_first_spec_outside_the_space_is_a_mistake_and_not_dropped(tmp_path, written, line, column, said):
+    (tmp_path / "wide.yaml").write_text(BASE.replace("width: 16", "width: 128", 1))
+    image, _, text = BASE.partition("  text")
+    (tmp_path / "other.yaml").write_text(image + "  text" + text.replace("width: 16", "width: 32"))
+    limited = STUDY + ('limits: ["flops <= 100 kFLOP"]\n' if "breaks" in said else "confirm: 0\n")
+    found = problem(tmp_path, f"{limited}start:\n  - {written}\n")
+    assert said in found.message
+    assert (found.position.line, found.position.column) == (line, column)
+
+
+def test_first_specs_are_said_by_choices_or_by_a_spec_and_come_before_all_others(tmp_path):
+    (tmp_path / "member").mkdir()
+    member = planned(tmp_path).base.choose(
+        {"encoders.image.width": 24, "encoders.image.depth": 2, "fusion.joint.depth": 3}
+    )
+    (tmp_path / "member" / "spec.yaml").write_text(member.to_yaml())
+    found = planned(tmp_path, STUDY + "start: [{fusion.joint.depth: 4}, member]\n")
+    assert [tuple(point.values()) for point in found.first[:3]] == [(16, 1, 4), (24, 2, 3), (16, 1, 1)]
+    assert digest(found.base.choose(found.first[1])) == digest(member)
+
+
+@pytest.mark.parametrize(
+    ("reference", "column", "said"),
+    [
+        ("flops: 1000", 20, "the reference lies inside the front: a spec of the space has "),
+        ("accuracy: 1.0", 23, "no accuracy is above 1"),
+    ],
+)
+def test_a_reference_inside_the_front_is_refused(tmp_path, reference, column, said):
+    found = problem(tmp_path, f"{STUDY}reference: {{{reference}}}\n")
+    assert said in found.message
+    assert (found.position.line, found.position.column) == (10, column)

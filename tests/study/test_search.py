@@ -2,8 +2,12 @@
 
 import json
 import os
+from types import SimpleNamespace
 
+import optuna
 import pytest
+import torch
+from optuna.trial import TrialState
 from tiny import STUDY, formula, study
 
 import mmspec
@@ -133,6 +137,34 @@ def test_a_training_that_diverges_is_remembered_and_not_tried_again(tmp_path):
     assert front.failed["diverged: loss is nan"] >= 1
     assert len(front.trained) == 8
     assert len(tried) == len(set(tried))
+
+
+@pytest.mark.parametrize(
+    ("breaks", "reason"),
+    [
+        (lambda: torch.empty(1 << 50), "out of memory"),
+        (lambda: torch.ones(2, 3) @ torch.ones(2, 3), "cannot be built or trained: mat1 and mat2 shapes cannot be"),
+    ],
+)
+def test_what_torch_cannot_hold_or_build_is_pruned_with_a_constraint_that_it_breaks(
+    tmp_path, monkeypatch, breaks, reason
+):
+    def train(spec, recipe, folder, **_):
+        if spec.encoders["image"].width >= 24:
+            breaks()
+        metrics = formula(spec, folder, recipe.seed, lambda *_: None)
+        return SimpleNamespace(metrics={"validation": metrics})
+
+    monkeypatch.setattr("mmspec.training.train", train)
+    front = search(study(tmp_path), tmp_path / "out")
+    failed = sum(count for told, count in front.failed.items() if told.startswith(reason))
+    assert failed == sum(front.failed.values()) > 0
+    (known,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path / 'out' / 'study.db'}")
+    trials = optuna.load_study(study_name=known.study_name, storage=f"sqlite:///{tmp_path / 'out' / 'study.db'}").trials
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert len(pruned) >= failed
+    assert all(max(trial.constraints.values()) > 0 for trial in pruned)
+    assert not [trial for trial in trials if trial.state == TrialState.FAIL]
 
 
 def test_a_metric_that_is_not_finite_is_a_failure_of_that_spec(tmp_path):

@@ -121,6 +121,32 @@ def test_a_full_disk_is_said_in_one_line_and_what_was_finished_is_kept(tmp_path,
     assert len(front.trained) == 8
 
 
+def test_a_store_that_another_program_holds_is_waited_for_and_then_said_in_one_line(tmp_path, monkeypatch):
+    import sqlite3
+
+    monkeypatch.setattr("mmspec.study.storage.BUSY_S", 0.3)
+    others = []
+
+    def held(spec, folder, *rest):
+        if folder.name.startswith("002"):
+            others.append(sqlite3.connect(tmp_path / "out" / "study.db", isolation_level=None))
+            others[0].execute("BEGIN IMMEDIATE")
+        return formula(spec, folder, *rest)
+
+    with pytest.raises(Failure, match=r"cannot be written .*database is locked.*go on with --resume"):
+        search(study(tmp_path), tmp_path / "out", evaluate=held)
+    others[0].close()
+    seen = []
+    front = search(
+        study(tmp_path),
+        tmp_path / "out",
+        resume=True,
+        evaluate=lambda s, f, *r: seen.append(f.name) or formula(s, f, *r),
+    )
+    assert len(front.trained) == 8
+    assert [name[:3] for name in seen] == ["003", "004", "005", "006", "007"]  # what had ended is told from its folder
+
+
 def wordy(*arguments):
     return formula(*arguments) | {"notes": "x" * 20000}
 

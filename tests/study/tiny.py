@@ -1,7 +1,7 @@
 """A study that is priced for real and trained by formula, so that a whole search takes a second or two.
 
 Run as a program it is such a search in a process of its own, which a test can kill: `python tiny.py FOLDER [--resume]`, or one of
-many that share it: `python tiny.py FOLDER --storage URL`.
+many that share it: `python tiny.py FOLDER --storage URL [--rungs]`.
 """
 
 import math
@@ -102,14 +102,12 @@ if __name__ == "__main__":
             from mmspec.study.hosts import take_part
 
             url = sys.argv[sys.argv.index("--storage") + 1]
-            front = take_part(
-                study(".", STUDY.replace("trials: 8", f"trials: {trials}")),
-                url,
-                "out",
-                workers=number,
-                lease_s=4,
-                evaluate=noted,
-            )
+            text, evaluate = STUDY.replace("trials: 8", f"trials: {trials}"), noted
+            if "--rungs" in sys.argv:
+                from curves import LADDER, noted_curves
+
+                text, evaluate = LADDER, noted_curves
+            front = take_part(study(".", text), url, "out", workers=number, lease_s=4, evaluate=evaluate)
             print("front" if front else "helped")
         else:
             search(study("."), "out", resume="--resume" in sys.argv, evaluate=slowly, workers=number)

@@ -3,6 +3,7 @@
     structure     which parameters there are, and when: given, or inferred from trials; points, neighbours, encoding
     pool          thousands of points with their exact prices, each priced once
     surrogate     what a training would reach, with its uncertainty
+    ends          where a training that was stopped at a rung would have ended
     improvement   the hypervolume that is expected to be gained
     history       what a study's trials say
     sampler       KnownCostSampler, for any Optuna study

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mmspec.study.known_cost.structure import Array
 
 PROPOSED = "known_cost:proposed"  # attribute of a trial: what was proposed, before its parameters are asked for
+Partial = Callable[["FrozenTrial"], Mapping[int, Sequence[float]]]  # rung -> values, of what came to it
 TWICE = 2  # failures after which a point is left alone
 
 
@@ -27,6 +29,8 @@ class History:
 
     done: list[dict[str, Any]] = field(default_factory=list)
     values: list[Array] = field(default_factory=list)  # of `done`, [objectives] each
+    ways: list[dict[int, Array]] = field(default_factory=list)  # of `done`, the values at each rung
+    stopped: list[tuple[dict[str, Any], dict[int, Array]]] = field(default_factory=list)  # at the last of these rungs
     refused: list[dict[str, Any]] = field(default_factory=list)  # infeasible, or pruned
     pending: list[dict[str, Any]] = field(default_factory=list)  # running, or waiting with their parameters
     failed: list[dict[str, Any]] = field(default_factory=list)  # so often that they are left alone
@@ -35,11 +39,12 @@ class History:
     @property
     def turn(self) -> int:
         """Failed trials do not count: a run that was cut short proposes the same again."""
-        return len(self.done) + len(self.refused) + len(self.pending)
+        return len(self.done) + len(self.stopped) + len(self.refused) + len(self.pending)
 
 
-def read(study: Study, current: FrozenTrial, signs: list[int]) -> History:
+def read(study: Study, current: FrozenTrial, signs: list[int], partial: Partial | None = None) -> History:
     history, failures = History(), Counter[str]()
+    minimised = np.array(signs, dtype=float)
     for trial in sorted(study.get_trials(deepcopy=False), key=lambda t: t.number):
         if trial.number == current.number:
             continue
@@ -47,9 +52,12 @@ def read(study: Study, current: FrozenTrial, signs: list[int]) -> History:
             history.spaces.append((trial.params, trial.distributions))
         if trial.state == TrialState.COMPLETE and not _infeasible(trial):
             history.done.append(trial.params)
-            history.values.append(np.array(signs, dtype=float) * np.array(trial.values, dtype=float))
+            history.values.append(minimised * np.array(trial.values, dtype=float))
+            history.ways.append(_way(trial, minimised, partial))
         elif trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
-            if trial.params:
+            if not _infeasible(trial) and (way := _way(trial, minimised, partial)):
+                history.stopped.append((trial.params, way))
+            elif trial.params:
                 history.refused.append(trial.params)
         elif trial.state == TrialState.FAIL:
             failures[repr(sorted(trial.params.items()))] += 1
@@ -58,6 +66,11 @@ def read(study: Study, current: FrozenTrial, signs: list[int]) -> History:
         elif params := _intended(trial):
             history.pending.append(params)
     return history
+
+
+def _way(trial: FrozenTrial, minimised: Array, partial: Partial | None) -> dict[int, Array]:
+    found = {} if partial is None else partial(trial)
+    return {rung: minimised * np.array(values, dtype=float) for rung, values in sorted(found.items())}
 
 
 def _infeasible(trial: FrozenTrial) -> bool:

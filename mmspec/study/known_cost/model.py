@@ -2,42 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mmspec.study.known_cost.ends import expected_end
 from mmspec.study.known_cost.improvement import expected_improvement
 from mmspec.study.known_cost.pool import Priced, stacked
 from mmspec.study.known_cost.structure import Array
 from mmspec.study.known_cost.surrogate import GaussianProcess
 
+NO_WAYS: Sequence[Mapping[int, Array]] = ()
 LEAST = 0.02  # chance that is left to what looks untrainable
 
 
 class Model:
-    """Fitted to the trials that are done; those under way are taken to end as it predicts."""
+    """Fitted to trials that are done and to where stopped ones would have ended; those under way are taken to end as predicted."""
 
     def __init__(
-        self, done: Sequence[Priced], values: Array, refused: Sequence[Priced], pending: Sequence[Priced]
+        self,
+        ordered: Sequence[bool],
+        done: Sequence[Priced],
+        values: Array,
+        refused: Sequence[Priced],
+        pending: Sequence[Priced],
+        ways: Sequence[Mapping[int, Array]] = NO_WAYS,
+        stopped: Sequence[tuple[Priced, Mapping[int, Array]]] = (),
     ) -> None:
+        """
+        ordered   of each column of the points' rows
+        ways      of each that is done, its values at each rung
+        stopped   trainings that ended at the last of their rungs: their ends are learned as expected, with doubt; the front is
+                  that of measured values alone
+        """
         self.known, self.values = list(done), values
-        _, low, high = stacked([*done, *refused, *pending])
+        _, low, high = stacked([*done, *(c for c, _ in stopped), *refused, *pending])
         self.costs = np.flatnonzero((np.isfinite(low) & np.isfinite(high)).all(axis=0))
         self.logs = (low[:, self.costs] > 0).all(axis=0)
         costs = self._costs(low, high)
+        self.ordered = [*ordered, *[True] * len(self.costs)]
         self.shift, self.span = costs.min(axis=0), np.maximum(np.ptp(costs, axis=0), 1e-12)
-        self._fit(self.known, values)
+        self.parts = self._parts(ways, stopped)
+        self._fit()
         self.chance: GaussianProcess | None = None
         if refused:
             told = [*done, *refused]
-            self.chance = GaussianProcess(self._rows(told), np.array([1.0] * len(done) + [0.0] * len(refused)))
+            self.chance = self._process(self._rows(told), np.array([1.0] * len(done) + [0.0] * len(refused)))
         if pending:
             mean, _ = self.predict(pending)
             self.known = [*self.known, *pending]
             self.values = np.concatenate([values, mean])
-            self._fit(self.known, self.values)
+            self._fit()
 
-    def _fit(self, points: Sequence[Priced], values: Array) -> None:
+    def _parts(
+        self, ways: Sequence[Mapping[int, Array]], stopped: Sequence[tuple[Priced, Mapping[int, Array]]]
+    ) -> list[tuple[Priced, Array, Array]]:
+        """(point, expected end, doubt) of each that was stopped where others went on to the end."""
+        found = []
+        for rung in sorted({max(way) for _, way in stopped}):
+            on = [i for i, way in enumerate(ways) if rung in way]
+            here = [(point, way[rung]) for point, way in stopped if max(way) == rung]
+            if not on:
+                continue
+            costs = self._costs(*stacked([self.known[i] for i in on])[1:])
+            others = self._costs(*stacked([point for point, _ in here])[1:])
+            ends, doubts = np.zeros((len(here), self.values.shape[1])), np.zeros(self.values.shape[1])
+            for j in range(self.values.shape[1]):
+                at = np.array([ways[i][rung][j] for i in on])
+                there = np.array([values[j] for _, values in here])
+                ends[:, j], doubts[j] = expected_end(at, costs, self.values[on, j], there, others)
+            found += [(point, end, doubts) for (point, _), end in zip(here, ends, strict=True)]
+        return found
+
+    def _fit(self) -> None:
+        points = [*self.known, *(point for point, _, _ in self.parts)]
+        values = np.stack([*self.values, *(end for _, end, _ in self.parts)])
+        doubts = np.stack([*np.zeros_like(self.values), *(doubt for _, _, doubt in self.parts)])
         _, low, high = stacked(points)
         rows = self._rows(points)
         self.learned: dict[int, GaussianProcess] = {}
@@ -45,7 +85,8 @@ class Model:
             open_ = low[:, j] < high[:, j]
             if open_.sum() >= 2:
                 share = _share(values[open_, j], low[open_, j], high[open_, j])
-                self.learned[j] = GaussianProcess(rows[open_], share)
+                doubt = doubts[open_, j] / _scale(low[open_, j], high[open_, j])[1]
+                self.learned[j] = self._process(rows[open_], share, doubt)
 
     def predict(self, points: Sequence[Priced]) -> tuple[Array, Array]:
         """(mean, standard deviation), each [N, objectives]; a deviation of 0 for what is exact."""
@@ -74,6 +115,9 @@ class Model:
             chance, _ = self.chance.predict(self._rows(points))
             gain = gain * np.clip(chance, LEAST, 1.0)
         return gain
+
+    def _process(self, rows: Array, values: Array, doubt: Array | None = None) -> GaussianProcess:
+        return GaussianProcess(rows, values, self.ordered, len(self.costs), doubt)
 
     def _rows(self, points: Sequence[Priced]) -> Array:
         rows, low, high = stacked(points)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 
 from mmspec.study.known_cost import history as past
-from mmspec.study.known_cost.history import History
+from mmspec.study.known_cost.history import History, Partial
 from mmspec.study.known_cost.model import Model
 from mmspec.study.known_cost.pool import Known, Pool, Priced, distinct, logarithms, stacked
 from mmspec.study.known_cost.structure import Array, Parameter, Structure, inferred, unseen
@@ -29,6 +28,7 @@ GROWTH = 500  # random points that are priced anew in each of the first turns
 MUTATIONS = 20  # of each member of the front
 ROUNDS = 5  # of looking at the neighbours of the best candidates
 CLIMBED = 3  # best candidates in each
+LOOKS = 5  # trials from which a space is inferred; twice as many where choices are left that nobody has seen
 NEAR = 0.02  # share of the pool that counts as "of this cost"
 
 
@@ -50,9 +50,12 @@ class KnownCostSampler(BaseSampler):
     start       trials that are spread over the costs before anything is modelled
     pool        random points that are looked at in every later turn, beside the surroundings of the front
     identity    f(params) -> hashable, equal for points that mean the same; by default the parameters that are there
+    partial     f(trial) -> {rung: values of all objectives}, of a finished or pruned trial what it had reached on its way; where it
+                would have ended is learned from, with doubt (see `ends`). A PRUNED trial of which it says nothing counts as refused
 
-    Parallel: trials under way are taken to end as predicted. Constraints: a trial with a constraint above 0, or PRUNED, lowers the
-    chance of what is like it. FAIL is overlooked, as by all of Optuna's samplers, until the same point has failed twice.
+    Parallel: trials under way are taken to end as predicted. Constraints: a trial with a constraint above 0, or PRUNED without
+    `partial` values, lowers the chance of what is like it. FAIL is overlooked, as by all of Optuna's samplers, until the same
+    point has failed twice.
     Raises ValueError: `known` returns something else; a wrong `space` or `reference`.
     """
 
@@ -63,13 +66,15 @@ class KnownCostSampler(BaseSampler):
         *,
         space: Space | Structure | Mapping[str, Any] | None = None,
         reference: Sequence[float] | None = None,
-        start: int = 5,
+        start: int = 3,
         pool: int = 2000,
         identity: Callable[[dict[str, Any]], Hashable] | None = None,
+        partial: Partial | None = None,
     ) -> None:
         if start < 2 or pool < 1:
             raise ValueError("at least 2 first trials and a pool of at least 1 are needed")
         self.known, self.seed, self.start, self.size, self.identity = known, seed, start, pool, identity
+        self.partial = partial
         self.reference = None if reference is None else tuple(reference)
         self._given = None if space is None else Structure.of(space)
         self._pool: Pool | None = None
@@ -78,7 +83,7 @@ class KnownCostSampler(BaseSampler):
     # what Optuna calls
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        history = past.read(study, trial, _signs(study))
+        history = past.read(study, trial, _signs(study), self.partial)
         structure = self._structure(history)
         return {} if structure is None else structure.distributions
 
@@ -89,7 +94,7 @@ class KnownCostSampler(BaseSampler):
             return {}
         signs = _signs(study)
         with self._one_at_a_time:
-            history = past.read(study, trial, signs)
+            history = past.read(study, trial, signs, self.partial)
             structure = self._structure(history)
             chosen = None if structure is None else self._choose(history, structure, signs)
             if chosen is None:
@@ -101,7 +106,7 @@ class KnownCostSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """At random; of a categorical parameter what was taken least often."""
-        history = past.read(study, trial, _signs(study))
+        history = past.read(study, trial, _signs(study), self.partial)
         parameter = Parameter(param_name, param_distribution)
         generator = np.random.default_rng([self.seed, 3, history.turn, *param_name.encode()])
         if isinstance(param_distribution, CategoricalDistribution):
@@ -118,9 +123,9 @@ class KnownCostSampler(BaseSampler):
         if self._given is not None:
             return self._given
         found = inferred(history.spaces)
-        if found is None or len(history.spaces) < self.start // 2:
+        if found is None or len(history.spaces) < LOOKS // 2:
             return None
-        if len(history.spaces) < 2 * self.start and unseen(found, [params for params, _ in history.spaces]):
+        if len(history.spaces) < 2 * LOOKS and unseen(found, [params for params, _ in history.spaces]):
             return None
         return found
 
@@ -131,21 +136,26 @@ class KnownCostSampler(BaseSampler):
         done = [pool.price(params) for params in history.done]
         refused = [pool.price(params) for params in history.refused]
         pending = [pool.price(params) for params in history.pending]
-        taken = {c.key for c in (*done, *refused, *pending, *(pool.price(params) for params in history.failed))}
+        stopped = [(pool.price(params), way) for params, way in history.stopped]
+        tried = [*done, *(c for c, _ in stopped), *pending, *refused]
+        taken = {c.key for c in (*tried, *(pool.price(params) for params in history.failed))}
         base = pool.base(min(self.size, GROWTH * (history.turn + 1)))
         open_ = distinct(base, taken)
         if history.turn < self.start or len(done) < 2:
-            return _spread(open_, [*done, *pending, *refused], history.turn)
+            return _spread(open_, tried, history.turn, structure.ordered)
         values = np.stack(history.values)
         reference = self._reference(values, base, signs)
         told = [i for i, c in enumerate(done) if c.allowed]
         if len(told) < 2:
-            return _spread(open_, done, history.turn)
+            return _spread(open_, done, history.turn, structure.ordered)
         model = Model(
+            structure.ordered,
             [done[i] for i in told],
             values[told],
             [c for c in refused if c.allowed],
             [c for c in pending if c.allowed],
+            [history.ways[i] for i in told],
+            [(c, way) for c, way in stopped if c.allowed],
         )
         front = [done[i].point for i in _front(values)]
         open_ = distinct([*open_, *pool.around(front, MUTATIONS)], taken)
@@ -185,16 +195,19 @@ def _front(values: Array) -> list[int]:
     return non_dominated(values.tolist())
 
 
-def _spread(candidates: Sequence[Priced], tried: Sequence[Priced], turn: int) -> Priced | None:
-    """The cheapest, the dearest, the middle, the quarters, ... of the logarithm of a known cost (each in turn where there are
-    several); among those of about that cost, the one that is least like what was tried."""
+def _spread(candidates: Sequence[Priced], tried: Sequence[Priced], turn: int, ordered: Sequence[bool]) -> Priced | None:
+    """The middle, the quarters, the eighths, ... of the logarithm of a known cost (each in turn where there are several); among
+    those of about that cost, the one that is least like what was tried.
+
+    Not the ends: the dearest dominates next to nothing up to a reference of about its cost, the cheapest reaches little.
+    """
     if not candidates:
         return None
     rows, low, high = stacked(candidates)
     costs = [j for j in range(low.shape[1]) if np.isfinite(low[:, j]).all() and np.isfinite(high[:, j]).all()]
     if not costs:
-        return candidates[_least_like(rows, tried, list(range(len(candidates))))]
-    index = costs[0] if turn < 2 else costs[turn % len(costs)]
+        return candidates[_least_like(rows, tried, list(range(len(candidates))), ordered)]
+    index = costs[turn % len(costs)]
     before = [c.low[index] + (c.high[index] - c.low[index]) / 2 for c in tried if np.isfinite(c.low[index])]
     middle = low[:, index] + (high[:, index] - low[:, index]) / 2
     axis = logarithms(np.array([*middle, *before])[:, None])[:, 0]
@@ -202,21 +215,18 @@ def _spread(candidates: Sequence[Priced], tried: Sequence[Priced], turn: int) ->
         axis = (axis - axis.min()) / (axis.max() - axis.min())
     distance = np.abs(axis[: len(candidates)] - _halves(turn))
     order = np.argsort(distance, kind="stable")
-    some = 1 if turn < 2 else max(1, round(NEAR * len(candidates)))
-    return candidates[_least_like(rows, tried, order[:some].tolist())]
+    return candidates[_least_like(rows, tried, order[: max(1, round(NEAR * len(candidates)))].tolist(), ordered)]
 
 
-def _least_like(rows: Array, tried: Sequence[Priced], among: list[int]) -> int:
+def _least_like(rows: Array, tried: Sequence[Priced], among: list[int], ordered: Sequence[bool]) -> int:
     if not tried:
         return among[0]
-    before = np.stack([c.row for c in tried])
-    gaps = np.abs(rows[among][:, None, :] - before).sum(axis=2).min(axis=1)
+    here, before = rows[among][:, None, :], np.stack([c.row for c in tried])
+    gaps = np.where(ordered, np.abs(here - before), here != before).sum(axis=2).min(axis=1)
     return among[int(np.argmax(gaps))]
 
 
 def _halves(turn: int) -> float:
-    """0, 1, 1/2, 1/4, 3/4, 1/8, 3/8, ..."""
-    if turn < 2:
-        return float(turn)
-    level = int(math.log2(turn - 1)) + 1
-    return float((2 * (turn - 1 - 2 ** (level - 1)) + 1) / 2**level)
+    """1/2, 1/4, 3/4, 1/8, 3/8, ..."""
+    level = (turn + 1).bit_length()
+    return float((2 * (turn + 1 - 2 ** (level - 1)) + 1) / 2**level)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from mmspec.study.known_cost.surrogate import ABSENT
 from mmspec.study.space import Space, stored
 
 Point = dict[str, Any]
@@ -87,15 +88,9 @@ class Parameter:
             found += [min(d.high, max(d.low, value + d.step)), min(d.high, max(d.low, value - d.step))]
         return [v for v in dict.fromkeys(found) if v != value]
 
-    @property
-    def width(self) -> int:
-        """Columns of the encoding: one for what is ordered, else one per choice."""
-        return 1 if self.ordered else len(self.values or ())
-
-    def encode(self, value: Any) -> list[float]:
-        if self.ordered:
-            return [self.share(value)]
-        return [float(v == value) for v in self.values or ()]
+    def encode(self, value: Any) -> float:
+        """Its share of the range; of a choice without order its number."""
+        return self.share(value) if self.ordered else float((self.values or ()).index(value))
 
 
 @dataclass(frozen=True)
@@ -176,11 +171,12 @@ class Structure:
         return found
 
     def encode(self, point: Mapping[str, Any]) -> list[float]:
-        """One row of numbers; a parameter that is not there has a level of its own (-1, or no choice at all)."""
-        row: list[float] = []
-        for p in self.parameters:
-            row += p.encode(point[p.name]) if p.name in point else [-1.0 if p.ordered else 0.0] * p.width
-        return row
+        """One number for each parameter, ABSENT for one that is not there."""
+        return [p.encode(point[p.name]) if p.name in point else ABSENT for p in self.parameters]
+
+    @cached_property
+    def ordered(self) -> list[bool]:
+        return [p.ordered for p in self.parameters]
 
     def _shares(self, generator: np.random.Generator) -> dict[str, float]:
         return dict(
