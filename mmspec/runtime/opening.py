@@ -19,8 +19,8 @@ RUNTIMES = ("onnxruntime", "openvino")
 def open_model(package: Path, form: str, runtime: str, precision: str, threads: int) -> Run:
     """The one file, or the host of its stages; `threads` for each file, 0 for as many as there are cores.
 
-    Raises   UserError: a form of package that does not answer; a runtime that is unknown or not installed; files that are missing, or
-             that it cannot read.
+    Raises   UserError: a form of package that does not answer; a runtime that is unknown or not installed; files that are missing,
+             or that it cannot read.
     """
     if form not in FORMS:
         raise UserError(f"{package} is a package of form {form!r}; what answers requests here: {', '.join(FORMS)}")

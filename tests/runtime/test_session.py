@@ -1,6 +1,7 @@
 """A package answers without torch: what torch answered, whatever shares the batch."""
 
 import io
+import json
 import os
 import subprocess
 import sys
