@@ -15,7 +15,7 @@ onnxruntime, and nothing else of mmspec: a copy of it lies in every such package
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +96,14 @@ class Host:
         return {**found, EXIT: left}
 
 
-def session(file: str | bytes, threads: int = 0) -> Run:
-    """A file in ONNX Runtime on the CPU, as a function that picks its inputs out of what it is given."""
+def session(file: str | bytes, threads: int = 0, providers: Sequence[str] = ("CPUExecutionProvider",)) -> Run:
+    """A file in ONNX Runtime, by default on the CPU, as a function that picks its inputs out of what it is given."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
-    runtime = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    runtime = onnxruntime.InferenceSession(file, options, providers=list(providers))
     inputs, outputs = ([value.name for value in ends] for ends in (runtime.get_inputs(), runtime.get_outputs()))
 
     def run(values: Mapping[str, Any]) -> Values:

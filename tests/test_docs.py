@@ -16,6 +16,7 @@ import mmspec
 from mmspec.cli import reference
 from mmspec.cli.entry import COMMANDS, run
 from mmspec.components import CATALOGUE
+from mmspec.deploy import read_target
 from mmspec.passes import lower_objectives
 from mmspec.spec import describe, read
 from mmspec.spec.reader import read_tree
@@ -31,6 +32,7 @@ ELSEWHERE = {
     "make demo": "its three commands one by one: build and export here and in tests/cli, search in tests/cli/test_process.py",
     "make test": "is what runs this",
     "mmspec serve build/edge": "answers until it is told to stop: tests/runtime/test_server.py",
+    "mmspec export early_exit_vit --target triton -o package": "a repository is written and its models are run in tests/deploy/test_triton.py",
     "mmspec search search/digits_pareto.yaml": "the study is planned in tests/study; a small one runs in tests/cli/test_process.py",
 }
 SHORTER = {
@@ -88,10 +90,13 @@ def test_what_is_not_run_here_is_really_in_a_page():
     ("page", "text"), [pytest.param(p, b, id=f"{p.name}-{i}") for p in PAGES for i, b in enumerate(blocks(p, "yaml"))]
 )
 def test_every_yaml_block_compiles(page, text, tmp_path):
-    """A whole spec as it is; a study as a study, a layout as a layout; anything else on top of a shipped spec."""
+    """A whole spec as it is; a study as a study, a layout as a layout, a target as a target; anything else on top of a shipped spec."""
     if text.startswith("# study"):
         (tmp_path / "study.yaml").write_text(text)
         assert read_study(text, "study.yaml").budget.trials > 0
+        return
+    if text.startswith("# target"):
+        assert read_target(text, page.name).runtime
         return
     if text.startswith("# layout"):
         (tmp_path / "layout.yaml").write_text(text)

@@ -44,6 +44,44 @@ def inline(model: ir.Model) -> None:
     InlinePass()(model)
 
 
+def widen(model: ir.Model) -> None:
+    """Pad of truth values and CumSum of integers, which ONNX Runtime has and TensorRT has not, as those of numbers that both have.
+    A count in float32 is exact up to 2^24."""
+    import onnx_ir as ir
+
+    kinds = {
+        "Pad": (ir.DataType.BOOL, ir.DataType.INT32),
+        "CumSum": (ir.DataType.INT64, ir.DataType.FLOAT),
+    }
+    for graph in (model.graph, *_subgraphs(model)):
+        for node in list(graph):
+            value = node.inputs[0] if node.op_type in kinds else None
+            if value is not None and value.dtype == kinds[node.op_type][0]:
+                _between_casts(graph, node, kinds[node.op_type])
+
+
+def _between_casts(graph: ir.Graph, node: ir.Node, kinds: tuple[ir.DataType, ir.DataType]) -> None:
+    """The node computed in a wider type; the value it gives keeps type and name."""
+    import onnx_ir as ir
+
+    (narrow, wide), given = kinds, node.outputs[0]
+    for i, value in enumerate(node.inputs):
+        if value is not None and value.dtype == narrow and (i == 0 or (node.op_type == "Pad" and i == 2)):
+            cast = ir.node("Cast", [value], attributes={"to": wide})
+            cast.outputs[0].dtype, cast.outputs[0].shape = wide, value.shape
+            graph.insert_before(node, cast)
+            node.replace_input_with(i, cast.outputs[0])
+    uses, ends = list(given.uses()), [i for i, value in enumerate(graph.outputs) if value is given]
+    back = ir.node("Cast", [given], attributes={"to": narrow})
+    back.outputs[0].dtype, back.outputs[0].shape = narrow, given.shape
+    back.outputs[0].name, given.name, given.dtype = given.name, f"{given.name}_wide", wide
+    graph.insert_after(node, back)
+    for user, i in uses:
+        user.replace_input_with(i, back.outputs[0])
+    for i in ends:
+        graph.outputs[i] = back.outputs[0]
+
+
 def fold(model: ir.Model) -> None:
     """Compute what depends on no input and on no parameter."""
     from onnxscript.optimizer import fold_constants_ir
@@ -87,6 +125,7 @@ def strip(model: ir.Model) -> None:
 
 PASSES: tuple[Callable[[ir.Model], None], ...] = (
     inline,  # the rest looks at one graph
+    widen,  # casts that it makes of constants are folded
     fold,  # shapes of constants, before rules look at them
     simplify,
     fold,  # what the rules made constant

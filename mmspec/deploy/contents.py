@@ -20,6 +20,7 @@ from mmspec.deploy.subject import Subject
 from mmspec.deploy.watching import stacks_of
 from mmspec.errors import UserError
 from mmspec.files import located, replace_folder
+from mmspec.host import STAGES
 from mmspec.packaged.layout import (
     CONTRACT,
     DATA,
@@ -38,24 +39,38 @@ from mmspec.passes import lower
 
 if TYPE_CHECKING:
     from mmspec.deploy.draft import Draft
+    from mmspec.deploy.parity import Runnable
     from mmspec.deploy.staged import StagedDraft
 
 
-def contents_of(draft: Draft | StagedDraft, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """All but what reports on it; `files` are those that run, which go into a folder of their own."""
+ROUNDED = 0.02  # what an answer of a file in fewer bits may be off by where another processor's kernels round it
+
+
+def contents_of(
+    draft: Draft | StagedDraft, files: Mapping[str, bytes], lowered: Runnable | None = None
+) -> dict[str, bytes]:
+    """All but what reports on it; `files` are those that run, which go into a folder of their own.
+
+    lowered   the same files as they are run, where they are in fewer bits than the draft's
+    """
     subject, target = draft.subject, draft.target
+    verify, own = target.verify, None
+    if lowered is not None and target.precision not in ("fp32", "bf16"):  # bf16 is the float32 file
+        verify = verify.model_copy(update={"tolerance": ROUNDED, "relative": ROUNDED, "margin": ROUNDED})
+        own = lowered.run()
     graph = lower(subject.spec)
     state = {name: tensor.contiguous() for name, tensor in subject.state.items()}
     thresholds = {name: stack.thresholds.tolist() for name, stack in stacks_of(draft.module).items()}
-    contract = draft.contract.to_dict(target.verify, thresholds, preprocessing_of(subject))
+    form = "stages" if STAGES in files else "conditions"
+    contract = draft.contract.to_dict(verify, thresholds, preprocessing_of(subject))
     return {
         **{f"{ONNX}/{name}": data for name, data in files.items()},
         SPEC: subject.spec.to_yaml().encode(),
         SOURCE: source(graph, header(subject.spec.name, graph.name)).encode(),
         WEIGHTS: safetensors.torch.save(state, {"format": "pt"}),
         LICENSE: shipped.licence(),
-        CONTRACT: as_json(contract | {"form": target.exits, "runtime": target.runtime, "precision": target.precision}),
-        GOLDEN: golden_of(draft.module, draft.contract, target.verify),
+        CONTRACT: as_json(contract | {"form": form, "runtime": target.runtime, "precision": target.precision}),
+        GOLDEN: golden_of(draft.module, draft.contract, verify, own),
     }
 
 

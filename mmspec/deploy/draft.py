@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
@@ -15,11 +15,11 @@ from mmspec.cost.budgets import with_costs
 from mmspec.deploy.cleaning import clean
 from mmspec.deploy.contract import Contract, contract_of
 from mmspec.deploy.divergence import first_divergence
-from mmspec.deploy.file import Load, OneFile, proto_of
+from mmspec.deploy.file import FILE, Load, OneFile, proto_of
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Mismatch, Parity, check_parity
 from mmspec.deploy.report import sha256, structure_checks
-from mmspec.deploy.structure import check_structure
+from mmspec.deploy.structure import Held, problems_of, refuse
 from mmspec.deploy.subject import Subject, serving_module
 from mmspec.deploy.target import Target
 from mmspec.deploy.ties import check_routers
@@ -55,6 +55,11 @@ class Draft:
         return {name: tensor.numpy() for name, tensor in tensors}
 
     @property
+    def contracts(self) -> Mapping[str, Contract]:
+        """Of each file."""
+        return {FILE: self.contract}
+
+    @property
     def files(self) -> OneFile:
         return OneFile(self.proto)
 
@@ -65,18 +70,29 @@ class Draft:
 
     def check(self) -> tuple[str, ...]:
         """The structural gate; returns in words what it made sure of.   Raises Failure."""
+        refuse(self.problems(self.files))
+        stacks, live = stacks_of(self.module), live_parameters(self.graph)
+        conditions = sum(stack.earlier for stack in stacks.values())
+        return structure_checks(len(live), len(stacks), conditions, len(loops_of(self.module)), self.target.opset)
+
+    def problems(self, files: OneFile, held: Held | None = None) -> Iterator[str]:
+        """What is wrong with the structure of a file of this model.   held: how it holds its weights, where not as they are"""
         stacks, live = stacks_of(self.module), live_parameters(self.graph)
         conditions = sum(stack.earlier for stack in stacks.values())
         needed = live | {f"{name}.thresholds" for name in stacks}
         loops = len(loops_of(self.module))
-        check_structure(self.proto, self.contract, self.target.opset, self.weights, needed, conditions, loops)
-        return structure_checks(len(live), len(stacks), conditions, loops, self.target.opset)
+        return problems_of(files.proto, self.contract, self.target.opset, self.weights, needed, conditions, loops, held)
 
-    def prove(self, progress: Callable[[str], None] = lambda text: None, load: Load = session) -> Parity:
-        """The parity gate, in the runtime `load`.   Raises Mismatch, which says where file and torch part; Failure."""
+    def prove(
+        self, progress: Callable[[str], None] = lambda text: None, load: Load = session, own: bool = False
+    ) -> Parity:
+        """The parity gate, in the runtime `load`.   own: with the model's own weights only
+
+        Raises   Mismatch, which says where file and torch part; Failure.
+        """
         verify = self.target.verify
         try:
-            return check_parity(self.files, self.module, self.graph, self.contract, verify, progress, load)
+            return check_parity(self.files, self.module, self.graph, self.contract, verify, progress, load, own)
         except Mismatch as mismatch:
             with suppress(Exception):  # an explanation that fails must not hide what it was to explain
                 file = cast(OneFile, mismatch.file)

@@ -95,6 +95,9 @@ class OneFile:
     def with_arrays(self, arrays: Mapping[str, np.ndarray]) -> OneFile:
         return OneFile(with_arrays(self.proto, arrays))
 
+    def changed(self, change: Callable[[onnx.ModelProto], onnx.ModelProto]) -> OneFile:
+        return OneFile(change(self.proto))
+
     def run(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
         return run_file(self.proto, load)
 

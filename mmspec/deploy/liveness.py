@@ -5,7 +5,7 @@ Computed on the intermediate graph, so that it does not depend on what a tracer 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mmspec.ir import Graph, Op, Value
@@ -89,18 +89,35 @@ class Stations:
     exits: tuple[set[str], ...]
 
 
+def asked_at_exits(graph: Graph) -> set[str]:
+    """The parameters that decide where a sample leaves: of heads, readouts and halting units that stacks and loops ask."""
+    found: set[str] = set()
+    for chain in _stacks(graph, ""):
+        op = chain[-1][1]
+        given = dict(zip(op.attributes["given"], op.inputs, strict=False))
+        for name, parameters in _asked(chain, given).items():
+            found |= parameters if name != "readout" else set()
+    return found | set(_halting_units(graph, ""))
+
+
+def _halting_units(graph: Graph, path: str, inside: bool = False) -> Iterator[str]:
+    """Of loops of adaptive computation time: what says after a step how likely each token is to halt."""
+    for op in graph.ops:
+        if inside and op.name == "halting":
+            yield from (f"{path}{op.name}.{parameter.name}" for parameter in op.parameters)
+        for index, body in enumerate(copies(op)):
+            number = f"{index}." if op.kind in ("repeat", "stages", "loop", "experts", "functions") else ""
+            yield from _halting_units(body, f"{path}{op.name}.{number}", inside or op.kind == "loop")
+
+
 def live_by_stage(graph: Graph) -> Stations:
     """The parameters on which the inputs of the graph's halting stack depend, and those of each of its exits."""
     chain = next(_stacks(graph, ""))
-    (inner, op, path), carried = chain[-1], chain[-1][1].attributes["carried"]
+    (_, op, path), carried = chain[-1], chain[-1][1].attributes["carried"]
     given = dict(zip(op.attributes["given"], op.inputs, strict=False))
     blocks = tuple(copies(op))
     ends = (*(op.attributes.get("after") or range(1, len(blocks))), len(blocks))
-    asked = {name: _leading_to(chain, [value]) for name, value in given.items() if name != "budget"}
-    if "readout" in given:
-        made = next(each for each in inner.ops if given["readout"] in each.outputs)
-        ports = range(1 if op.attributes.get("returned") else 0, len(made.bodies[0].outputs))
-        asked["readout"] = _body(made.bodies[0], set(ports), f"{path}{made.name}.")[0]
+    asked = _asked(chain, given)
     exits = []
     for number, (start, end) in enumerate(zip((0, *ends), ends, strict=False)):
         last = number == len(ends) - 1
@@ -114,6 +131,17 @@ def live_by_stage(graph: Graph) -> Stations:
         exits.append(found)
     entering = [*op.inputs[len(given) :], *(value for name, value in given.items() if name == "budget")]
     return Stations(_leading_to(chain, entering), tuple(exits))
+
+
+def _asked(chain: Chain, given: Mapping[str, Value]) -> dict[str, set[str]]:
+    """The parameters of what a stack is given to ask at its exits, by role."""
+    inner, op, path = chain[-1]
+    asked = {name: _leading_to(chain, [value]) for name, value in given.items() if name != "budget"}
+    if "readout" in given:
+        made = next(each for each in inner.ops if given["readout"] in each.outputs)
+        ports = range(1 if op.attributes.get("returned") else 0, len(made.bodies[0].outputs))
+        asked["readout"] = _body(made.bodies[0], set(ports), f"{path}{made.name}.")[0]
+    return asked
 
 
 Chain = list[tuple[Graph, Op, str]]  # graphs inside of one another, the op of each that holds the next, and the path

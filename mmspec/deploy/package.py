@@ -8,16 +8,23 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmspec.deploy.contents import contents_of, write_package
+from mmspec import openvino_runtime
+from mmspec.deploy.addition import Addition
+from mmspec.deploy.beside import additions, foreseen
+from mmspec.deploy.contents import as_json, contents_of, write_package
 from mmspec.deploy.draft import Draft, draft_of
 from mmspec.deploy.liveness import live_parameters
-from mmspec.deploy.parity import Parity
+from mmspec.deploy.measurement import Measured, measured, written
+from mmspec.deploy.opinion import second_opinion
+from mmspec.deploy.parity import Parity, Runnable
+from mmspec.deploy.precision.lowering import in_precision
 from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
-from mmspec.deploy.staged import StagedDraft, staged_draft_of
+from mmspec.deploy.staged import StagedDraft, halts, staged_draft_of
 from mmspec.deploy.subject import subject_of
 from mmspec.deploy.target import Target, load_target
 from mmspec.errors import UserError
 from mmspec.files import check_replaceable
+from mmspec.packaged.layout import MEASUREMENTS, ONNX
 from mmspec.spec import ModelSpec
 
 Progress = Callable[[str], None]
@@ -42,28 +49,53 @@ def export(
     """
     require_packages()
     target = target if isinstance(target, Target) else load_target(target)
+    if target.runtime == "openvino":
+        openvino_runtime.require()
     check_replaceable(Path(out))
     clock = _Clock(progress)
     subject = subject_of(spec_or_folder, seed)
-    draft = staged_draft_of(subject, target, clock) if target.exits == "stages" else draft_of(subject, target, clock)
+    staged = target.exits == "stages" and halts(subject.spec)
+    draft = staged_draft_of(subject, target, clock) if staged else draft_of(subject, target, clock)
     with clock("check its structure"):
         structure = draft.check()
+    cautions = foreseen(draft, draft.files, clock)
     with clock("compare with torch"):
         parity = draft.prove(progress)
-    report, content = report_of(draft, structure, parity, Path(out), clock.seconds)
+    beside = [second_opinion(draft, clock, progress)]
+    lowered = None
+    if target.precision != "fp32":
+        lowered, addition = in_precision(draft, clock)
+        beside.append(addition)
+        cautions = foreseen(draft, lowered.files, clock)
+    files = (lowered or draft).files
+    placed = {name: f"{ONNX}/{name}" for name in files.protos}
+    beside += additions(draft, lowered, cautions, placed, clock, progress)
+    with clock("measure in a process of its own"):
+        measurements = measured(target, draft.contract, written(files, draft.accessories))
+    report, content = report_of(draft, structure, parity, Path(out), clock.seconds, tuple(beside), files, measurements)
     with clock("write the package"):
         write_package(report, content, draft.subject)
     return report
 
 
 def report_of(
-    draft: Draft | StagedDraft, structure: tuple[str, ...], parity: Parity, out: Path, seconds: Mapping[str, float]
+    draft: Draft | StagedDraft,
+    structure: tuple[str, ...],
+    parity: Parity,
+    out: Path,
+    seconds: Mapping[str, float],
+    beside: tuple[Addition, ...] = (),
+    files: Runnable | None = None,
+    measurements: Measured | None = None,
 ) -> tuple[Report, dict[str, bytes]]:
-    """What is known of a draft that passed, and its files by name."""
+    """What is known of a draft that passed, and its files by name.
+
+    files   those in the target's precision, where they are not the draft's
+    """
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
-    protos = draft.files.protos
-    files = {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
+    runs = files or draft.files
+    content = written(runs, {})
     report = Report(
         folder=out,
         model=draft.subject.spec.name,
@@ -73,13 +105,20 @@ def report_of(
         accuracy=accuracy_of(draft.subject),
         target=draft.target,
         contract=draft.contract,
-        file=files_facts(protos, files, weights),
+        file=files_facts(runs.protos, content, weights),
         structure=structure,
         parity=parity,
         environment=environment(),
         seconds=seconds,
+        beside=beside,
+        measurements=measurements,
     )
-    return report, contents_of(draft, {**files, **draft.accessories})
+    package = contents_of(draft, {**content, **draft.accessories}, files)
+    for addition in beside:
+        package |= addition.files
+    if measurements is not None:
+        package[MEASUREMENTS] = as_json(measurements.to_dict())
+    return report, package
 
 
 def require_packages() -> None:

@@ -24,6 +24,7 @@ def render(report: Report) -> str:
         "<h2>Structure</h2><ul>" + "".join(f"<li>{escape(text)}</li>" for text in report.structure) + "</ul>",
         _parity(report),
         _experts(report),
+        _beside(report),
         _file(report),
         _foot(report),
     )
@@ -42,8 +43,8 @@ def render(report: Report) -> str:
 def _lead(report: Report) -> str:
     target, parity = report.target, report.parity
     return (
-        f"<p class=lead>{escape(_what_ran(report))} was run by {escape(report.target.runtime)} "
-        f"{escape(report.environment['onnxruntime'])} on a {escape(target.device)} and compared with the torch module, case by "
+        f"<p class=lead>{escape(_what_ran(report))} was run by onnxruntime {escape(report.environment['onnxruntime'])} on a cpu "
+        f"and compared with the torch module, case by "
         f"case: {len(parity.compared)} cases, {parity.samples} samples, largest absolute error <b>{report.max_error:.2g}</b> where "
         f"{target.verify.tolerance:g}, or {target.verify.relative:g} of the number, is allowed, exits equal.</p>"
     )
@@ -52,6 +53,8 @@ def _lead(report: Report) -> str:
 def _what_ran(report: Report) -> str:
     """The file; of stages, how many of them."""
     stages = report.file.get("files", {})
+    if report.target.precision != "fp32":
+        return "The float32 form of the file" if not stages else f"The float32 form of the {len(stages)} stage models"
     return f"The host loop of {len(stages)} stage models" if stages else str(report.file["name"])
 
 
@@ -142,6 +145,16 @@ def _experts(report: Report) -> str:
         for name, counts in report.parity.experts.items()
     )
     return "<h2>Experts</h2>" + _table(("module", "tokens that each expert met, over all cases"), rows)
+
+
+TITLES = {"runtimes": "Another runtime", "precision": "Fewer bits", "tensorrt": "TensorRT", "triton": "Triton"}
+
+
+def _beside(report: Report) -> str:
+    return "".join(
+        f"<h2>{TITLES[each.name]}</h2><ul>" + "".join(f"<li>{escape(text)}</li>" for text in each.words) + "</ul>"
+        for each in report.beside
+    )
 
 
 def _file(report: Report) -> str:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmspec import __version__
+from mmspec.deploy.addition import Addition
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.file import FILE, operators
+from mmspec.deploy.measurement import Measured
 from mmspec.deploy.parity import Parity
 from mmspec.deploy.subject import Subject
 from mmspec.deploy.target import Target
@@ -33,6 +35,8 @@ class Report:
     file        of what is run: its path in the package, bytes, sha256, opset, ir_version, nodes, parameters, operators
     structure   what was checked before the file ran
     seconds     wall time of each step
+    beside      what the target asked for beside the files
+    measurements  latency and memory here, which are no part of `to_dict`
     """
 
     folder: Path
@@ -48,6 +52,8 @@ class Report:
     parity: Parity
     environment: Mapping[str, str]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    beside: tuple[Addition, ...] = ()
+    measurements: Measured | None = None
 
     @property
     def path(self) -> Path:
@@ -89,6 +95,7 @@ class Report:
             "structure": list(self.structure),
             "parity": self.parity.to_dict(),
             "environment": dict(self.environment),
+            **{addition.name: dict(addition.facts) for addition in self.beside},
         }
 
 
@@ -126,7 +133,7 @@ def files_facts(
 
 
 def structure_checks(weights: int, thresholds: int, conditions: int, loops: int, opset: int) -> tuple[str, ...]:
-    """What `check_structure` has made sure of, in words."""
+    """What `problems_of` has made sure of, in words."""
     exits = (
         f"halting stacks: {thresholds}, their thresholds are initialisers; earlier exits: {conditions}, each an If node"
     )

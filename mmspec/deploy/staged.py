@@ -17,18 +17,19 @@ from mmspec.deploy.cleaning import clean
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.cutting import Cut, Part, cut
 from mmspec.deploy.draft import Step, provenance, serving_of
-from mmspec.deploy.file import Load, initializers, loaded, proto_of, with_arrays
+from mmspec.deploy.file import Load, loaded, proto_of, with_arrays
 from mmspec.deploy.liveness import live_by_stage, live_parameters
 from mmspec.deploy.parity import Parity, check_parity
+from mmspec.deploy.precision.stored import names_held
 from mmspec.deploy.splitting import halves
-from mmspec.deploy.structure import problems_of, refuse
+from mmspec.deploy.structure import Held, problems_of, refuse
 from mmspec.deploy.subject import Subject
 from mmspec.deploy.target import Target
 from mmspec.deploy.tracing import traced, translated
 from mmspec.deploy.watching import loops_of, stacks_of
 from mmspec.host import EXIT, STAGES, Host, session
 from mmspec.ir import Graph
-from mmspec.spec import SpecError
+from mmspec.spec import ModelSpec, SpecError
 
 if TYPE_CHECKING:
     import onnx
@@ -53,6 +54,9 @@ class Files:
         thresholds = next((value.tolist() for name, value in arrays.items() if name.endswith(".thresholds")), None)
         plan = self.plan if thresholds is None else {**self.plan, "thresholds": thresholds}
         return replace(self, protos=protos, plan=plan)
+
+    def changed(self, change: Callable[[onnx.ModelProto], onnx.ModelProto]) -> Files:
+        return replace(self, protos={name: change(proto) for name, proto in self.protos.items()})
 
     def run(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
         model = Host(self.plan, {name: loaded(proto, load) for name, proto in self.protos.items()})
@@ -86,7 +90,7 @@ class StagedDraft:
 
     def check(self) -> tuple[str, ...]:
         """The structural gate; returns in words what it made sure of.   Raises Failure."""
-        refuse(_problems(self))
+        refuse(self.problems(self.files))
         live, exits = live_parameters(self.graph), self.files.plan["files"]["exits"]
         return (
             f"{len(self.files.protos)} files, each valid ONNX by its checker, with shapes inferred; only operators of ai.onnx "
@@ -98,9 +102,16 @@ class StagedDraft:
             "no stack traces, no paths, nothing outside the files",
         )
 
-    def prove(self, progress: Callable[[str], None] = lambda text: None, load: Load = session) -> Parity:
-        """The parity gate: what the host gives with files in the runtime `load`, against the module.   Raises Mismatch, Failure."""
-        return check_parity(self.files, self.module, self.graph, self.contract, self.target.verify, progress, load)
+    def problems(self, files: Files, held: Held | None = None) -> Iterator[str]:
+        """What is wrong with the structure of files of this model.   held: how they hold their weights, where not as they are"""
+        return _problems(self, files, held)
+
+    def prove(
+        self, progress: Callable[[str], None] = lambda text: None, load: Load = session, own: bool = False
+    ) -> Parity:
+        """The parity gate: what the host gives with files in the runtime `load`, against the module.   own: with the model's own
+        weights only   Raises Mismatch, Failure."""
+        return check_parity(self.files, self.module, self.graph, self.contract, self.target.verify, progress, load, own)
 
 
 def staged_draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcontext()) -> StagedDraft:
@@ -125,15 +136,25 @@ def staged_draft_of(subject: Subject, target: Target, step: Step = lambda text: 
     return StagedDraft(subject, target, graph, contract, module, place.path, made, contracts)
 
 
+def halts(spec: ModelSpec) -> bool:
+    """Whether samples may leave a stack of the model early, or a loop in it."""
+    return bool(_halting(spec))
+
+
+def _halting(spec: ModelSpec) -> list[str]:
+    """Paths of what decides that."""
+    return [
+        f"{node.path}.halting" for node in spec.nodes
+        if getattr(getattr(node.component, "halting", None), "type", "none") != "none"
+    ]  # fmt: skip
+
+
 def _stack_of(subject: Subject, module: nn.Module) -> str:
     """The halting stack's path.   Raises SpecError where there is not one"""
     stacks, loops = list(stacks_of(module)), list(loops_of(module))
     if len(stacks) == 1 and not loops:
         return stacks[0]
-    halting = [
-        f"{node.path}.halting" for node in subject.spec.nodes
-        if getattr(getattr(node.component, "halting", None), "type", "none") != "none"
-    ]  # fmt: skip
+    halting = _halting(subject.spec)
     if loops:
         message, hint = (
             "a loop of adaptive computation time has no stages to export",
@@ -143,7 +164,7 @@ def _stack_of(subject: Subject, module: nn.Module) -> str:
         message = f"stages are exported of one stack that samples may leave, and this is one of {len(stacks)}"
         hint = "with exits: conditions all of them are in one file"
     else:
-        message, hint = "there is no stack that samples may leave, and so there are no stages", "exits: conditions"
+        message, hint = "there is no stack that samples may leave, and so there are no stages", "one file is all of it"
     raise SpecError([subject.spec.diagnostic(halting[-1] if halting else "", message, hint=hint)])
 
 
@@ -174,8 +195,8 @@ def _plan(place: Cut, outputs: Mapping[str, str], kept: list[str], end: bool) ->
     }
 
 
-def _problems(draft: StagedDraft) -> Iterator[str]:
-    protos, plan, weights = draft.files.protos, draft.files.plan, draft.weights
+def _problems(draft: StagedDraft, files: Files, held: Held | None) -> Iterator[str]:
+    protos, plan, weights = files.protos, files.plan, draft.weights
     stations, stages = live_by_stage(draft.graph), stacks_of(draft.module)[draft.stack]
     names = [f"exit_{number}.onnx" for number in range(stages.exits)]
     if plan["files"]["exits"] != names or set(protos) != set(draft.contracts):
@@ -185,12 +206,12 @@ def _problems(draft: StagedDraft) -> Iterator[str]:
         yield f"the thresholds are {plan['thresholds']}, where the model has {stages.thresholds.tolist()}"
     wanted = {BEGINNING: stations.beginning, END: set()} | dict(zip(names, stations.exits, strict=True))
     for name, proto in protos.items():
-        found = problems_of(proto, draft.contracts[name], draft.target.opset, weights, wanted[name], 0)
+        found = problems_of(proto, draft.contracts[name], draft.target.opset, weights, wanted[name], 0, 0, held)
         yield from (f"{name}: {problem}" for problem in found)
         if name in names:
-            foreign = sorted(initializers(proto).keys() & weights.keys() - wanted[name])
+            foreign = sorted(names_held(proto) & weights.keys() - wanted[name])
             yield from (f"{name}: the weight {weight} belongs to another file" for weight in foreign)
-    held = {weight for proto in protos.values() for weight in initializers(proto)}
+    every = {weight for proto in protos.values() for weight in names_held(proto)}
     yield from (
-        f"the weight {weight} is in none of the files" for weight in sorted(live_parameters(draft.graph) - held)
+        f"the weight {weight} is in none of the files" for weight in sorted(live_parameters(draft.graph) - every)
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,24 +16,18 @@ if TYPE_CHECKING:
     import onnx
 
 DTYPES = {1: "float32", 7: "int64", 9: "bool"}  # of onnx.TensorProto
+Problems = Callable[["onnx.ModelProto", Mapping[str, np.ndarray], set[str]], Iterator[str]]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Weights that a file does not hold as the model has them: what may be wrong with them, and operator sets beside ONNX's."""
+
+    problems: Problems
+    domains: Sequence[str] = ()
+
+
 FOREIGN = 4096  # elements; a constant that is no parameter of ours and larger than this is a weight in disguise
-
-
-def check_structure(
-    proto: onnx.ModelProto,
-    contract: Contract,
-    opset: int,
-    weights: Mapping[str, np.ndarray],
-    live: set[str],
-    conditions: int,
-    loops: int = 0,
-) -> None:
-    """Raise Failure with everything that is wrong.
-
-    weights     parameters and thresholds by name; those in `live` must be in the file, any that are must be equal
-    conditions  how many `If` nodes the exits need; loops: how many `Loop` nodes
-    """
-    refuse(problems_of(proto, contract, opset, weights, live, conditions, loops))
 
 
 def refuse(problems: Iterable[str]) -> None:
@@ -50,13 +45,19 @@ def problems_of(
     live: set[str],
     conditions: int,
     loops: int = 0,
+    held: Held | None = None,
 ) -> Iterator[str]:
-    """Everything that is wrong with a file."""
+    """Everything that is wrong with a file.
+
+    weights     parameters and thresholds by name; those in `live` must be in the file, any that are must be equal
+    conditions  how many `If` nodes the exits need; loops: how many `Loop` nodes
+    held        how it holds its weights, where not as they are
+    """
     yield from _valid(proto)
-    yield from _opset(proto, opset)
+    yield from _opset(proto, opset, held.domains if held else ())
     yield from _ports("input", proto.graph.input, contract.inputs)
     yield from _ports("output", proto.graph.output, contract.outputs)
-    yield from _weights(proto, weights, live)
+    yield from (held.problems if held else _weights)(proto, weights, live)
     yield from _control(proto, conditions, loops)
     yield from _clean(proto)
 
@@ -70,8 +71,8 @@ def _valid(proto: onnx.ModelProto) -> Iterator[str]:
         yield f"it is not valid ONNX: {' '.join(str(error).split())[:400]}"
 
 
-def _opset(proto: onnx.ModelProto, opset: int) -> Iterator[str]:
-    found = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
+def _opset(proto: onnx.ModelProto, opset: int, further: Sequence[str]) -> Iterator[str]:
+    found = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import if entry.domain not in further}
     if found != {"ai.onnx": opset}:
         yield f"it uses the operator sets {found}, where only ai.onnx {opset} was asked for"
 

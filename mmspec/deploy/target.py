@@ -13,18 +13,21 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     PrivateAttr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from mmspec import shipped
+from mmspec.deploy.precision.options import OUTPUTS, POSSIBLE, QUANTISED, Loss, Measure, Quantisation
+from mmspec.deploy.record import Record
+from mmspec.deploy.tensorrt.options import TensorRT
+from mmspec.deploy.triton.options import Serving
 from mmspec.errors import UserError
 from mmspec.spec import reader
 from mmspec.spec.diagnostics import did_you_mean, listing
@@ -32,10 +35,6 @@ from mmspec.spec.document import read_document
 from mmspec.spec.source import Source
 
 OPSETS = range(20, 24)  # Gelu is new in 20; 24 would bring Attention, whose masks ONNX Runtime does not broadcast
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Size(Record):
@@ -87,6 +86,9 @@ class Verify(Record):
     relative: NonNegativeFloat = Field(
         1e-4, description="largest error as a share of the number, where that is more than `tolerance`"
     )
+    second_opinion: bool = Field(
+        True, description="an fp32 file is compared in OpenVINO as well, where that is installed"
+    )
     margin: PositiveFloat = Field(
         1e-4, description="of a confidence from its threshold, below which runtimes may part over a sample's exit"
     )
@@ -99,18 +101,96 @@ class Verify(Record):
 class Target(Record):
     """The file, as it is written."""
 
-    device: Literal["cpu"] = Field(description="where it runs")
-    runtime: Literal["onnxruntime"] = Field(description="what runs it")
-    precision: Literal["fp32"] = Field(description="of weights and arithmetic")
+    device: Literal["cpu", "cuda"] = Field(description="where it runs")
+    runtime: Literal["onnxruntime", "openvino", "tensorrt"] = Field(description="what runs it")
+    precision: Literal["fp32", "fp16", "bf16", "int8", "int4"] = Field(description="of weights and arithmetic")
     opset: int = Field(20, description="version of the ONNX operators")
     exits: Literal["conditions", "stages"] = Field(
         "conditions",
-        description="early exits as conditions inside of one file, or as one file for each, which a host runs",
+        description="early exits as conditions inside of one file, or as one file for each, which a host runs; a model that nobody "
+        "leaves early is one file either way",
     )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
 
+    quantisation: Quantisation = Field(default_factory=Quantisation, description="of int8 and int4")
+    loss: Loss = Field(default_factory=Loss, description="what fewer bits than float32 may cost")
+    measure: Measure = Field(default_factory=Measure, description="what is timed")
+    tensorrt: TensorRT | None = Field(None, description="which TensorRT; asked for where it is what runs the file")
+    serving: Serving | None = Field(None, description="what serves the model")
+
     _file: str = PrivateAttr("<target>")
+
+    @field_validator("runtime")
+    @classmethod
+    def _runs_there(cls, runtime: str, info: ValidationInfo) -> str:
+        device = info.data.get("device")
+        devices = [where for where, what in POSSIBLE if what == runtime]
+        if device is not None and device not in devices:
+            raise ValueError(f"{runtime} runs here on: {listing(devices)}, found device: {device}")
+        return runtime
+
+    @field_validator("precision")
+    @classmethod
+    def _can_do(cls, precision: str, info: ValidationInfo) -> str:
+        device, runtime = info.data.get("device"), info.data.get("runtime")
+        if device is not None and runtime is not None and precision not in POSSIBLE[device, runtime]:
+            raise ValueError(f"{runtime} on a {device} does {listing(POSSIBLE[device, runtime])}, not {precision}")
+        return precision
+
+    @field_validator("quantisation")
+    @classmethod
+    def _is_quantised(cls, options: Quantisation, info: ValidationInfo) -> Quantisation:
+        runtime, precision = info.data.get("runtime"), info.data.get("precision")
+        if precision is not None and precision not in QUANTISED:
+            raise ValueError(f"it is of {listing(QUANTISED)}, found precision: {precision}")
+        if precision == "int4" and options.activations is not None:
+            raise ValueError("int4 is of weights alone, and has no activations")
+        if runtime not in (None, "onnxruntime") and options.activations == "dynamic":
+            raise ValueError(f"{runtime} reads static activations, whose ranges are in the file")
+        return options
+
+    @field_validator("loss")
+    @classmethod
+    def _may_lose(cls, loss: Loss, info: ValidationInfo) -> Loss:
+        if info.data.get("precision") == "fp32":
+            raise ValueError("fp32 loses nothing but rounding, which is verify.tolerance")
+        return loss
+
+    @field_validator("tensorrt")
+    @classmethod
+    def _is_what_runs(cls, options: TensorRT | None, info: ValidationInfo) -> TensorRT | None:
+        if options is not None and info.data.get("runtime", "tensorrt") != "tensorrt":
+            raise ValueError(f"tensorrt is read where it is the runtime, found runtime: {info.data['runtime']}")
+        return options
+
+    @field_validator("serving")
+    @classmethod
+    def _batches_from_one(cls, serving: Serving | None, info: ValidationInfo) -> Serving | None:
+        batch = info.data["shapes"].batch if "shapes" in info.data else None
+        if serving is None or serving.triton is None or batch is None:
+            return serving
+        if batch.min > 1 and batch.min != batch.max:
+            raise ValueError(f"Triton's batches begin at 1, and shapes.batch at {batch.min}")
+        beyond = [each for each in serving.triton.preferred_batches if each > (batch.max or each)]
+        if beyond:
+            raise ValueError(f"triton.preferred_batches has {beyond[0]}, and shapes.batch ends at {batch.max}")
+        return serving
+
+    @property
+    def activations(self) -> str:
+        """How what layers read becomes int8: dynamic or static."""
+        return self.quantisation.activations or ("dynamic" if self.runtime == "onnxruntime" else "static")
+
+    @property
+    def measured_batches(self) -> list[int]:
+        """Batch sizes that are timed: those that were asked for, or the smallest."""
+        return self.measure.batches if "measure" in self.model_fields_set else [self.shapes.batch.min]
+
+    @property
+    def allowed(self) -> float:
+        """The largest error of an output in fewer bits, as a share of its norm."""
+        return self.loss.outputs or OUTPUTS[self.precision]
 
     @field_validator("opset")
     @classmethod
@@ -122,11 +202,21 @@ class Target(Record):
         return opset
 
     @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        if self.runtime == "tensorrt" and self.tensorrt is None:
+            raise ValueError('runtime: tensorrt needs to know which: tensorrt: {version: "10.3"}')
+        return self
+
+    @model_validator(mode="after")
     def _batches_fit(self) -> Self:
         batch = self.shapes.batch
         outside = [b for b in self.verify.batches if not batch.min <= b <= (batch.max or b)]
         if outside:
             raise ValueError(f"verify.batches has {outside[0]}, and shapes.batch is {batch.min} to {batch.max}")
+        if "measure" in self.model_fields_set:
+            beyond = [b for b in self.measure.batches if not batch.min <= b <= (batch.max or b)]
+            if beyond:
+                raise ValueError(f"measure.batches has {beyond[0]}, and shapes.batch is {batch.min} to {batch.max}")
         return self
 
     @property

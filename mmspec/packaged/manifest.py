@@ -3,10 +3,11 @@
     format      1
     model       its name; provenance: where spec and weights come from; versions of what made it
     runs        what is run: the ONNX file, or the plan of its stages
-    identity    sha256 over the names and sha256 of all files: two packages of one identity are the same, byte for byte
+    identity    sha256 over the names and sha256 of all files but measurements.json: two packages of one identity are the same,
+                byte for byte, wherever they were measured
     files       by path, of every file but the manifest itself: bytes, sha256
 
-Nothing in it depends on when or where it was written.
+Nothing else in it depends on when or where it was written.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmspec.packaged.layout import MANIFEST
+from mmspec.packaged.layout import MANIFEST, MEASUREMENTS
 
 CHUNK = 1 << 20
 
@@ -34,7 +35,7 @@ def manifest_of(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def identity(files: Mapping[str, Mapping[str, Any]]) -> str:
     """The sha256 of lines "sha256  path", by path, as `sha256sum` writes them."""
-    lines = (f"{files[path]['sha256']}  {path}\n" for path in sorted(files))
+    lines = (f"{files[path]['sha256']}  {path}\n" for path in sorted(files) if path != MEASUREMENTS)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -9,13 +9,13 @@ once in the life of a study (`latency.json` in its folder), so that a resumed se
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmspec.clock import processor
 from mmspec.errors import Failure, UserError
 from mmspec.files import write_atomically
 from mmspec.spec.diagnostics import SpecError
@@ -117,14 +117,6 @@ def _session(proto: Any) -> Any:
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def wanted(study: Study) -> bool:

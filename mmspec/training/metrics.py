@@ -15,60 +15,21 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from mmspec.data.batch import Batch, Dataset
-from mmspec.data.demand import Itself, Target
-from mmspec.training.guesses import TokenTally
+from mmspec.data.batch import Dataset
+from mmspec.data.demand import Itself
+from mmspec.data.tally import tally_of
 from mmspec.training.modes import evaluating
 from mmspec.training.nearest import collapsed, nearest, of_pixels
 from mmspec.training.reconstruction import BLIND, limits, masked_loss
-from mmspec.training.retrieval import RetrievalTally
-
-
-class HeadTally:
-    """Counts for one head, over batches."""
-
-    def __init__(self, groups: tuple[str, ...], names: tuple[str, ...], classes: int) -> None:
-        self._groups, self._names = groups, names
-        self._weight = self._right = self._loss = 0.0
-        self._by_group = torch.zeros(2, max(1, len(groups)), dtype=torch.float64)  # right, all
-        self._confusion = torch.zeros(classes, classes, dtype=torch.int64)
-
-    def add(self, logits: Tensor, truth: Tensor, batch: Batch) -> None:
-        """logits f32[B, C], truth i64[B]."""
-        answers = logits.argmax(dim=1)
-        right = (answers == truth).double() * batch.weights
-        surprise = -torch.log_softmax(logits.double(), dim=1).gather(1, truth[:, None])[:, 0]
-        self._weight += float(batch.weights.sum())
-        self._right += float(right.sum())
-        self._loss += float((surprise * batch.weights).sum())
-        self._by_group[0].index_add_(0, batch.groups, right)
-        self._by_group[1].index_add_(0, batch.groups, batch.weights)
-        pairs = truth * self._confusion.shape[1] + answers
-        self._confusion += torch.bincount(pairs, minlength=self._confusion.numel()).reshape(self._confusion.shape)
-
-    @property
-    def accuracy(self) -> float:
-        return self._right / self._weight
-
-    def report(self) -> dict[str, Any]:
-        right, total = self._by_group.tolist()
-        return {
-            "accuracy": self.accuracy,
-            "loss": self._loss / self._weight if math.isfinite(self._loss) else None,
-            "groups": {name: right[i] / total[i] for i, name in enumerate(self._groups) if total[i]},
-            "classes": list(self._names),
-            "confusion": self._confusion.tolist(),
-        }
 
 
 def evaluate(module: nn.Module, data: Dataset, split: str, size: int) -> dict[str, Any]:
     """Metrics of a module in evaluation mode over a split, in batches of `size`; the module's mode is left as it
     was.
     """
-    tallies = {target.head: _tally(data, target) for target in data.targets}
+    tallies = {target.head: tally_of(data, target) for target in data.targets}
     with evaluating(module):
         for batch in data.evaluation_batches(split, size):
             outputs = module(**batch.inputs)
@@ -117,14 +78,6 @@ def score(metrics: Mapping[str, Any]) -> float:
     if metrics["accuracy"] is not None:
         return float(metrics["accuracy"])
     return -sum(head.get("loss") or 0.0 for head in metrics["heads"].values())
-
-
-def _tally(data: Dataset, target: Target) -> HeadTally | RetrievalTally | TokenTally:
-    if target.pair is not None:
-        return RetrievalTally(target.pair)
-    if target.text:
-        return TokenTally()
-    return HeadTally(data.groups, data.preprocessing.answers[target.head], target.classes)
 
 
 def standard_error(share: float, count: int) -> float:

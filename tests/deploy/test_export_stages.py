@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import faults
@@ -13,24 +14,18 @@ import small_exports as small
 import torch
 
 import mmspec
-from mmspec.deploy import Mismatch, load_target
+from mmspec.deploy import Mismatch, load_target, read_target
 from mmspec.deploy.contents import write_package
 from mmspec.deploy.file import operators
 from mmspec.deploy.package import report_of
+from mmspec.deploy.precision.lowering import lowered_of
+from mmspec.deploy.precision.stored import stored
 from mmspec.deploy.staged import staged_draft_of
 from mmspec.deploy.subject import subject_of
 from mmspec.errors import Failure
 from mmspec.spec import SpecError
 
 TARGET = load_target("edge_cpu_stages")
-
-
-@pytest.fixture(scope="module")
-def staged():
-    """Experts and exits after both of three blocks, and a second head that reads what a sample had at its exit."""
-    fusion = small.FUSIONS["gated"] + small.EXPERTS + small.leaving().replace("depth: 2", "depth: 3")
-    spec = small.spec({"joint": fusion}, {"label": "from: joint", "mood": "from: joint"})
-    return staged_draft_of(subject_of(spec), TARGET)
 
 
 @pytest.mark.slow
@@ -135,17 +130,25 @@ assert not {"torch", "mmspec"} & set(sys.modules)
     [
         (small.two_stacks, "this is one of 2"),
         (
-            lambda: small.spec({"joint": small.FUSIONS["gated"]}, {"label": "from: joint"}),
-            "no stack that samples may leave",
-        ),
-        (
             lambda: mmspec.load("early_exit_vit", ["encoders.image.halting=act"], variant="small"),
             "has no stages to export",
         ),
     ],
-    ids=["two_stacks", "no_stack", "loop"],
+    ids=["two_stacks", "loop"],
 )
 def test_what_has_no_stages_is_refused_with_its_place(make, words):
     with pytest.raises(SpecError, match=words) as caught:
         staged_draft_of(subject_of(make()), TARGET)
     assert "exits: conditions" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_stage_models_in_int8_answer_within_the_loss_through_the_host(staged):
+    text = "device: cpu\nruntime: onnxruntime\nprecision: int8\nexits: stages\nquantisation: {activations: static, examples: random}"
+    made = lowered_of(
+        replace(staged, target=read_target(f"{text}\nloss: {{outputs: 0.3}}")), lambda text: nullcontext()
+    )
+    made.check()
+    assert made.prove().errors["label"] <= 0.3
+    kinds = {name: set(stored(proto).values()) for name, proto in made.files.protos.items()}
+    assert all("int8" in kinds[name] for name in ("beginning.onnx", "exit_0.onnx", "exit_1.onnx", "exit_2.onnx"))

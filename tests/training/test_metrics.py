@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mmspec.data.batch import Batch
-from mmspec.training.metrics import HeadTally, standard_error, warnings_of
+from mmspec.data.tally import HeadTally
+from mmspec.training.metrics import standard_error, warnings_of
 
 LOGITS = torch.tensor([[4.0, 0, 0], [0, 4.0, 0], [0, 4.0, 0], [0, 0, 4.0]])
 TRUTH = torch.tensor([0, 1, 2, 2])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmspec.data.batch import Batch
-from mmspec.training.retrieval import RetrievalTally
+from mmspec.data.tally import RetrievalTally
 
 
 def tally(logits, ids, weights=None):

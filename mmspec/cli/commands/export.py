@@ -70,9 +70,26 @@ def _lines(report: Report, ink: Ink) -> list[str]:
     rows = [(name, f"{error:.1e}", allowed) for name, error in report.parity.max_error.items()]
     text += [*lines(columns, rows, ink), ""]
     parity = report.parity
-    text += ink.wrapped(f"compared with torch in {len(parity.compared)} runs, {parity.samples:,} samples")
+    form = "" if report.target.precision == "fp32" else "in float32, "
+    text += ink.wrapped(f"{form}compared with torch in {len(parity.compared)} runs, {parity.samples:,} samples")
     if parity.excused:
         text += ink.wrapped(f"{parity.excused} samples lie too close to a threshold to be judged", "note:")
+    for addition in report.beside:
+        text += [line for word in addition.words for line in ink.wrapped(word)]
+    text += [line for word in _times(report) for line in ink.wrapped(word)]
     if not report.trained:
         text += ink.wrapped("these weights were never trained", "note:")
     return [*text, *ink.wrapped(f"wrote {report.folder}: what runs is {report.file['name']}")]
+
+
+def _times(report: Report) -> list[str]:
+    """What was measured, in sentences."""
+    found = report.measurements
+    if found is None:
+        return []
+    if found.note:
+        return [found.note]
+    rows = ", ".join(f"{row['median_ms']:.3g} ms at batch {batch}" for batch, row in found.by_batch.items())
+    threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
+    memory = f", {found.peak_bytes / 1e6:.0f} MB at most" if found.peak_bytes else ""
+    return [f"measured in a process of its own, {found.runtime}, {threads}: median {rows}{memory}"]

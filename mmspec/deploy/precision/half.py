@@ -1,0 +1,139 @@
+"""fp16: weights and arithmetic in float16, but for what decides and for what is easily lost in eleven bits.
+
+Operators in WIDE, and those that read a weight which is kept (of routers, of heads that are asked at exits, thresholds), compute in
+float32: their inputs are cast up, and what they give is cast down where something else reads it. LAYOUT follows what it is handed.
+What crosses the border of a branch or a loop is float16; inputs and outputs of the file stay float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmspec.deploy.file import array, graphs
+from mmspec.deploy.precision.stored import HALF_MAX
+
+if TYPE_CHECKING:
+    import onnx
+
+FLOAT, HALF = 1, 10  # of onnx.TensorProto
+WIDE = frozenset({
+    "LayerNormalization", "GroupNormalization", "InstanceNormalization", "BatchNormalization", "RMSNormalization",
+    "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2", "ReduceProd", "CumSum", "Pow", "Sqrt", "Reciprocal",  # sums
+    "Softmax", "LogSoftmax", "Exp", "Log", "Softplus",  # exponentials
+    "TopK", "ArgMax", "ArgMin", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "NonZero", "IsNaN",  # decisions
+    "Range", "Resize", "Einsum", "STFT", "DFT", "Sin", "Cos", "Mod",
+})  # fmt: skip
+LAYOUT = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Gather", "Identity", "Expand", "Flatten"})
+
+
+def lowered(proto: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
+    """A copy in float16.   kept: initialisers that stay, and are computed with, in float32"""
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    every = list(graphs(copy.graph))
+    read_wide = {n for graph in every for node in graph.node if node.op_type in WIDE for n in node.input}
+    read_half = {n for graph in every for node in graph.node if node.op_type not in WIDE for n in node.input}
+    whole = _Conversion(_floats(copy), set(kept) | (read_wide - read_half))
+    whole.convert(copy.graph, {}, {}, main=True)
+    return copy
+
+
+def _floats(proto: onnx.ModelProto) -> set[str]:
+    """Names of the float32 values of every scope."""
+    import onnx
+
+    every = list(graphs(onnx.shape_inference.infer_shapes(proto, strict_mode=True).graph))
+    values = (value for graph in every for value in (*graph.input, *graph.output, *graph.value_info))
+    found = {value.name for value in values if value.type.tensor_type.elem_type == FLOAT}
+    return found | {tensor.name for graph in every for tensor in graph.initializer if tensor.data_type == FLOAT}
+
+
+Names = dict[str, str]  # of a value's form in one type, by its name in the float32 file
+
+
+class _Conversion:
+    """floats: values that were float32; kept: of them, initialisers that stay so"""
+
+    def __init__(self, floats: set[str], kept: set[str]) -> None:
+        self.floats, self.kept = floats, kept
+        self.casts = 0
+
+    def convert(self, graph: onnx.GraphProto, half: Names, wide: Names, main: bool = False) -> None:
+        """half, wide: what the graphs around this one have."""
+        half, wide, nodes = dict(half), dict(wide), list[Any]()
+        for tensor in graph.initializer:
+            if tensor.data_type == FLOAT and tensor.name not in self.kept:
+                _halve(tensor)
+                half[tensor.name] = tensor.name
+            elif tensor.data_type == FLOAT:
+                wide[tensor.name] = tensor.name
+        for value in graph.input:
+            if value.name in self.floats and main:
+                wide[value.name] = value.name
+            elif value.name in self.floats:
+                value.type.tensor_type.elem_type = HALF
+                half[value.name] = value.name
+        last = {value.name for value in graph.output if value.name in self.floats} if main else set()
+        for node in list(graph.node):
+            self._node(node, half, wide, nodes, last)
+        for value in graph.output:
+            if value.name not in self.floats:
+                continue
+            if not main:
+                value.name = self._in(HALF, value.name, half, wide, nodes)
+                value.type.tensor_type.elem_type = HALF
+            elif wide.get(value.name) != value.name:
+                nodes.append(_cast(half[value.name], value.name, FLOAT))
+        copies = [type(node)() for node in nodes]
+        for copy, node in zip(copies, nodes, strict=True):
+            copy.CopyFrom(node)
+        del graph.node[:], graph.value_info[:]
+        graph.node.extend(copies)
+
+    def _node(self, node: onnx.NodeProto, half: Names, wide: Names, nodes: list[Any], last: set[str]) -> None:
+        """Add a node in its type. `last`: results of the file, whose names are those of their float32 form."""
+        given = [name for name in node.input if name in self.floats]
+        follows = node.op_type in LAYOUT and bool(given) and all(n in wide and n not in half for n in given)
+        is_wide = node.op_type in WIDE or follows or any(name in self.kept for name in given)
+        kind = FLOAT if is_wide else HALF
+        node.input[:] = [self._in(kind, n, half, wide, nodes) if n in self.floats else n for n in node.input]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                self.convert(attribute.g, half, wide)
+            elif not is_wide and attribute.HasField("t") and attribute.t.data_type == FLOAT:
+                _halve(attribute.t)
+            elif not is_wide and node.op_type == "Cast" and attribute.name == "to" and attribute.i == FLOAT:
+                attribute.i = HALF
+        for i, name in enumerate(node.output):
+            if name in self.floats and is_wide:
+                wide[name] = name
+            elif name in self.floats:
+                half[name] = node.output[i] = f"{name}_half" if name in last else name
+        nodes.append(node)
+
+    def _in(self, kind: int, name: str, half: Names, wide: Names, nodes: list[Any]) -> str:
+        """A value's form in a type, cast here where there is none yet."""
+        have, other = (wide, half) if kind == FLOAT else (half, wide)
+        if name not in have:
+            self.casts += 1
+            have[name] = f"{name}_{'wide' if kind == FLOAT else 'half'}_{self.casts}"
+            nodes.append(_cast(other[name], have[name], kind))
+        return have[name]
+
+
+def _cast(source: str, result: str, kind: int) -> onnx.NodeProto:
+    from onnx import helper
+
+    return helper.make_node("Cast", [source], [result], name=f"node_{result}", to=kind)
+
+
+def _halve(tensor: onnx.TensorProto) -> None:
+    from onnx import numpy_helper
+
+    values = array(tensor).clip(-HALF_MAX, HALF_MAX).astype(np.float16)
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))

@@ -1,0 +1,238 @@
+"""From a draft that passed to the same model in the target's precision, which must pass gates of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mmspec.deploy.addition import Addition
+from mmspec.deploy.cases import cases
+from mmspec.deploy.draft import Draft, Step
+from mmspec.deploy.file import Load
+from mmspec.deploy.parity import Runnable
+from mmspec.deploy.precision import blocks, dynamic, half
+from mmspec.deploy.precision.calibration import Range, ranges_of
+from mmspec.deploy.precision.fidelity import Fidelity, errors_of, judged, metric_of, runs_everywhere, told
+from mmspec.deploy.precision.layers import layers, rewritten
+from mmspec.deploy.precision.roles import Roles, roles_of
+from mmspec.deploy.precision.static import Static
+from mmspec.deploy.precision.stored import Asked
+from mmspec.deploy.precision.task import Task, Values, task_of
+from mmspec.deploy.runtimes import load_of, name_of
+from mmspec.deploy.staged import StagedDraft
+from mmspec.deploy.structure import Held, refuse
+from mmspec.deploy.target import Target
+from mmspec.deploy.watching import stacks_of
+from mmspec.errors import UserError
+
+if TYPE_CHECKING:
+    import onnx
+
+Change = Callable[["onnx.ModelProto"], "onnx.ModelProto"]
+BATCHES = 4  # of validation, on which outputs are compared
+RANDOM = "random inputs"
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """Files in the target's precision.
+
+    chosen   linear layers in fewer bits, by name;   floats: those that a search left in float32
+    source   what ranges of static activations were found on, "" where there are none
+    """
+
+    draft: Draft | StagedDraft
+    task: Task | None
+    roles: Roles
+    chosen: tuple[str, ...]
+    files: Runnable
+    floats: tuple[str, ...] = ()
+    source: str = ""
+    tried: tuple[Mapping[str, Any], ...] = field(default=())
+
+    @property
+    def target(self) -> Target:
+        return self.draft.target
+
+    def check(self) -> tuple[str, ...]:
+        """The structural gate once more; returns in words what it made sure of.   Raises Failure."""
+        held = held_in(self.target, self.draft.weights, self.chosen, self.kept)
+        refuse(self.draft.problems(self.files, held))  # type: ignore[arg-type]  # files of this very kind
+        return tuple(self.words())
+
+    @property
+    def kept(self) -> set[str]:
+        """Initialisers that stay in float32 whatever the precision."""
+        return kept_of(self.draft, self.roles)
+
+    def prove(self, load: Load | None = None, ran: str = "") -> Fidelity:
+        """What fewer bits cost, in the target's runtime as it is here, or in another, called `ran`.   Raises Failure: more than is
+        allowed"""
+        draft, target = self.draft, self.target
+        load, ran = load or load_of(target), ran or name_of(target)
+        examples, source = self._examples()
+        metric, note = metric_of(self.task, target.loss, draft.files, self.files, load, draft.subject.origin)
+        errors = errors_of(draft.module, self.files, load, examples)
+        runs_everywhere(draft.module, self.files, load, cases(draft.contract, target.verify.batches, seed=3))
+        notes = [note] if note else []
+        if target.device == "cuda" and "CUDA" not in ran:
+            notes.append("there is no CUDA device here: the file was run on the CPU, and not on CUDA")
+        if self.source == RANDOM:
+            notes.append("ranges of activations were found on random inputs: on the task's own they may be cut")
+        return judged(errors, target.loss, target.allowed, metric, source, ran, notes)
+
+    def _examples(self) -> tuple[list[Values], str]:
+        if self.task is None:
+            found = random_examples(self.draft, sum(self.target.verify.batches), seed=1)
+            return found, f"{_count(found)} random inputs"
+        found = [values for values, _ in self.task.validation(BATCHES)]
+        return found, f"{_count(found)} validation examples of {self.task.data.name}"
+
+    def words(self) -> Iterator[str]:
+        """What was made, in sentences."""
+        target, total = self.target, len(self.roles.layers)
+        if target.precision == "bf16":
+            yield "the file is the float32 file: OpenVINO is told to compute in bfloat16"
+            return
+        kind = {
+            "int8": f"int8, {target.activations} activations"
+            + (f", {'s8s8' if _signed(target) else 'u8s8'}" if target.activations == "static" else ""),
+            "int4": "int4 weights in blocks of 32",
+            "fp16": "float16",
+        }[target.precision]
+        yield f"{len(self.chosen)} of {total} linear layers in {kind}"
+        if target.precision != "fp16":
+            yield "every weight in fewer bits is within half a step of the model's; all others are the model's bit for bit"
+        else:
+            yield "every weight in float16 is the model's, rounded; all others are the model's bit for bit"
+        if self.roles.kept:
+            yield f"in float32, since they decide: {', '.join(self.roles.kept)}"
+        if self.floats:
+            yield f"in float32, as the search found: {', '.join(self.floats)}"
+        if self.source:
+            yield f"ranges of activations: {self.source}"
+
+
+def in_precision(draft: Draft | StagedDraft, step: Step) -> tuple[Lowered, Addition]:
+    """The draft in the target's precision, past its gates, and what there is to tell of it.
+
+    Raises   UserError: see `lowered_of`.   Failure: it is not the model, or costs more than the target allows
+    """
+    lowered = lowered_of(draft, step)
+    with step("check its structure again"):
+        structure = lowered.check()
+    with step("compare with torch again"):
+        fidelity = lowered.prove()
+    roles, target = lowered.roles, draft.target
+    facts = {
+        "precision": target.precision,
+        "structure": list(structure),
+        "layers": list(lowered.chosen),
+        "float32": {"routers": list(roles.routers), "exits": list(roles.exits), "searched": list(lowered.floats)},
+        "calibration": lowered.source or None,
+        "search": [dict(row) for row in lowered.tried],
+        "loss": fidelity.to_dict(),
+    }
+    return lowered, Addition("precision", facts=facts, words=(*structure, *told(fidelity)))
+
+
+def lowered_of(draft: Draft | StagedDraft, step: Step) -> Lowered:
+    """The draft in the target's precision.
+
+    Raises   UserError: nothing to calibrate on, an expert that no example met, a search without a task; Failure
+    """
+    target, roles = draft.target, roles_of(draft.module, draft.graph)
+    needs_task = target.loss.metric is not None or target.quantisation.search or target.activations == "static"
+    task = task_of(draft.subject, draft.contract) if needs_task else None
+    if target.precision == "bf16":
+        return Lowered(draft, task, roles, (), draft.files)
+    ranges: dict[str, Range] = {}
+    source = ""
+    if target.precision == "int8" and target.activations == "static":
+        with step("calibrate"):
+            ranges, source = calibrated(draft, task, roles)
+    chosen = tuple(name for name in roles.layers if name in _in_files(draft, roles))
+    made = Lowered(draft, task, roles, chosen, draft.files, source=source)
+    if target.quantisation.search:
+        from mmspec.deploy.precision.search import searched
+
+        with step("search for the fastest assignment"):
+            return searched(made, ranges)
+    with step(f"write it in {target.precision}"):
+        return with_layers(made, chosen, ranges)
+
+
+def with_layers(made: Lowered, chosen: Collection[str], ranges: Mapping[str, Range]) -> Lowered:
+    """The same with these layers in fewer bits, and no others."""
+    change = change_of(made.target, chosen, ranges, made.kept)
+    return replace(made, chosen=tuple(chosen), files=made.draft.files.changed(change))
+
+
+def change_of(target: Target, chosen: Collection[str], ranges: Mapping[str, Range], kept: Collection[str]) -> Change:
+    """What becomes of each file."""
+    weights = [f"{name}.weight" for name in chosen]
+    if target.precision == "fp16":
+        return partial(half.lowered, kept=kept)
+    if target.precision == "int4":
+        return partial(rewritten, weights=weights, write=blocks.write)
+    if target.activations == "static":
+        return partial(rewritten, weights=weights, write=Static(ranges, _signed(target)).write)
+    return partial(rewritten, weights=weights, write=dynamic.write)
+
+
+def held_in(target: Target, weights: Mapping[str, Any], chosen: Collection[str], kept: Collection[str]) -> Held | None:
+    """How a file of the target's precision holds the weights; None: as the model does."""
+    if target.precision == "bf16":
+        return None
+    if target.precision == "fp16":
+        wanted = dict.fromkeys((f"{name}.weight" for name in chosen), "float16") | dict.fromkeys(kept, "float32")
+        return Held(Asked({k: v for k, v in wanted.items() if k in weights}, ("float32", "float16")).problems)
+    domains = (blocks.DOMAIN,) if target.precision == "int4" else ()
+    return Held(Asked(dict.fromkeys((f"{name}.weight" for name in chosen), target.precision)).problems, domains)
+
+
+def kept_of(draft: Draft | StagedDraft, roles: Roles) -> set[str]:
+    decide = {f"{name}.{part}" for name in roles.kept for part in ("weight", "bias")}
+    return decide | {f"{name}.thresholds" for name in stacks_of(draft.module)}
+
+
+def calibrated(draft: Draft | StagedDraft, task: Task | None, roles: Roles) -> tuple[dict[str, Range], str]:
+    """Ranges, and what they were found on.   Raises UserError: there is no data, or it misses an expert"""
+    asked = draft.target.quantisation
+    if asked.examples == "random":
+        examples, source = random_examples(draft, asked.samples, seed=0), RANDOM
+    elif task is None:
+        raise UserError(
+            f"static int8 needs the task's data to calibrate on, and the weights are {draft.subject.origin}; "
+            "train the model, or say quantisation: {examples: random} to see that it runs"
+        )
+    else:
+        examples = task.training(asked.samples)
+        source = f"{_count(examples)} training examples of {task.data.name}"
+    return ranges_of(draft.module, _in_files(draft, roles), examples, source), source
+
+
+def random_examples(draft: Draft | StagedDraft, samples: int, seed: int) -> list[Values]:
+    """Inputs of the gates: every length, ragged, with absent texts; at least so many samples."""
+    contract, found = draft.contract, list[Values]()
+    batch = min(32, contract.batch_limit)
+    while _count(found) < samples:
+        found += [case.inputs for case in cases(contract, [batch], seed + 10 * len(found))]
+    return found
+
+
+def _in_files(draft: Draft | StagedDraft, roles: Roles) -> list[str]:
+    """The layers that the files hold as such: what no output depends on was left out."""
+    weights = [f"{name}.weight" for name in roles.layers]
+    there = {layer.name for proto in draft.files.protos.values() for layer in layers(proto, weights)}
+    return [name for name in roles.layers if name in there]
+
+
+def _signed(target: Target) -> bool:
+    return target.runtime != "onnxruntime"
+
+
+def _count(examples: Sequence[Values]) -> int:
+    return sum(len(values[0]) for values in examples)
