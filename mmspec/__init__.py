@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmspec.components import load as load
     from mmspec.cost.profile import profile as profile
     from mmspec.deploy.package import export as export
+    from mmspec.packaged import verify as verify
     from mmspec.passes import lower as lower
     from mmspec.study.search import search as search
     from mmspec.training import predict as predict
@@ -36,6 +37,7 @@ _HOMES = {
     "profile": "mmspec.cost",
     "search": "mmspec.study",
     "train": "mmspec.training",
+    "verify": "mmspec.packaged",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -13,7 +13,7 @@ from typing import Any
 from mmspec.errors import UserError
 from mmspec.host import Run, Values
 
-Load = Callable[[bytes, int], Run]
+Load = Callable[[bytes | str, int], Run]
 
 
 def installed() -> bool:
@@ -33,7 +33,7 @@ def version() -> str:
 def openvino(precision: str = "f32") -> Load:
     """The runtime with its arithmetic in `f32` or `bf16`; products whose operands are quantised are of integers in either."""
 
-    def load(content: bytes, threads: int) -> Run:
+    def load(content: bytes | str, threads: int) -> Run:
         import openvino as ov
 
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}

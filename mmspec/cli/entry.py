@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "predict": "ask a trained model one question",
         "search": "look for the best specs around one",
         "export": "an ONNX file, compared with torch",
+        "verify": "is a package what it says it is",
         "serve": "answer requests over HTTP with what was exported",
     },
 }

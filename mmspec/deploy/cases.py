@@ -10,28 +10,40 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mmspec.cost.flops import Sizes, flops
+from mmspec.cost.memory import peak_activations
 from mmspec.deploy.contract import Contract, Port
 from mmspec.deploy.watching import stacks_of, watching
+from mmspec.errors import UserError
 from mmspec.ir import Graph, parameters
 from mmspec.ir.placeholders import Placeholder
 
 MIXED_BATCH = 16  # samples among which the exits are to be mixed
+FLOPS, ACTIVATIONS = 20 * 10**9, 1 << 30  # that the largest batch may take
 
 
 @dataclass(frozen=True)
 class Case:
-    """A batch, in the order of the contract's inputs, and in words what is special about it."""
+    """A batch, in the order of the contract's inputs, and in words what is special about it. `alone`: what it is held against is
+    each sample computed by itself."""
 
     name: str
     inputs: tuple[Tensor, ...]
+    alone: bool = False
 
     @property
     def batch(self) -> int:
         return self.inputs[0].shape[0]
 
+    @property
+    def samples(self) -> Iterator[tuple[Tensor, ...]]:
+        """Batches of one."""
+        return (tuple(tensor[i : i + 1] for tensor in self.inputs) for i in range(self.batch))
+
 
 def cases(contract: Contract, batches: list[int], seed: int) -> Iterator[Case]:
-    """Every batch size with the shortest, a middle and the longest texts, ragged; then each text absent, and all of them."""
+    """Every batch size with the shortest, a middle and the longest texts, ragged; then each text absent, masked at a middle length
+    and as short as a caller can make it, and all of them."""
     texts = [port.name for port in contract.inputs if port.dtype == "bool"]
     lengths = {name: size for name, size in contract.dims.items() if name != "batch"}
     for batch in batches:
@@ -44,6 +56,24 @@ def cases(contract: Contract, batches: list[int], seed: int) -> Iterator[Case]:
     for absent in [[text] for text in texts] + ([texts] if len(texts) > 1 else []):
         named = " and ".join(text.removesuffix("_mask") for text in absent)
         yield Case(f"batch {max(batches)}, {named} absent", draw(contract, middle, seed + 97, absent))
+        short = middle | {
+            name: size.low for name, size in lengths.items() if f"{name.removesuffix('_length')}_mask" in absent
+        }
+        if short != middle:
+            yield Case(f"batch {max(batches)}, {named} absent and short", draw(contract, short, seed + 98, absent))
+
+
+def largest_batch(graph: Graph, contract: Contract) -> int:
+    """The largest batch, at the longest texts, within FLOPS and ACTIVATIONS by the graph's own price: the same on every machine.
+    Of a graph with something that nobody can price, 0."""
+    sizes = Sizes({"B": 1, **graph.limits})
+    try:
+        work, held = flops(graph, sizes).total, peak_activations(graph, sizes)
+    except UserError:
+        return 0
+    if not isinstance(work, int):  # of a size that is known only when it runs
+        return 0
+    return min(contract.batch_limit, FLOPS // max(work, 1), ACTIVATIONS // max(held, 1))
 
 
 def plain_case(contract: Contract, batch: int, seed: int) -> Case:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmspec import __version__
+from mmspec.deploy.external import laid_down, too_large
 from mmspec.errors import Failure
 from mmspec.host import Run, session
 
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 FILE = "model.onnx"
-Load = Callable[
-    [bytes, int], Run
-]  # a runtime: a file's content and a number of threads -> outputs by name of inputs by name
+# a runtime: a file's content, or the path of one that is too large, and a number of threads -> outputs by name of inputs by name
+Load = Callable[[bytes | str, int], Run]
 
 
 def proto_of(model: ir.Model, name: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
@@ -112,6 +112,9 @@ def run_file(file: onnx.ModelProto, load: Load = session) -> Callable[[tuple[Ten
 def loaded(file: onnx.ModelProto, load: Load) -> Run:
     """The file in a runtime, with as many threads as torch has.   Raises Failure: it cannot be loaded."""
     try:
+        if too_large(file):
+            with laid_down(file) as path:
+                return load(path, torch.get_num_threads())
         return load(file.SerializeToString(), torch.get_num_threads())
     except Exception as error:  # the runtime's own kinds, which share no base
         raise Failure(f"the runtime cannot load the exported file: {' '.join(str(error).split())[:300]}") from error

@@ -20,6 +20,7 @@ import numpy as np
 import mmspec
 from mmspec.deploy.cases import plain_case
 from mmspec.deploy.contract import Contract
+from mmspec.deploy.external import serialised
 from mmspec.deploy.parity import Runnable
 from mmspec.deploy.runtimes import name_of, on_cuda_here
 from mmspec.deploy.target import Target
@@ -50,10 +51,10 @@ class Measured:
         return {"format": 1, **vars(self)}
 
 
-def written(files: Runnable, accessories: Files) -> dict[str, bytes]:
-    """What is written, by name."""
-    protos = {name: proto.SerializeToString(deterministic=True) for name, proto in files.protos.items()}
-    return {**protos, **accessories}
+def written(files: Runnable, accessories: Files, beside: bool = False) -> dict[str, bytes]:
+    """What is written, by name; weights beside the files where it is asked for."""
+    parts = (serialised(name, proto, beside) for name, proto in files.protos.items())
+    return {**{name: content for part in parts for name, content in part.items()}, **accessories}
 
 
 def measured(target: Target, contract: Contract, files: Files) -> Measured:

@@ -22,8 +22,9 @@ from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, 
 from mmspec.deploy.staged import StagedDraft, halts, staged_draft_of
 from mmspec.deploy.subject import subject_of
 from mmspec.deploy.target import Target, load_target
-from mmspec.errors import UserError
+from mmspec.errors import Failure, UserError
 from mmspec.files import check_replaceable
+from mmspec.packaged import verify
 from mmspec.packaged.layout import MEASUREMENTS, ONNX
 from mmspec.spec import ModelSpec
 
@@ -74,7 +75,7 @@ def export(
         measurements = measured(target, draft.contract, written(files, draft.accessories))
     report, content = report_of(draft, structure, parity, Path(out), clock.seconds, tuple(beside), files, measurements)
     with clock("write the package"):
-        write_package(report, content, draft.subject)
+        write_package(report, content, draft.subject, run_elsewhere)
     return report
 
 
@@ -95,7 +96,7 @@ def report_of(
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
     runs = files or draft.files
-    content = written(runs, {})
+    content = written(runs, {}, draft.target.weights == "beside")
     report = Report(
         folder=out,
         model=draft.subject.spec.name,
@@ -119,6 +120,14 @@ def report_of(
     if measurements is not None:
         package[MEASUREMENTS] = as_json(measurements.to_dict())
     return report, package
+
+
+def run_elsewhere(folder: Path) -> None:
+    """The last gate: a process that knows nothing but the folder finds it whole, and gets the golden answers.   Raises Failure."""
+    found = verify(folder)
+    if not found.passed:
+        told = "\n".join(f"  {problem}" for problem in found.problems)
+        raise Failure(f"the package, read by another process, is not what was proved; nothing was written:\n{told}")
 
 
 def require_packages() -> None:

@@ -11,19 +11,19 @@ watching.py); those that do are counted, and too many of them fail.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmspec.deploy.cases import MIXED_BATCH, Case, cases, mixed_thresholds, plain_case, randomised
+from mmspec.deploy.cases import MIXED_BATCH, Case, cases, largest_batch, mixed_thresholds, plain_case, randomised
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.file import Load
 from mmspec.deploy.target import Tolerance, Verify
-from mmspec.deploy.watching import close_calls, stacks_of, watching
+from mmspec.deploy.watching import Watched, close_calls, stacks_of, watching
 from mmspec.errors import Failure
 from mmspec.host import session
 from mmspec.ir import Graph
@@ -78,6 +78,7 @@ class Parity:
 
     compared: list[Compared] = field(default_factory=list)
     experts: dict[str, list[int]] = field(default_factory=dict)  # tokens that each expert met, by module
+    idle: dict[str, int] = field(default_factory=dict)  # comparisons in which some expert met none, by module
     notes: list[str] = field(default_factory=list)  # what could not be tried
 
     @property
@@ -136,7 +137,7 @@ def check_parity(
         model = randomised(module, graph, seed=draw) if draw else module
         file = given.with_arrays(_state(model)) if draw else given
         try:
-            for thresholds, arrays, batches in _settings(file, model, contract, verify, parity, draw):
+            for thresholds, arrays, batches in _settings(file, model, graph, contract, verify, parity, draw):
                 setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, verify)
                 run = setting.file.run(load)
                 for case in batches:
@@ -149,6 +150,9 @@ def check_parity(
             break
     else:
         raise Failure(f"no token met the experts {', '.join(idle)} in {DRAWS} draws of weights; they were not compared")
+    busy = [name for name, count in parity.idle.items() if not count]
+    if busy:
+        parity.notes.append(f"in no comparison was an expert of {', '.join(busy)} left without tokens")
     if parity.excused > EXCUSED * parity.samples:
         told = f"{parity.excused} of {parity.samples} samples were close calls that went the other way"
         raise Failure(f"{told}; rounding does not do that, and the file was not written")
@@ -156,13 +160,21 @@ def check_parity(
 
 
 def _settings(
-    file: Runnable, model: nn.Module, contract: Contract, verify: Verify, parity: Parity, draw: int
+    file: Runnable,
+    model: nn.Module,
+    graph: Graph,
+    contract: Contract,
+    verify: Verify,
+    parity: Parity,
+    draw: int,
 ) -> Iterator[tuple[str, Arrays, list[Case]]]:
     """What the thresholds are, in the module and (changed initialisers) in the file, and the cases to try under them."""
     stacks = stacks_of(model)
     seed = 1000 * draw
     yield "as they are", {}, list(cases(contract, verify.batches if draw < 2 else [max(verify.batches)], seed))
     plain = plain_case(contract, max(verify.batches), seed + 11)
+    if not draw:
+        yield "as they are", {}, list(_more(contract, verify, graph, plain))
     for exit in range(max((stack.exits for stack in stacks.values()), default=0)):
         for stack in stacks.values():
             stack.force(min(exit, stack.earlier))
@@ -185,6 +197,15 @@ def _settings(
     yield "between the samples, so that they leave at different exits", moved, [many]
 
 
+def _more(contract: Contract, verify: Verify, graph: Graph, plain: Case) -> Iterator[Case]:
+    """With its own weights: the largest batch that is not too much work, and each sample by itself."""
+    most = largest_batch(graph, contract)
+    if most > max(verify.batches):
+        yield replace(plain_case(contract, most, 17), name=f"batch {most}, the largest")
+    if contract.batch(1) == 1:
+        yield replace(plain, name=f"{plain.name}, each sample as by itself", alone=True)
+
+
 def _restore(model: nn.Module) -> None:
     for stack in stacks_of(model).values():
         stack.force(None)
@@ -204,12 +225,24 @@ class _Setting:
     def compare(self, case: Case, run: Callable[[tuple[Tensor, ...]], Arrays], parity: Parity) -> None:
         """Add the case to what was compared.   Raises Mismatch."""
         with torch.no_grad(), watching(self.model, case.batch) as seen:
-            wanted = {name: value.numpy() for name, value in self.model(*case.inputs).items()}
+            wanted = _arrays(self.model(*case.inputs))
+        if case.alone:
+            with torch.no_grad():
+                wanted = _joined(_arrays(self.model(*sample)) for sample in case.samples)
         try:
             found = run(case.inputs)
+            alone = _joined(map(run, case.samples)) if case.alone else None
         except Exception as error:  # the runtime's own kinds, which share no base
             reason = " ".join(str(error).split())[:300]
             raise self.mismatch(case, "any", f"the runtime cannot run it: {reason}") from error
+        self._judge(case, seen, wanted, found, parity)
+        if alone is not None:
+            self._judge(replace(case, name=f"{case.name}, in the file as well"), seen, wanted, alone, parity)
+        for name, chosen in seen.chosen.items():
+            parity.experts[name] = (np.array(parity.experts.get(name, 0)) + chosen.numpy()).tolist()
+            parity.idle[name] = parity.idle.get(name, 0) + int((chosen == 0).any())
+
+    def _judge(self, case: Case, seen: Watched, wanted: Arrays, found: Arrays, parity: Parity) -> None:
         differs = np.zeros(case.batch, dtype=bool)
         for port in self.contract.outputs:
             a, b = wanted[port.name], found[port.name]
@@ -229,8 +262,6 @@ class _Setting:
         exits = {name: np.bincount(value).tolist() for name, value in wanted.items() if name.endswith(".exit")}
         counts = int(close.sum()), int((differs & close).sum())
         parity.compared.append(Compared(self.weights, self.thresholds, case.name, case.batch, errors, exits, *counts))
-        for name, chosen in seen.chosen.items():
-            parity.experts[name] = (np.array(parity.experts.get(name, 0)) + chosen.numpy()).tolist()
 
     def mismatch(self, case: Case, output: str, detail: str) -> Mismatch:
         return Mismatch(self.weights, self.thresholds, case, output, detail, copy.deepcopy(self.model), self.file)
@@ -271,6 +302,16 @@ def _worst(
             told = f"{allowed.absolute:g} is allowed, or {allowed.relative:g} of the number"
             return port.name, f"off by {error[sample]:.3g} at sample {sample}, where {told}"
     raise AssertionError("a mismatch without a difference")
+
+
+def _arrays(outputs: Mapping[str, Tensor]) -> Arrays:
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def _joined(answers: Iterable[Arrays]) -> Arrays:
+    """Answers to one sample each, as the answer to the batch."""
+    given = list(answers)
+    return {name: np.concatenate([answer[name] for answer in given]) for name in given[0]}
 
 
 def _state(model: nn.Module) -> Arrays:

@@ -20,7 +20,7 @@ from mmspec.deploy.parity import Parity
 from mmspec.deploy.subject import Subject
 from mmspec.deploy.target import Target
 from mmspec.host import STAGES
-from mmspec.packaged.layout import ONNX
+from mmspec.packaged.layout import BESIDE, ONNX
 
 if TYPE_CHECKING:
     import onnx
@@ -75,6 +75,7 @@ class Report:
                 "weights": self.weights,
                 "trained": self.trained,
                 "target": self.target.name,
+                "precision": self.target.precision,
             },
             "versions": dict(self.environment),
         }
@@ -99,13 +100,13 @@ class Report:
         }
 
 
-def file_facts(proto: onnx.ModelProto, content: bytes, weights: Mapping[str, Any]) -> dict[str, Any]:
-    """What can be counted in a file: `operators` by name, branches included."""
+def file_facts(proto: onnx.ModelProto, parts: Mapping[str, bytes], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """What can be counted in a file: `operators` by name, branches included. `parts`: it, and weights that lie beside it."""
     counts = operators(proto)
     return {
         "name": f"{ONNX}/{FILE}",
-        "bytes": len(content),
-        "sha256": sha256(content),
+        "bytes": sum(map(len, parts.values())),
+        "sha256": sha256(b"".join(parts.values())),
         "opset": proto.opset_import[0].version,
         "ir_version": proto.ir_version,
         "nodes": sum(counts.values()),
@@ -118,13 +119,14 @@ def files_facts(
     protos: Mapping[str, onnx.ModelProto], contents: Mapping[str, bytes], weights: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The same of one file; of several together, with the bytes and the sha256 of each."""
-    facts = [file_facts(proto, contents[name], weights) for name, proto in protos.items()]
+    parts = {name: {part: contents[part] for part in (name, name + BESIDE) if part in contents} for name in protos}
+    facts = [file_facts(proto, parts[name], weights) for name, proto in protos.items()]
     if len(facts) == 1:
         return facts[0]
     counts = sum((operators(proto) for proto in protos.values()), start=Counter[str]())
     return facts[0] | {
         "name": f"{ONNX}/{STAGES}",
-        "files": {name: {"bytes": len(contents[name]), "sha256": sha256(contents[name])} for name in protos},
+        "files": {name: {"bytes": len(content), "sha256": sha256(content)} for name, content in contents.items()},
         "bytes": sum(map(len, contents.values())),
         "sha256": sha256(b"".join(contents.values())),
         "nodes": sum(counts.values()),

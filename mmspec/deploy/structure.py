@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmspec.deploy.contract import Contract, Port
+from mmspec.deploy.external import laid_down, too_large
 from mmspec.deploy.file import array, graphs, initializers, operators
 from mmspec.errors import Failure
 
@@ -53,6 +55,10 @@ def problems_of(
     conditions  how many `If` nodes the exits need; loops: how many `Loop` nodes
     held        how it holds its weights, where not as they are
     """
+    outside = [tensor.name for graph in graphs(proto.graph) for tensor in graph.initializer if tensor.external_data]
+    if outside:
+        yield f"the weight {outside[0]} lies outside of the file"
+        return  # whose values nobody can look at
     yield from _valid(proto)
     yield from _opset(proto, opset, held.domains if held else ())
     yield from _ports("input", proto.graph.input, contract.inputs)
@@ -66,7 +72,8 @@ def _valid(proto: onnx.ModelProto) -> Iterator[str]:
     import onnx
 
     try:
-        onnx.checker.check_model(proto, full_check=True)
+        with laid_down(proto) if too_large(proto) else nullcontext(proto) as file:
+            onnx.checker.check_model(file, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         yield f"it is not valid ONNX: {' '.join(str(error).split())[:400]}"
 
@@ -99,7 +106,11 @@ def _weights(proto: onnx.ModelProto, weights: Mapping[str, np.ndarray], live: se
         elif name not in used:
             yield f"the weight {name} is there, but no output depends on it"
     for name in sorted(held.keys() & weights.keys()):
-        value = array(held[name])
+        try:
+            value = array(held[name])
+        except ValueError as error:
+            yield f"the weight {name} cannot be read: {error}"
+            continue
         if value.dtype != weights[name].dtype or value.shape != weights[name].shape:
             yield f"the weight {name} is {value.dtype}{list(value.shape)}, not {weights[name].dtype}{list(weights[name].shape)}"
         elif value.tobytes() != weights[name].tobytes():
@@ -124,8 +135,6 @@ def _clean(proto: onnx.ModelProto) -> Iterator[str]:
             if node.doc_string or len(node.metadata_props):
                 yield f"the node {node.name} carries the exporter's notes"
                 return
-        if any(tensor.external_data for tensor in graph.initializer):
-            yield "weights lie outside the file"
 
 
 def reachable(graph: onnx.GraphProto) -> set[str]:

@@ -110,6 +110,9 @@ class Target(Record):
         description="early exits as conditions inside of one file, or as one file for each, which a host runs; a model that nobody "
         "leaves early is one file either way",
     )
+    weights: Literal["inside", "beside"] = Field(
+        "inside", description="in the ONNX file, or in a file beside it, as always where they are more than 2 GB"
+    )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
 
@@ -137,6 +140,13 @@ class Target(Record):
         if device is not None and runtime is not None and precision not in POSSIBLE[device, runtime]:
             raise ValueError(f"{runtime} on a {device} does {listing(POSSIBLE[device, runtime])}, not {precision}")
         return precision
+
+    @field_validator("weights")
+    @classmethod
+    def _lie_there(cls, weights: str, info: ValidationInfo) -> str:
+        if weights == "beside" and info.data.get("runtime") == "tensorrt":
+            raise ValueError("an engine is built of a file that has its weights inside")
+        return weights
 
     @field_validator("quantisation")
     @classmethod

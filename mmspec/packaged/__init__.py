@@ -1,5 +1,9 @@
 """A package as whoever receives it meets it: what lies where, and whether it is what it says. Needs neither torch nor the compiler.
 
-report = mmspec.verify("package")
-report.problems, report.max_error
+found = mmspec.verify("package")
+found.problems, found.errors
 """
+
+from mmspec.packaged.verify import Verification, verify
+
+__all__ = ["Verification", "verify"]

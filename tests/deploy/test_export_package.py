@@ -15,6 +15,7 @@ import torch
 
 import mmspec
 from mmspec.deploy import draft as trial
+from mmspec.deploy import external as parts
 from mmspec.deploy import package as run
 from mmspec.deploy.contents import write_package
 from mmspec.deploy.file import array, initializers
@@ -25,19 +26,6 @@ from mmspec.errors import Failure
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def package(flagship, tmp_path_factory):
-    """The flagship's package, its data folder included, as `export` writes it."""
-    data = tmp_path_factory.mktemp("trained") / "data"
-    data.mkdir()
-    (data / "preprocessing.json").write_text(json.dumps({"inputs": {"image": {"type": "image", "mean": 0.5}}}))
-    subject = replace(flagship.subject, data=data)
-    out = tmp_path_factory.mktemp("out") / "package"
-    report, content = report_of(replace(flagship, subject=subject), flagship.check(), flagship.prove(), out, {})
-    write_package(report, content, subject)
-    return report
 
 
 def session(report):
@@ -142,3 +130,25 @@ def test_weights_of_a_trained_folder_are_told_with_what_training_measured(flagsh
     report, _ = report_of(draft, (), draft.prove(), tmp_path, {})
     assert report.trained and report.to_dict()["model"]["accuracy"] == 0.9375
     assert "trained, validation accuracy 0.938" in render(report)
+
+
+@pytest.mark.parametrize("beside", ["asked for", "too large"])
+def test_weights_beside_the_file_are_the_same_model(flagship, tmp_path, monkeypatch, beside):
+    """The limit of 2 GB is lowered to 20 kB in place of a model that has them."""
+    monkeypatch.setattr(parts, "SMALL", 64)
+    weights = "beside" if beside == "asked for" else "inside"
+    if beside == "too large":
+        monkeypatch.setattr(parts, "LARGEST", 20_000)
+    target = flagship.target.model_copy(update={"weights": weights})
+    draft = replace(flagship, target=target)
+    report, content = report_of(draft, draft.check(), draft.prove(), tmp_path / "package", {})
+    write_package(report, content, draft.subject, run.run_elsewhere)
+    with_weights, without = (report.folder / "onnx" / name for name in ("model.onnx.data", "model.onnx"))
+    assert with_weights.stat().st_size > 20_000 and without.stat().st_size < 60_000
+    held = onnx.load(report.path)
+    assert all(
+        array(t).tobytes() == array(initializers(flagship.proto)[n]).tobytes() for n, t in initializers(held).items()
+    )
+    assert report.file["bytes"] == with_weights.stat().st_size + without.stat().st_size
+    with_weights.write_bytes(with_weights.read_bytes()[:-1])
+    assert any("onnx/model.onnx.data has" in problem for problem in mmspec.verify(report.folder).problems)

@@ -28,6 +28,7 @@ from mmspec.deploy.tensorrt.operators import version_of
 from mmspec.deploy.tensorrt.options import TensorRT
 from mmspec.deploy.tensorrt.parsing import Finding, check_parsing, summary
 from mmspec.deploy.tensorrt.profiles import profile
+from mmspec.errors import UserError
 from mmspec.host import Run
 
 FOLDER, PLAN = "tensorrt", "plan.json"
@@ -155,8 +156,10 @@ class Builder:
     timed: bytes = b""
     built: dict[str, bytes] = field(default_factory=dict)
 
-    def load(self, content: bytes, threads: int) -> Run:
+    def load(self, content: bytes | str, threads: int) -> Run:
         """A `Load`; the GPU has no threads to be told of."""
+        if isinstance(content, str):
+            raise UserError("an engine is built of a file that has its weights inside, and these are more than 2 GB")
         return engine.session(self.engine(content))
 
     def engine(self, content: bytes) -> bytes:
