@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from mmspec.deploy import read_target
 from mmspec.deploy.cases import cases
 from mmspec.deploy.file import array, graphs, initializers, run_file, with_arrays
-from mmspec.deploy.precision import blocks, dynamic
+from mmspec.deploy.precision import blocks, dynamic, half
 from mmspec.deploy.precision.calibration import ranges_of
 from mmspec.deploy.precision.layers import rewritten
 from mmspec.deploy.precision.lowering import lowered_of
@@ -188,3 +188,20 @@ def test_onnxruntime_fuses_each_dynamic_layer_into_one_product(tmp_path):
     options.log_severity_level, options.optimized_model_filepath = 4, str(tmp_path / "fused.onnx")
     onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
     assert [node.op_type for node in onnx.load(tmp_path / "fused.onnx").graph.node] == ["DynamicQuantizeMatMul"]
+
+
+def test_a_norm_that_is_nothing_divides_nothing_in_float16_as_in_float32():
+    """x / max(||x||, 1e-12), of a text that is absent: float16 knows no 1e-12, and 0 / 0 would be no number."""
+    least = numpy_helper.from_array(np.float32(1e-12))
+    nodes = [
+        helper.make_node("ReduceL2", ["x"], ["norm"], name="a", keepdims=1),
+        helper.make_node("Constant", [], ["least"], name="b", value=least),
+        helper.make_node("Max", ["norm", "least"], ["bounded"], name="c"),
+        helper.make_node("Div", ["x", "bounded"], ["y"], name="d"),
+    ]
+    ends = [helper.make_tensor_value_info(n, 1, ["batch", 4]) for n in ("x", "y")]
+    proto = helper.make_model(
+        helper.make_graph(nodes, "g", ends[:1], ends[1:]), opset_imports=[helper.make_opsetid("", 20)], ir_version=10
+    )
+    for x in (np.zeros((1, 4), np.float32), np.ones((1, 4), np.float32)):
+        assert np.abs(answer(half.lowered(proto, set()), x) - answer(proto, x)).max() <= 1e-3

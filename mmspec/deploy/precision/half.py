@@ -2,7 +2,8 @@
 
 Operators in WIDE, and those that read a weight which is kept (of routers, of heads that are asked at exits, thresholds), compute in
 float32: their inputs are cast up, and what they give is cast down where something else reads it. LAYOUT follows what it is handed.
-What crosses the border of a branch or a loop is float16; inputs and outputs of the file stay float32.
+Constants are there in the type that is asked for; what float16 cannot hold, such as the number that fills masks, is the largest
+that it can. What crosses the border of a branch or a loop is float16; inputs and outputs of the file stay float32.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmspec.deploy.file import array, graphs
+from mmspec.deploy.precision.layers import drop_unread
 from mmspec.deploy.precision.stored import HALF_MAX
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ WIDE = frozenset({
     "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2", "ReduceProd", "CumSum", "Pow", "Sqrt", "Reciprocal",  # sums
     "Softmax", "LogSoftmax", "Exp", "Log", "Softplus",  # exponentials
     "TopK", "ArgMax", "ArgMin", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "NonZero", "IsNaN",  # decisions
+    "Div", "Clip", "Max", "Min",  # by a norm that is no smaller than 1e-12, which float16 does not know
     "Range", "Resize", "Einsum", "STFT", "DFT", "Sin", "Cos", "Mod",
 })  # fmt: skip
 LAYOUT = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Gather", "Identity", "Expand", "Flatten"})
@@ -40,6 +43,7 @@ def lowered(proto: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
     read_half = {n for graph in every for node in graph.node if node.op_type not in WIDE for n in node.input}
     whole = _Conversion(_floats(copy), set(kept) | (read_wide - read_half))
     whole.convert(copy.graph, {}, {}, main=True)
+    drop_unread(copy)
     return copy
 
 
@@ -97,6 +101,11 @@ class _Conversion:
 
     def _node(self, node: onnx.NodeProto, half: Names, wide: Names, nodes: list[Any], last: set[str]) -> None:
         """Add a node in its type. `last`: results of the file, whose names are those of their float32 form."""
+        if node.op_type == "Constant" and node.output[0] in self.floats:
+            name = node.output[0]
+            wide[name], half[name] = name, f"{name}_half"
+            nodes += [node, _halved(node, half[name])]
+            return
         given = [name for name in node.input if name in self.floats]
         follows = node.op_type in LAYOUT and bool(given) and all(n in wide and n not in half for n in given)
         is_wide = node.op_type in WIDE or follows or any(name in self.kept for name in given)
@@ -130,6 +139,16 @@ def _cast(source: str, result: str, kind: int) -> onnx.NodeProto:
     from onnx import helper
 
     return helper.make_node("Cast", [source], [result], name=f"node_{result}", to=kind)
+
+
+def _halved(node: onnx.NodeProto, name: str) -> onnx.NodeProto:
+    """A constant in float16."""
+    from onnx import helper, numpy_helper
+
+    (attribute,) = node.attribute
+    value = array(attribute.t) if attribute.name == "value" else np.array(helper.get_attribute_value(attribute))
+    value = value.astype(np.float32).clip(-HALF_MAX, HALF_MAX).astype(np.float16)
+    return helper.make_node("Constant", [], [name], name=f"node_{name}", value=numpy_helper.from_array(value))
 
 
 def _halve(tensor: onnx.TensorProto) -> None:

@@ -80,7 +80,7 @@ def rewritten(proto: onnx.ModelProto, weights: Collection[str], write: Write) ->
     foreign = {node.domain for graph in graphs(copy.graph) for node in graph.node if node.domain}
     copy.opset_import.extend(helper.make_opsetid(domain, 1) for domain in sorted(foreign))
     copy.graph.initializer.extend(numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in held.items())
-    _drop_unread(copy)
+    drop_unread(copy)
     return copy
 
 
@@ -99,7 +99,7 @@ def _found(graph: onnx.GraphProto, weights: Collection[str]) -> Iterator[tuple[o
         yield node, Layer(weight.removesuffix(WEIGHT), node.input[0], weight, bias, node.output[0])
 
 
-def _drop_unread(proto: onnx.ModelProto) -> None:
+def drop_unread(proto: onnx.ModelProto) -> None:
     """Without turned weights and initialisers that nothing reads any more."""
     gone = True
     while gone:

@@ -94,7 +94,8 @@ class Lowered:
         """What was made, in sentences."""
         target, total = self.target, len(self.roles.layers)
         if target.precision == "bf16":
-            yield "the file is the float32 file: OpenVINO is told to compute in bfloat16"
+            decide = f", what decides included: {', '.join(self.roles.kept)}" if self.roles.kept else ""
+            yield f"the file is the float32 file: OpenVINO is told to compute in bfloat16{decide}"
             return
         kind = {
             "int8": f"int8, {target.activations} activations"
@@ -130,7 +131,13 @@ def in_precision(draft: Draft | StagedDraft, step: Step) -> tuple[Lowered, Addit
         "precision": target.precision,
         "structure": list(structure),
         "layers": list(lowered.chosen),
-        "float32": {"routers": list(roles.routers), "exits": list(roles.exits), "searched": list(lowered.floats)},
+        "float32": {}
+        if target.precision == "bf16"
+        else {
+            "routers": list(roles.routers),
+            "exits": list(roles.exits),
+            "searched": list(lowered.floats),
+        },
         "calibration": lowered.source or None,
         "search": [dict(row) for row in lowered.tried],
         "loss": fidelity.to_dict(),
