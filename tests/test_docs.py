@@ -31,6 +31,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ELSEWHERE = {
     "make demo": "its three commands one by one: build and export here and in tests/cli, search in tests/cli/test_process.py",
     "make test": "is what runs this",
+    "mmspec serve build/edge": "answers until it is told to stop: tests/runtime/test_server.py",
     "mmspec export early_exit_vit --target triton -o package": "a repository is written and its models are run in tests/deploy/test_triton.py",
     "mmspec search search/digits_pareto.yaml": "the study is planned in tests/study; a small one runs in tests/cli/test_process.py",
 }

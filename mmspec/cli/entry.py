@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "search": "look for the best specs around one",
         "export": "an ONNX file, compared with torch",
         "verify": "is a package what it says it is",
+        "serve": "answer requests over HTTP with what was exported",
     },
 }
 COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}

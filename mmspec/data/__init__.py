@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmspec.data.batch import Batch as Batch
     from mmspec.data.batch import Dataset as Dataset
-    from mmspec.data.preprocessing import Preprocessing as Preprocessing
     from mmspec.data.source import open_data as open_data
+    from mmspec.reading.preprocessing import Preprocessing as Preprocessing
 
-_HOME = {"Batch": "batch", "Dataset": "batch", "Preprocessing": "preprocessing", "open_data": "source"}
+_HOME = {
+    "Batch": "mmspec.data.batch",
+    "Dataset": "mmspec.data.batch",
+    "Preprocessing": "mmspec.reading.preprocessing",
+    "open_data": "mmspec.data.source",
+}
 
 __all__ = ["Batch", "Dataset", "Preprocessing", "open_data"]
 
@@ -26,5 +31,5 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         from importlib import import_module
 
-        return getattr(import_module(f"mmspec.data.{_HOME[name]}"), name)
+        return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'mmspec.data' has no attribute '{name}'")

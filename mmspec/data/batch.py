@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mmspec.data.demand import Itself, Target
-from mmspec.data.preprocessing import Preprocessing
+from mmspec.reading.preprocessing import Preprocessing
 
 SPLITS = ("training", "validation", "test")
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmspec.data.categories import CategoryColumn
-from mmspec.data.clips import ClipColumn
-from mmspec.data.columns import Column
-from mmspec.data.images import TYPES, ImageColumn
-from mmspec.data.sounds import WaveformColumn
-from mmspec.data.text import TextColumn, Tokenizer
-from mmspec.data.views import AREA, ViewsColumn
+from mmspec.reading.categories import CategoryColumn
+from mmspec.reading.clips import ClipColumn
+from mmspec.reading.columns import Column
+from mmspec.reading.images import TYPES, ImageColumn
+from mmspec.reading.sounds import WaveformColumn
+from mmspec.reading.text import TextColumn, Tokenizer
+from mmspec.reading.views import AREA, ViewsColumn
 from mmspec.spec import SpecError
 
 if TYPE_CHECKING:

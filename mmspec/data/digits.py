@@ -28,13 +28,15 @@ from PIL import Image
 from torch import Tensor
 
 from mmspec.data.batch import SPLITS, Batch, Example, generator, rows_of_step, split_rows
-from mmspec.data.categories import CategoryColumn
 from mmspec.data.demand import Itself, Target, demand_of, refuse
-from mmspec.data.images import ImageColumn, normalise, resized, vary
-from mmspec.data.preprocessing import Preprocessing
+from mmspec.data.images import resized, vary
 from mmspec.data.questions import ANSWERS, TEMPLATES, best_from_image_alone, best_from_text_alone
-from mmspec.data.text import TextColumn, Tokenizer
 from mmspec.files import write_atomically
+from mmspec.reading.categories import CategoryColumn
+from mmspec.reading.files import Array
+from mmspec.reading.images import ImageColumn, normalise
+from mmspec.reading.preprocessing import Preprocessing
+from mmspec.reading.text import TextColumn, Tokenizer
 
 if TYPE_CHECKING:
     from mmspec.spec import Diagnostic, ModelSpec
@@ -71,7 +73,9 @@ class DigitsQuestions:
         self._questions = questions
         self._images = images
         self._lengths = {name: torch.tensor([len(ids) for ids in rows]) for name, rows in questions.items()}
-        self._padded = {name: texts[name].batch(rows) for name, rows in questions.items()}  # i64[T, longest]
+        self._padded = {
+            name: torch.from_numpy(texts[name].batch(rows)) for name, rows in questions.items()
+        }  # i64[T, longest]
         self._answers = torch.tensor([[t.answer(d) for t in TEMPLATES] for d in range(10)])  # i64[10, T]
         self._weights = torch.tensor([float(t.weight) for t in TEMPLATES], dtype=torch.float64)
         self._rows = split_rows(len(digits), SHARES, split_seed)
@@ -152,7 +156,7 @@ class DigitsQuestions:
     def _misfits(
         spec: ModelSpec,
         targets: tuple[Target, ...],
-        questions: dict[str, list[Tensor]],
+        questions: dict[str, list[Array]],
         texts: dict[str, TextColumn],
         images: dict[str, ImageColumn],
     ) -> Iterator[Diagnostic]:

@@ -33,9 +33,11 @@ from mmspec.data.batch import SPLITS, Batch, Example, generator, rows_of_step, s
 from mmspec.data.captions import CAPTIONS, PER_DIGIT, captions_of
 from mmspec.data.demand import Itself, Target, demand_of, refuse
 from mmspec.data.digits import SHARES, load_scans, save_scan
-from mmspec.data.images import ImageColumn, Variation, normalise, resized, vary
-from mmspec.data.preprocessing import Preprocessing
-from mmspec.data.text import TextColumn, Tokenizer
+from mmspec.data.images import Variation, resized, vary
+from mmspec.reading.files import Array
+from mmspec.reading.images import ImageColumn, normalise
+from mmspec.reading.preprocessing import Preprocessing
+from mmspec.reading.text import TextColumn, Tokenizer
 
 if TYPE_CHECKING:
     from mmspec.spec import Diagnostic, ModelSpec
@@ -71,7 +73,9 @@ class DigitsCaptions:
         self._columns = demand.columns
         self.targets = demand.targets
         self._images, self._texts = images, texts
-        self._padded = {name: texts[name].batch(rows) for name, rows in sentences.items()}  # i64[60, longest]
+        self._padded = {
+            name: torch.from_numpy(texts[name].batch(rows)) for name, rows in sentences.items()
+        }  # i64[60, longest]
         self._lengths = {name: torch.tensor([len(ids) for ids in rows]) for name, rows in sentences.items()}
         self._rows = split_rows(len(digits), SHARES, split_seed)
         self._split_seed = split_seed
@@ -169,7 +173,7 @@ def _best_of_digit(counts: Counter[int]) -> float:
 def _misfits(
     spec: ModelSpec,
     targets: tuple[Target, ...],
-    sentences: dict[str, list[Tensor]],
+    sentences: dict[str, list[Array]],
     texts: dict[str, TextColumn],
     images: dict[str, ImageColumn],
 ) -> Iterator[Diagnostic]:

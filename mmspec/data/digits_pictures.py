@@ -21,10 +21,12 @@ from mmspec.data.batch import SPLITS, Batch, Example, generator, rows_of_step, s
 from mmspec.data.captions import DIGITS
 from mmspec.data.demand import Demand, demand_of, refuse
 from mmspec.data.digits import SHARES, load_scans, save_scan
-from mmspec.data.images import ImageColumn, normalise, resized, vary
-from mmspec.data.preprocessing import Preprocessing
-from mmspec.data.text import Tokenizer
-from mmspec.data.views import ViewsColumn
+from mmspec.data.images import resized, vary
+from mmspec.data.views import drawn
+from mmspec.reading.images import ImageColumn, normalise
+from mmspec.reading.preprocessing import Preprocessing
+from mmspec.reading.text import Tokenizer
+from mmspec.reading.views import ViewsColumn
 
 if TYPE_CHECKING:
     from mmspec.spec import Diagnostic, ModelSpec
@@ -68,7 +70,7 @@ class DigitsPictures:
             pictures = self._scans[scans]
             if isinstance(column, ViewsColumn):
                 pictures = pictures.expand(-1, column.channels, -1, -1)
-                inputs[name] = column.drawn(pictures, self._augment, random)
+                inputs[name] = drawn(column, pictures, self._augment, random)
             elif isinstance(column, ImageColumn):
                 varied = vary(pictures, (column.height, column.width), self._augment, random)
                 inputs[name] = normalise(varied).expand(-1, column.channels, -1, -1).contiguous()
@@ -80,7 +82,7 @@ class DigitsPictures:
             for name, column in self._columns.items():
                 pictures = self._scans[scans]
                 if isinstance(column, ViewsColumn):
-                    inputs[name] = column.whole(pictures.expand(-1, column.channels, -1, -1))
+                    inputs[name] = torch.from_numpy(column.whole(pictures.expand(-1, column.channels, -1, -1).numpy()))
                 elif isinstance(column, ImageColumn):
                     whole = normalise(resized(pictures, (column.height, column.width)))
                     inputs[name] = whole.expand(-1, column.channels, -1, -1).contiguous()

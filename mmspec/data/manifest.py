@@ -20,21 +20,25 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mmspec.data.batch import SPLITS, Batch, Example, generator, rows_of_step, split_rows
-from mmspec.data.columns import Column
 from mmspec.data.demand import Demand, demand_of
-from mmspec.data.images import ImageColumn, vary
+from mmspec.data.images import vary
 from mmspec.data.labels import classes_of, index_of, names_of
 from mmspec.data.masking import following, hide, hidings
-from mmspec.data.preprocessing import Preprocessing, describe, length_problem
 from mmspec.data.table import Problems, Row, listed, read_table
-from mmspec.data.text import Tokenizer
-from mmspec.data.views import ViewsColumn
+from mmspec.data.views import drawn
 from mmspec.errors import UserError
 from mmspec.files import write_atomically
+from mmspec.reading.columns import Column
+from mmspec.reading.files import Array
+from mmspec.reading.images import ImageColumn
+from mmspec.reading.preprocessing import Preprocessing, describe, length_problem
+from mmspec.reading.text import Tokenizer
+from mmspec.reading.views import ViewsColumn
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec
@@ -110,8 +114,8 @@ class Manifest:
 
     def training_batch(self, step: int, size: int, seed: int) -> Batch:
         rows = self._rows["training"][rows_of_step(step, size, len(self._rows["training"]), seed)]
-        drawn, random = generator("views", seed, step), generator("manifest", seed, step)
-        batch = self._batch(rows, generator("hidden", seed, step), drawn)
+        parts, random = generator("views", seed, step), generator("manifest", seed, step)
+        batch = self._batch(rows, generator("hidden", seed, step), parts)
         if self._augment:
             for name, column in self._demand.columns.items():
                 if isinstance(column, ImageColumn):
@@ -184,15 +188,17 @@ class Manifest:
             },
         }
 
-    def _batch(self, rows: Tensor, random: torch.Generator, drawn: torch.Generator | None = None) -> Batch:
-        """drawn: what parts of pictures are drawn from, in training."""
+    def _batch(self, rows: Tensor, random: torch.Generator, parts: torch.Generator | None = None) -> Batch:
+        """parts: what parts of pictures are drawn from, in training."""
         chosen = rows.tolist()
         inputs: dict[str, Tensor] = {}
         for name, store in self._stores.items():
-            if drawn is not None and isinstance(store.column, ViewsColumn):
-                inputs[name] = store.column.drawn_batch(store.examples(chosen), self._augment, drawn)
+            examples = store.examples(chosen)
+            if parts is not None and isinstance(store.column, ViewsColumn):
+                pictures = torch.from_numpy(np.stack(examples)).float() / 255
+                inputs[name] = drawn(store.column, pictures, self._augment, parts)
             else:
-                inputs[name] = store.column.batch(store.examples(chosen))
+                inputs[name] = torch.from_numpy(store.column.batch(examples))
         targets = {column: labels[rows] for column, labels in self._labels.items()}
         for target in self.targets:
             if target.text and target.text != target.column:
@@ -227,14 +233,14 @@ class _Store:
         place = {cell: index for index, cell in enumerate(lines)}
         self.key = [place.get(row.cells.get(name, ""), 0) for row in rows]
         self.cells = [str(folder / cell) if column.is_file else cell for cell in lines]
-        self._kept: list[Tensor] | None = []
+        self._kept: list[Array] | None = []
         kept_bytes, longest = 0, 0
         for cell, read in zip(lines, self._read_all(self.cells), strict=True):
             message = read if isinstance(read, str) else length_problem(column, read)
             if message:
                 for line in lines[cell]:
                     problems.add(line, f"{name}: {message}" + (f": {cell}" if column.is_file else ""))
-            if isinstance(read, Tensor):
+            if isinstance(read, np.ndarray):
                 longest = max(longest, len(read))
                 kept_bytes += read.nbytes
                 if kept_bytes > KEPT_BYTES:
@@ -261,7 +267,7 @@ class _Store:
         assert self._kept is not None
         return Counter(token for row in rows for token in self._kept[self.key[row]][1:].tolist())
 
-    def examples(self, rows: list[int]) -> list[Tensor]:
+    def examples(self, rows: list[int]) -> list[Array]:
         if self._kept is not None:
             return [self._kept[self.key[row]] for row in rows]
         cells = [self.cells[self.key[row]] for row in rows]
@@ -269,12 +275,12 @@ class _Store:
         for cell, example in zip(cells, examples, strict=True):
             if isinstance(example, str):
                 raise UserError(f"{cell} was there when training began; now: {example}")
-        return [example for example in examples if isinstance(example, Tensor)]
+        return [example for example in examples if isinstance(example, np.ndarray)]
 
-    def _read_all(self, cells: Iterable[str]) -> Iterator[Tensor | str]:
+    def _read_all(self, cells: Iterable[str]) -> Iterator[Array | str]:
         """Each cell's example, or what is wrong with it. Files are read by threads: decoding lets others run."""
 
-        def read(cell: str) -> Tensor | str:
+        def read(cell: str) -> Array | str:
             try:
                 return self.column.read(cell)
             except (OSError, ValueError) as error:

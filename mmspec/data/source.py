@@ -11,8 +11,8 @@ from mmspec.data.digits_captions import DigitsCaptions
 from mmspec.data.digits_pictures import DigitsPictures
 from mmspec.data.manifest import Manifest
 from mmspec.data.spoken_words import SpokenWords
-from mmspec.data.text import BYTES, open_tokenizer
 from mmspec.errors import UserError
+from mmspec.reading.text import BYTES, open_tokenizer
 
 if TYPE_CHECKING:
     from mmspec.spec import ModelSpec

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from mmspec.data.batch import SPLITS, Batch, Example, generator
 from mmspec.data.demand import Itself, Target, demand_of, refuse
-from mmspec.data.preprocessing import Preprocessing
-from mmspec.data.sounds import WaveformColumn
-from mmspec.data.text import Tokenizer
 from mmspec.data.tones import LOWEST_RATE, NAMES, SECONDS, utter
+from mmspec.reading.preprocessing import Preprocessing
+from mmspec.reading.sounds import WaveformColumn
+from mmspec.reading.text import Tokenizer
 
 if TYPE_CHECKING:
     from mmspec.spec import Diagnostic, ModelSpec

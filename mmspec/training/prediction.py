@@ -11,8 +11,9 @@ import torch
 from mmspec.backend import read_serving
 from mmspec.backend.runtime import Budget, Stages
 from mmspec.data import Preprocessing
-from mmspec.data.text import TextColumn
 from mmspec.errors import UserError
+from mmspec.reading.answers import answers_of
+from mmspec.reading.text import TextColumn
 from mmspec.spec import ModelSpec
 from mmspec.training.writing import written
 
@@ -53,7 +54,7 @@ class Predictor:
         known = self.preprocessing
         if not (known.answers or known.pairs or known.texts):
             raise UserError("this model gives no answers to tell: it fills in tokens, or has learned of pictures alone")
-        tensors = known.read(inputs) | numbers
+        tensors = {name: torch.from_numpy(array) for name, array in known.read(inputs).items()} | numbers
         texts: dict[str, Any] = {}
         for head, text in known.texts.items():
             column = known.columns[text]
@@ -63,12 +64,7 @@ class Predictor:
             return texts
         with torch.no_grad():
             outputs = self._module(**tensors)
-        scores = {head: {"score": float(outputs[head][0, 0])} for head in self.preprocessing.pairs}
-        return (
-            texts
-            | scores
-            | {head: self._answer(outputs, head, names) for head, names in self.preprocessing.answers.items()}
-        )
+        return texts | answers_of({name: value[0].numpy() for name, value in outputs.items()}, known)
 
     def _budget(self, name: str, said: str) -> torch.Tensor:
         try:
@@ -78,18 +74,6 @@ class Predictor:
         if not value >= self._least:
             raise UserError(f"--{name} {said} is below the first exit, which costs {self._least:,} FLOPs")
         return torch.tensor([value], dtype=torch.float32)
-
-    def _answer(self, outputs: Mapping[str, torch.Tensor], head: str, names: tuple[str, ...]) -> dict[str, Any]:
-        chances = torch.softmax(outputs[head][0].double(), dim=0)[: len(names)].tolist()
-        best = max(range(len(names)), key=chances.__getitem__)
-        answer = {
-            "answer": names[best],
-            "probability": chances[best],
-            "probabilities": dict(zip(names, chances, strict=True)),
-        }
-        if f"{head}.exit" in outputs:
-            answer["exit"] = int(outputs[f"{head}.exit"][0])
-        return answer
 
 
 def predict(folder: str | Path, inputs: Mapping[str, str], tokens: int = TOKENS) -> dict[str, Any]:

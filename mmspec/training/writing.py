@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmspec.data.text import TextColumn
+from mmspec.reading.text import TextColumn
 
 
 def written(

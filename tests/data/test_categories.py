@@ -3,9 +3,9 @@
 import pytest
 
 from mmspec.data import open_data
-from mmspec.data.columns import restore
 from mmspec.data.questions import TEMPLATES
 from mmspec.errors import UserError
+from mmspec.reading.columns import restore
 from mmspec.spec import SpecError
 from mmspec.training import Recipe, predict, train
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 import mmspec
 from mmspec.components import CATALOGUE
-from mmspec.data.clips import ClipColumn
-from mmspec.data.columns import restore
+from mmspec.reading.clips import ClipColumn
+from mmspec.reading.columns import restore
 from mmspec.spec import read
 
 
@@ -26,19 +26,19 @@ def animated(path, greys, **options):
 def test_frames_come_in_their_order(tmp_path, name, options):
     clip = ClipColumn(3, 2, 1).read(animated(tmp_path / name, [10, 120, 250], **options))
     assert clip.shape == (3, 1, 2, 2)
-    assert clip.float().mean((1, 2, 3)).tolist() == pytest.approx([10, 120, 250], abs=1)
+    assert clip.mean((1, 2, 3)).tolist() == pytest.approx([10, 120, 250], abs=1)
 
 
 def test_of_a_longer_clip_the_middle_of_each_part_is_seen(tmp_path):
     """Nine frames in three parts: the second of each."""
     path = animated(tmp_path / "a.gif", range(0, 180, 20))
-    assert ClipColumn(3, 2, 1).read(path).float().mean((1, 2, 3)).tolist() == pytest.approx([20, 80, 140], abs=1)
+    assert ClipColumn(3, 2, 1).read(path).mean((1, 2, 3)).tolist() == pytest.approx([20, 80, 140], abs=1)
 
 
 def test_a_frame_that_lasts_is_seen_for_longer(tmp_path):
     """120 of 160 ms are black: at the moments 20, 60, 100 and 140 ms."""
     path = animated(tmp_path / "a.gif", [0, 255], duration=[120, 40])
-    assert ClipColumn(4, 2, 1).read(path).float().mean((1, 2, 3)).tolist() == pytest.approx([0, 0, 0, 255], abs=1)
+    assert ClipColumn(4, 2, 1).read(path).mean((1, 2, 3)).tolist() == pytest.approx([0, 0, 0, 255], abs=1)
 
 
 def test_a_still_picture_is_refused(tmp_path):

@@ -115,7 +115,9 @@ def test_the_example_picture_reads_as_its_scan_does(spec_of, tmp_path: Path):
     example = data.save_example(tmp_path)
     read = data.preprocessing.read({**example.inputs, "image": str(tmp_path / example.inputs["image"])})
     shown = next(data.evaluation_batches("test", 1))
-    torch.testing.assert_close(read["image"], shown.inputs["image"], atol=3 / 255, rtol=0)  # 8 bits, then PIL's
+    torch.testing.assert_close(
+        torch.from_numpy(read["image"]), shown.inputs["image"], atol=3 / 255, rtol=0
+    )  # 8 bits, then PIL's
     after = next(batch for batch in data.evaluation_batches("test", 359) if batch.groups[0] == 1)
     assert bytes(i - 1 for i in read["text"][0].tolist()) == b"what comes after it?"
     assert example.answers == {"label": ANSWERS[after.targets["answer"][0]]}

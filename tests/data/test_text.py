@@ -3,9 +3,9 @@
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from mmspec.data.columns import restore
-from mmspec.data.text import ByteTokenizer, TextColumn, open_tokenizer
 from mmspec.errors import UserError
+from mmspec.reading.columns import restore
+from mmspec.reading.text import ByteTokenizer, TextColumn, open_tokenizer
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ from PIL import Image
 
 from mmspec.components import CATALOGUE
 from mmspec.data import Preprocessing, open_data
-from mmspec.data.images import ImageColumn
-from mmspec.data.views import ViewsColumn
+from mmspec.data.images import resized as tensors_resized
+from mmspec.data.views import drawn as views_drawn
+from mmspec.reading.images import ImageColumn, resized
+from mmspec.reading.views import ViewsColumn
 from mmspec.spec import SpecError, read
 
 SPEC = """
@@ -36,7 +38,7 @@ def ramp(side=32):
 
 def drawn(views=500, size=8, strength=0.0, **how):
     column = ViewsColumn(ImageColumn(size, size, 2), views, **how)
-    values = column.drawn(ramp(), strength, torch.Generator().manual_seed(0))[0]
+    values = views_drawn(column, ramp(), strength, torch.Generator().manual_seed(0))[0]
     return (values + 1) / 2  # [V, 2, H, W] in [0, 1]
 
 
@@ -71,10 +73,18 @@ def test_light_varies_with_its_strength():
 
 def test_all_views_are_the_whole_picture_where_a_model_is_measured():
     column = ViewsColumn(ImageColumn(8, 8, 2), 3, (0.1, 0.2))
-    whole = column.whole(ramp())
+    whole = torch.from_numpy(column.whole(ramp().numpy()))
     assert whole.shape == (1, 3, 2, 8, 8)
     for view in range(3):
         torch.testing.assert_close((whole[0, view] + 1) / 2, ramp(8)[0], atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (5, 40), (45, 7)])
+def test_many_pictures_are_resized_as_torch_does_it(height, width):
+    pictures = torch.rand(2, 3, 20, 31, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        torch.from_numpy(resized(pictures.numpy(), height, width)), tensors_resized(pictures, (height, width))
+    )
 
 
 def test_two_inputs_show_one_picture_at_their_own_sizes():

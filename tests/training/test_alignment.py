@@ -40,7 +40,7 @@ def test_a_trained_folder_says_how_well_a_picture_and_a_caption_go_together(loss
     heard = {"text": torch.tensor([[byte + 1 for byte in inputs["text"].encode()]])}
     with torch.no_grad():
         picture = mmspec.data.Preprocessing.load(out / "data").read(inputs)["image"]
-        wanted = float(result.module(image=picture, **heard)["similarity"])
+        wanted = float(result.module(image=torch.from_numpy(picture), **heard)["similarity"])
     assert predict(out, inputs)["similarity"]["score"] == pytest.approx(wanted, abs=1e-4)
 
 

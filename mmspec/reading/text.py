@@ -15,12 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+import numpy as np
 
 from mmspec.errors import UserError
 from mmspec.files import write_atomically
+from mmspec.reading.files import Array
 
 BYTES = "bytes"
 FILE = "tokenizer.json"
@@ -126,7 +125,7 @@ class TextColumn:
 
     is_file = False
 
-    def read(self, text: str) -> Tensor:
+    def read(self, text: str) -> Array:
         """i64[N] of one text, not padded and not cut; whether it is short enough is for the caller to say.
 
         Raises   ValueError: no tokens, or a token with the id of padding (the model would not see it).
@@ -139,9 +138,9 @@ class TextColumn:
         if self.end in ids[:-1]:
             raise ValueError(f"the tokenizer gives token {ids.index(self.end) + 1} the id {self.end}, which is the end")
         ended = [] if self.end in (None, ids[-1]) else [self.end]
-        return torch.tensor([*([] if self.start is None else [self.start]), *ids, *ended])
+        return np.array([*([] if self.start is None else [self.start]), *ids, *ended])
 
-    def begin(self, text: str) -> Tensor:
+    def begin(self, text: str) -> Array:
         """i64[N] of the beginning of a text that a model goes on with: its start, where texts have one, and no end.
 
         Raises   ValueError: nothing to begin with, or no room for another token.
@@ -153,13 +152,16 @@ class TextColumn:
             raise ValueError("empty text")
         if len(ids) >= self.length:
             raise ValueError(f"{len(ids)} tokens, and the model's texts end after {self.length}")
-        return torch.tensor(ids)
+        return np.array(ids)
 
-    def batch(self, examples: Sequence[Tensor]) -> Tensor:
+    def batch(self, examples: Sequence[Array]) -> Array:
         """i64[B, N], N the longest of these."""
         filling = self.pad if self.pad is not None else self.end
         assert filling is not None
-        return pad_sequence(list(examples), batch_first=True, padding_value=filling)
+        batch = np.full((len(examples), max(map(len, examples))), filling)
+        for row, example in zip(batch, examples, strict=True):
+            row[: len(example)] = example
+        return batch
 
     def save(self, folder: Path) -> dict[str, Any]:
         saved = {"type": "text", "tokenizer": self.tokenizer.save(folder), "length": self.length, "pad": self.pad}

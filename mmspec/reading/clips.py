@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from mmspec.data.images import MEAN, STD, normalise, pictures, pixels
+from mmspec.reading.files import Array, File
+from mmspec.reading.images import MEAN, STD, normalise, pictures, pixels
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class ClipColumn:
 
     is_file = True
 
-    def read(self, path: str | Path) -> Tensor:
+    def read(self, file: File) -> Array:
         """u8[T, C, H, W] of a file.
 
         Raises   OSError, ValueError: with a message of a few words, when it cannot be read, or is a still picture.
         """
-        shown = pictures(path, self.frames)
-        return torch.stack([pixels(image, self.size, self.size, self.channels) for image in shown])
+        shown = pictures(file, self.frames)
+        return np.stack([pixels(image, self.size, self.size, self.channels) for image in shown])
 
-    def batch(self, examples: Sequence[Tensor]) -> Tensor:
+    def batch(self, examples: Sequence[Array]) -> Array:
         """f32[B, T, C, H, W], normalised."""
-        return normalise(torch.stack(list(examples)).float() / 255)
+        return normalise(np.stack(list(examples)).astype(np.float32) / 255)
 
     def save(self, folder: Path) -> dict[str, Any]:
         sizes = {"frames": self.frames, "size": self.size, "channels": self.channels}

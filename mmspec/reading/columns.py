@@ -1,4 +1,4 @@
-"""One column per input of a spec: how a cell (a path, a sentence) becomes a tensor, and examples become a batch.
+"""One column per input of a spec: how a cell (a path, a sentence) becomes an array, and examples become a batch.
 
 A new type of input is a class with these methods in a file of its own, and a line in `restore` and in
 `mmspec.data.demand`.
@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor
-
-from mmspec.data.categories import CategoryColumn
-from mmspec.data.clips import ClipColumn
-from mmspec.data.images import ImageColumn
-from mmspec.data.sounds import WaveformColumn
-from mmspec.data.text import BYTES, TextColumn, open_tokenizer
-from mmspec.data.views import ViewsColumn
 from mmspec.errors import UserError
+from mmspec.reading.categories import CategoryColumn
+from mmspec.reading.clips import ClipColumn
+from mmspec.reading.files import Array
+from mmspec.reading.images import ImageColumn
+from mmspec.reading.sounds import WaveformColumn
+from mmspec.reading.text import BYTES, TextColumn, open_tokenizer
+from mmspec.reading.views import ViewsColumn
 
 
 class Column(Protocol):
@@ -28,10 +27,10 @@ class Column(Protocol):
     def is_file(self) -> bool:
         """The cell is a path."""
 
-    def read(self, cell: str) -> Tensor:
+    def read(self, cell: str) -> Array:
         """One example as it is kept in memory.   Raises OSError or ValueError with a few words."""
 
-    def batch(self, examples: Sequence[Tensor]) -> Tensor:
+    def batch(self, examples: Sequence[Array]) -> Array:
         """What the model takes."""
 
     def save(self, folder: Path) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from mmspec.reading.files import Array, File, opened
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class WaveformColumn:
 
     is_file = True
 
-    def read(self, path: str | Path) -> Tensor:
+    def read(self, file: File) -> Array:
         """f32[samples] of a file.
 
         Raises   OSError, ValueError: with a message of a few words, when it cannot be read, or not so.
@@ -33,20 +34,24 @@ class WaveformColumn:
             import soundfile
         except ImportError:
             raise ValueError("reading sounds needs the package soundfile: pip install 'mmspec[audio]'") from None
-        with Path(path).open("rb") as file:  # raises what a missing file raises
+        with opened(file) as stream:
             try:
-                sound, rate = soundfile.read(file, dtype="float32", always_2d=True)
+                with soundfile.SoundFile(stream) as source:
+                    rate, length = source.samplerate, source.frames
+                    sound = source.read(
+                        self.samples, dtype="float32", always_2d=True
+                    )  # silence may be long in a small file
             except soundfile.LibsndfileError:
                 raise ValueError("not a sound of a known kind (WAV, FLAC, OGG, ...)") from None
         if rate != self.rate:
             raise ValueError(f"{rate:,} samples a second, where the model hears {self.rate:,}")
-        if len(sound) > self.samples:
-            raise ValueError(f"{len(sound) / rate:.2f} s, where the model hears {self.samples / rate:.2f} s")
-        return torch.nn.functional.pad(torch.from_numpy(sound).mean(dim=1), (0, self.samples - len(sound)))
+        if length > self.samples:
+            raise ValueError(f"{length / rate:.2f} s, where the model hears {self.samples / rate:.2f} s")
+        return np.pad(sound.mean(axis=1), (0, self.samples - len(sound)))
 
-    def batch(self, examples: Sequence[Tensor]) -> Tensor:
+    def batch(self, examples: Sequence[Array]) -> Array:
         """f32[B, samples]"""
-        return torch.stack(list(examples))
+        return np.stack(list(examples))
 
     def save(self, folder: Path) -> dict[str, Any]:
         return {"type": "waveform", "rate": self.rate, "samples": self.samples}

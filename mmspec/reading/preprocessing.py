@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from mmspec.data.columns import Column, restore
-from mmspec.data.text import TextColumn
 from mmspec.errors import UserError
 from mmspec.files import write_atomically
+from mmspec.reading.columns import Column, restore
+from mmspec.reading.files import Array
+from mmspec.reading.text import TextColumn
 
 FILE = "preprocessing.json"
 
@@ -31,7 +30,7 @@ class Preprocessing:
     pairs: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
 
-    def read(self, inputs: Mapping[str, str]) -> dict[str, Tensor]:
+    def read(self, inputs: Mapping[str, str]) -> dict[str, Array]:
         """One example as the model takes it: a batch of one. Of a text that is written there is the beginning, or nothing where
         texts have a start.
 
@@ -40,25 +39,32 @@ class Preprocessing:
         problems = [f"there is no input '{name}'" for name in inputs if name not in self.columns]
         given = {**dict.fromkeys(self.begun, ""), **inputs}
         problems += [f"the input '{name}' is missing" for name in self.columns if name not in given]
-        tensors: dict[str, Tensor] = {}
+        arrays: dict[str, Array] = {}
         for name, column in self.columns.items():
             if name not in given:
                 continue
             try:
-                if isinstance(column, TextColumn) and name in self.texts.values():
-                    tensors[name] = column.begin(given[name])[None]
-                    continue
-                example = column.read(given[name])
-                too_long = length_problem(column, example)
-                if too_long:
-                    raise ValueError(too_long)
-                tensors[name] = column.batch([example])
+                arrays[name] = column.batch([self.example(name, given[name])])
             except (OSError, ValueError) as error:
                 problems.append(f"{name}: {describe(error)}: {given[name]}")
         if problems:
             known = ", ".join(self.columns)
             raise UserError("; ".join(problems) + f" (the model takes: {known})")
-        return tensors
+        return arrays
+
+    def example(self, name: str, cell: Any) -> Array:
+        """What was given for an input, as its column keeps it: a text that is written is the beginning of one.
+
+        Raises   OSError, ValueError: with a few words, when it cannot be read or is too long.
+        """
+        column = self.columns[name]
+        if isinstance(column, TextColumn) and name in self.texts.values():
+            return column.begin(cell)
+        example = column.read(cell)
+        too_long = length_problem(column, example)
+        if too_long:
+            raise ValueError(too_long)
+        return example
 
     @property
     def begun(self) -> tuple[str, ...]:
@@ -94,7 +100,7 @@ class Preprocessing:
             raise UserError(f"{path} was not written by mmspec, or was changed since: {error!r}") from error
 
 
-def length_problem(column: Column, example: Tensor) -> str | None:
+def length_problem(column: Column, example: Array) -> str | None:
     """Why an example is too long for its input, or None."""
     longest: int | None = getattr(column, "length", None)
     if longest is None or len(example) <= longest:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from mmspec.reading.files import Array
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,15 @@ class CategoryColumn:
     def is_file(self) -> bool:
         return False
 
-    def read(self, cell: str) -> Tensor:
+    def read(self, cell: str) -> Array:
         """Raises ValueError: no whole number, or one that is no class."""
         text = cell.strip()
         if not text.isdecimal() or int(text) >= self.classes:
             raise ValueError(f"a category is a whole number from 0 to {self.classes - 1}, not {text[:40]!r}")
-        return torch.tensor([int(text)])
+        return np.array([int(text)])
 
-    def batch(self, examples: Sequence[Tensor]) -> Tensor:
-        return torch.cat(tuple(examples))
+    def batch(self, examples: Sequence[Array]) -> Array:
+        return np.concatenate(list(examples))
 
     def save(self, folder: Path) -> dict[str, Any]:
         return {"type": "category", "classes": self.classes}
