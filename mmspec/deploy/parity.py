@@ -207,7 +207,9 @@ def _more(contract: Contract, verify: Verify, graph: Graph, plain: Case) -> Iter
     most = largest_batch(graph, contract)
     if most > max(verify.batches):
         yield replace(plain_case(contract, most, 17), name=f"batch {most}, the largest")
-    together = any("batch" in str(dim) for port in contract.outputs for dim in port.dims[1:])  # such as who is like whom
+    together = any(
+        "batch" in str(dim) for port in contract.outputs for dim in port.dims[1:]
+    )  # such as who is like whom
     if contract.batch(1) == 1 and not together:
         yield replace(plain, name=f"{plain.name}, each sample as by itself", alone=True)
 
