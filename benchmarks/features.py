@@ -9,19 +9,12 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from searching.serial import searched
 
 import mmspec
 from mmspec.study import Front, read_study
-from mmspec.study.base import open_base
-from mmspec.study.candidate import price
-from mmspec.study.coordinator import Coordinator, front_of
-from mmspec.study.evaluation import evaluation_of
-from mmspec.study.events import silent
-from mmspec.study.jobs import InProcess
-from mmspec.study.plan import plan
-from mmspec.study.store import Store
 from mmspec.training import train
 
 FASTER, TRIALS = 3.0, 4
@@ -55,15 +48,8 @@ confirm: 0
 def run(folder: Path, features: str, trials: int) -> tuple[Front, float]:
     """The front and the minutes of all trainings together."""
     study = read_study(f"{STUDY}budget: {{trials: {trials}}}\nfeatures: {features}\n", str(folder / "study.yaml"))
-    found = plan(study, *open_base(study), price)
-    out = folder / features
-    out.mkdir()
-    Store.create(out, study.objectives, found.question)
-    executor = InProcess(evaluation_of(study), lambda params: found.base.choose(dict(params)))
-    began = time.perf_counter()
-    with Store.open(out, study.objectives) as store:
-        Coordinator(found, store, executor, silent).run()
-        return front_of(found, store), (time.perf_counter() - began) / 60
+    front, seconds = searched(study, folder / features)
+    return front, seconds / 60
 
 
 def main(trials: int) -> None:

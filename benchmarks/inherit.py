@@ -14,20 +14,12 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from scipy.stats import kendalltau, wilcoxon
+from searching.serial import searched
 
 from mmspec.study import Front, read_study
-from mmspec.study.base import open_base
-from mmspec.study.candidate import price
-from mmspec.study.coordinator import Coordinator, front_of
-from mmspec.study.evaluation import evaluation_of
-from mmspec.study.events import silent
-from mmspec.study.jobs import InProcess
-from mmspec.study.plan import plan
-from mmspec.study.store import Store
 
 TRIALS, STEPS, LONGER = 21, 120, 4
 BASE = """\
@@ -68,15 +60,7 @@ def run(folder: Path, trials: int, steps: int, inherit: bool) -> tuple[Front, fl
     """The front, and the seconds."""
     said = f"budget: {{trials: {trials}}}\ninherit: {str(inherit).lower()}\n"
     study = read_study(STUDY.format(steps=steps) + said, str(folder / "study.yaml"))
-    found = plan(study, *open_base(study), price)
-    out = folder / f"{steps}-{inherit}"
-    out.mkdir()
-    Store.create(out, study.objectives, found.question)
-    executor = InProcess(evaluation_of(study), lambda params: found.base.choose(dict(params)))
-    began = time.perf_counter()
-    with Store.open(out, study.objectives) as store:
-        Coordinator(found, store, executor, silent).run()
-        return front_of(found, store), time.perf_counter() - began
+    return searched(study, folder / f"{steps}-{inherit}")
 
 
 def main(trials: int, steps: int) -> None:

@@ -1,1 +1,2 @@
-"""Problems whose trainings are formulas or a table, and the samplers that are compared on them."""
+"""What benchmarks of searches share: problems whose trainings are formulas or a table, the samplers that are compared on them, and
+studies that are trained for real."""
