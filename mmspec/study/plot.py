@@ -57,13 +57,15 @@ def logarithmic(front: Front) -> bool:
 
 
 def _frame(axes: Axes, front: Front) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     name = front.horizontal.name
     if logarithmic(front):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
         axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5))  # "40.5 MFLOPs" is wide
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda v, _: wording.amount(name, v).replace(".00 ", " ").replace(".0 ", " "))
     )
