@@ -40,10 +40,10 @@ def openvino(precision: str = "f32") -> Load:
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         core = ov.Core()
-        compiled = core.compile_model(core.read_model(content), "CPU", settings)
+        model = core.read_model(content)
+        inputs, outputs = ([port.get_any_name() for port in ports] for ports in (model.inputs, model.outputs))
+        compiled = core.compile_model(model, "CPU", settings)  # whose ports may have the names of inner values as well
         request = compiled.create_infer_request()
-        inputs = [port.get_any_name() for port in compiled.inputs]
-        outputs = [port.get_any_name() for port in compiled.outputs]
 
         def run(values: Mapping[str, Any]) -> Values:
             found = request.infer({name: values[name] for name in inputs})
