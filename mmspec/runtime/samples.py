@@ -31,7 +31,7 @@ def sample_of(request: Mapping[str, object], contract: Contract, known: Preproce
 
     request  by input: numbers as the contract has them, without the batch; what the package can read (a text as str; a picture,
              clip or sound as the bytes of its file, or as a Path); None for a text that is absent. A str is never taken for a
-             path. Masks may be left out.
+             path. Masks may be left out, and a text that is written where it has a start.
 
     Raises   BadRequest: an input is unknown, missing, unreadable, or not what the contract says.
     """
@@ -43,6 +43,7 @@ def sample_of(request: Mapping[str, object], contract: Contract, known: Preproce
             near = get_close_matches(short, contract.inputs, 1)
             hint = f"did you mean {near[0]}?" if near else f"the inputs are: {', '.join(contract.inputs)}"
             raise BadRequest(short, f"there is no such input; {hint}")
+    request = {**dict.fromkeys(known.begun if known else (), ""), **request}
     masks = contract.masks
     arrays: dict[str, Array] = {}
     for name, port in contract.inputs.items():
