@@ -15,6 +15,9 @@ from mmspec.reading.files import Array
 from mmspec.reading.preprocessing import Preprocessing, describe
 from mmspec.runtime.ports import BATCH, BadRequest, Contract, Port
 
+CHARACTERS = (
+    64  # of a text for each token that there may be: tokenizers take seconds for millions, and hold up all else
+)
 LONGEST_NAME = 80  # of an input's name, told back to who misspelt it
 
 
@@ -128,6 +131,9 @@ def _present(contract: Contract, port: Port, value: object, known: Preprocessing
     if column is None or known is None:
         raise BadRequest(port.name, f"the package does not say how it is read; it takes {port.dtype} numbers")
     _check_kind(port, column, value)
+    longest = getattr(column, "length", None)
+    if isinstance(value, str) and longest is not None and len(value) > CHARACTERS * longest:
+        raise BadRequest(port.name, f"{len(value):,} characters, where the model takes {longest} tokens")
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise BadRequest(port.name, "half of a surrogate pair is no text")
     try:

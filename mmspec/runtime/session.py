@@ -112,9 +112,9 @@ class Session:
         """Of what is written, the half that needs no model.   Raises UserError, BadRequest"""
         return beginning_of(self.read(request), tokens, self._writes)
 
-    def go_on(self, beginnings: Sequence[Beginning]) -> list[Result]:
-        """The half that needs the model; a text for each beginning, in their order."""
-        texts = texts_of(beginnings, self._writes, self.contract, self.most)
+    def go_on(self, beginnings: Sequence[Beginning], wanted: Callable[[], bool] = lambda: True) -> list[Result]:
+        """The half that needs the model; a text for each beginning, in their order. It stops when they are no longer `wanted`."""
+        texts = texts_of(beginnings, self._writes, self.contract, self.most, wanted)
         return [answer_of(ids, each, self.tokenizer) for ids, each in zip(texts, beginnings, strict=True)]
 
     @property

@@ -26,20 +26,18 @@ class Beginning:
     tokens   that are written at most
     room     that have room, as long as texts may be
     told     is given each id as soon as it is written
-    wanted   whether somebody still waits for it
     """
 
     sample: Sample
     tokens: int
     room: int
     told: Callable[[int], None] = lambda id: None
-    wanted: Callable[[], bool] = lambda: True
 
 
 def beginning_of(sample: Sample, tokens: object, writer: Writer) -> Beginning:
     """Raises   BadRequest: nothing to go on from, no room to go on, or no number of tokens."""
     if type(tokens) is not int or tokens < 1:
-        raise BadRequest("tokens", f"a whole number from 1, not {str(tokens)[:40]}")
+        raise BadRequest("tokens", "a whole number from 1")
     present = np.flatnonzero(sample.arrays[writer.mask])
     if not len(present):
         raise BadRequest(writer.text, "absent, and a text goes on from a token that is present")
@@ -56,8 +54,10 @@ def shortest(contract: Contract, writer: Writer) -> Beginning:
     return beginning_of(Sample({**sample.arrays, writer.mask: present}, sample.sizes), 2, writer)
 
 
-def texts_of(beginnings: Sequence[Beginning], writer: Writer, contract: Contract, most: int) -> list[list[int]]:
-    """The ids that each goes on with, in batches of at most `most`. Nobody waits for a batch: it is not finished."""
+def texts_of(
+    beginnings: Sequence[Beginning], writer: Writer, contract: Contract, most: int, wanted: Callable[[], bool]
+) -> list[list[int]]:
+    """The ids that each goes on with, in batches of at most `most`; texts that are no longer `wanted` are left where they are."""
     texts: list[list[int]] = [[] for _ in beginnings]
     for group in batches_of([each.sample for each in beginnings], contract, most):
         chosen = [beginnings[number] for number in group]
@@ -66,8 +66,8 @@ def texts_of(beginnings: Sequence[Beginning], writer: Writer, contract: Contract
             for row, id in zip(rows.tolist(), ids.tolist(), strict=True):
                 texts[group[row]].append(id)
                 chosen[row].told(id)
-            if not any(each.wanted() for each in chosen):
-                break
+            if not wanted():
+                return texts
     return texts
 
 
@@ -80,5 +80,3 @@ def answer_of(ids: Sequence[int], beginning: Beginning, tokenizer: Tokenizer | N
 def tokenizer_of(known: Preprocessing | None, text: str) -> Tokenizer | None:
     """What reads and writes an input, where the package knows."""
     return getattr(known.columns.get(text), "tokenizer", None) if known else None
-
-
