@@ -110,7 +110,8 @@ class Session:
 
     def begin(self, request: Request, tokens: object = TOKENS) -> Beginning:
         """Of what is written, the half that needs no model.   Raises UserError, BadRequest"""
-        return beginning_of(self.read(request), tokens, self._writes)
+        writer = self._writes
+        return beginning_of(self.read(request), tokens, writer)
 
     def go_on(self, beginnings: Sequence[Beginning], wanted: Callable[[], bool] = lambda: True) -> list[Result]:
         """The half that needs the model; a text for each beginning, in their order. It stops when they are no longer `wanted`."""

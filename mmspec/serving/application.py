@@ -62,6 +62,7 @@ def application(session: Session, limits: Limits = DEFAULT, name: str = "model")
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(service.run, [service.first], lambda: True)
+        metrics.tokens = None if session.writer is None else 0  # that text was nobody's
         batcher.start()
         app.state.ready = True
         yield

@@ -121,8 +121,9 @@ def _told(contract: Contract, port: Port, side: str) -> str:
 def example_of(session: Session) -> dict[str, Any] | None:
     """Inputs as JSON, or None: they would be too long for a page."""
     found = {}
+    begun = session.preprocessing.begun if session.preprocessing else ()
     for name, port in session.contract.inputs.items():
-        if name in session.contract.masks:
+        if name in session.contract.masks or name in begun:
             continue
         column = _column(session, port)
         found[name] = _numbers(session.contract, port) if column is None else _cell(session, name, column)
