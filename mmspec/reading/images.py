@@ -22,6 +22,7 @@ from mmspec.reading.files import Array, File
 
 MEAN, STD = 0.5, 0.5
 CLIP = 16  # pictures of the largest size, as whose pixels those of all frames of a clip are bounded
+LEAST = 64 * 64  # pixels that a frame counts as: one takes time, however small
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # not EPS and the like, which start other programs
 TYPES = {1: "L", 3: "RGB"}
 Values = TypeVar("Values", bound=Any)  # arrays, and tensors as well
@@ -104,7 +105,7 @@ def _check_size(opened: Image.Image, count: int) -> None:
     if opened.width * opened.height > most:
         raise Image.DecompressionBombError
     frames = getattr(opened, "n_frames", 1) if count else 1
-    if opened.width * opened.height * frames > CLIP * most:
+    if max(opened.width * opened.height, LEAST) * frames > CLIP * most:
         raise ClipTooLong(
             f"{frames:,} frames of {opened.width} x {opened.height} pixels, and {CLIP * most:,} pixels are read"
         )
