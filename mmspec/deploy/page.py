@@ -106,7 +106,9 @@ def _parity(report: Report) -> str:
 
     def row(case: Compared) -> Sequence[str]:
         left = ["; ".join(", ".join(map(str, case.exits[name])) for name in exits)] if exits else []
-        errors = [f"{case.errors[name]:.1e}" if name in case.errors else "" for name in floats]
+        errors = [
+            f"<span class=number>{case.errors[name]:.1e}</span>" if name in case.errors else "" for name in floats
+        ]
         return (
             escape(case.weights),
             *([escape(case.thresholds)] if exits else []),
@@ -166,9 +168,14 @@ def _file(report: Report) -> str:
         for name, each in file.get("files", {}).items()
     ]
     if stages:
-        told = "Stage models, none with control flow, run by host.py as stages.json says; the sha256 above is of all in this order."
+        told = "the sha256 above is of all in this order."
+        run = (
+            "The model before a text, its beginning and a step, run by writer.py as writer.json says"
+            if report.target.decoding == "cache"
+            else "Stage models, none with control flow, run by host.py as stages.json says"
+        )
         table = _table(("file", "bytes", "sha256"), stages)
-        used = f"{used}. {told}"
+        used = f"{used}. {run}; {told}"
         return (
             f"<h2>The files</h2><p><code>sha256 {file['sha256']}</code></p>{table}<p class=note>Operators: {used}</p>"
         )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mmspec.errors import UserError
-from mmspec.host import CPU, CUDA, STAGES, Host, NoProvider, Run, session
-from mmspec.openvino_runtime import openvino, require
+from mmspec.host import CUDA, STAGES, Host, Load, NoProvider, Run, session
+from mmspec.openvino_runtime import hint_of, openvino, require
 from mmspec.packaged.layout import ONNX
-from mmspec.writer import PLAN, Writer
+from mmspec.writer import Writer
 
 MODEL = "model.onnx"
 FORMS = ("conditions", "stages", "writer")  # of contract.json
@@ -27,18 +25,13 @@ def open_model(package: Path, form: str, runtime: str, device: str, precision: s
     """
     if form not in FORMS:
         raise UserError(f"{package} is a package of form {form!r}; what is run here: {', '.join(FORMS)}")
-    load = _load_of(runtime, device, precision, threads)
+    load = _load_of(runtime, device, precision)
     folder = package / ONNX
     try:
         if form == "writer":
-            plan = _plan(folder / PLAN)
-            return Writer(plan, {name: load(folder / name) for name in filter(None, plan["files"].values())})
-        if not (folder / STAGES).is_file():
-            return load(folder / MODEL)
-        plan = _plan(folder / STAGES)
-        files = plan["files"]
-        names = [files["beginning"], *files["exits"], *([files["end"]] if files["end"] else [])]
-        return Host(plan, {name: load(folder / name) for name in names})
+            return Writer.load(folder, threads, load)
+        staged = (folder / STAGES).is_file()
+        return Host.load(folder, threads, load) if staged else load(str(folder / MODEL), threads)
     except NoProvider as error:
         told = "pip install 'onnxruntime-gpu[cuda,cudnn]' brings its libraries, device='cpu' does without"
         raise UserError(f"{package} is not run on {device} here: {error}; {told}") from error
@@ -46,21 +39,14 @@ def open_model(package: Path, form: str, runtime: str, device: str, precision: s
         raise UserError(f"{runtime} cannot open the files in {folder}: {str(error).splitlines()[0]}") from error
 
 
-def _plan(path: Path) -> Mapping[str, Any]:
-    plan: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return plan
-
-
-def _load_of(runtime: str, device: str, precision: str, threads: int) -> Callable[[Path], Run]:
+def _load_of(runtime: str, device: str, precision: str) -> Load:
     if device not in DEVICES:
         raise UserError(f"device is {' or '.join(DEVICES)}, not {device!r}")
     if runtime == "onnxruntime":
-        providers = CUDA if device == "cuda" else CPU
-        return lambda path: session(str(path), threads, providers)
+        return partial(session, providers=CUDA) if device == "cuda" else session
     if runtime == "openvino":
         if device == "cuda":
             raise UserError("OpenVINO is run on a cpu; on cuda runs: onnxruntime")
         require()
-        load = openvino("bf16" if precision == "bf16" else "f32")
-        return lambda path: load(path.read_bytes(), threads)
+        return openvino(hint_of(precision))
     raise UserError(f"runtime {runtime!r} is not run here; what is: {', '.join(RUNTIMES)}")
