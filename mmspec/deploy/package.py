@@ -66,7 +66,6 @@ def export(
     beside = [second_opinion(draft, clock, progress)]
     lowered = None
     if target.precision != "fp32":
-        assert not isinstance(draft, WritingDraft), "a target asks for the one or the other"
         lowered, addition = in_precision(draft, clock)
         beside.append(addition)
         cautions = foreseen(draft, lowered.files, clock)

@@ -230,8 +230,10 @@ class Target(Record):
             raise ValueError("a host runs stages or writes a text: with decoding: cache, exits are conditions")
         if self.shapes.batch.min > 1 or self.shapes.length.min > 1:
             raise ValueError("what is written begins with any number of tokens, and samples leave the batch: min is 1")
-        if self.precision != "fp32" or self.device != "cpu" or self.serving is not None:
-            raise ValueError("decoding: cache is of fp32 on a cpu, in ONNX Runtime or OpenVINO, run by its own loop")
+        if self.runtime == "tensorrt" or self.serving is not None:
+            raise ValueError(
+                "decoding: cache is for ONNX Runtime and OpenVINO, whose files are run by a loop of their own"
+            )
         return self
 
     @model_validator(mode="after")

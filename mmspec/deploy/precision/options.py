@@ -51,6 +51,9 @@ class Loss(Record):
         "default 0.01 for fp16, 0.05 for bf16, 0.1 for int8, 0.3 for int4",
     )
     exits: NonNegativeFloat = Field(0.1, le=1, description="largest share of samples that leave at another exit")
+    tokens: NonNegativeFloat = Field(
+        0.1, le=1, description="decoding: cache: largest share of the tokens of written texts that would be others"
+    )
     metric: NonNegativeFloat | None = Field(
         0.005, description="largest loss of validation accuracy, of trained models; null: it is not measured"
     )
