@@ -65,13 +65,13 @@ def opened(folder: Path, load: Load, threads: int) -> Run:
     if (folder / PLAN).is_file():
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         parts = filter(None, plan["files"].values())
-        return Writer(plan, {name: load((folder / name).read_bytes(), threads) for name in parts})
+        return Writer(plan, {name: load(str(folder / name), threads) for name in parts})
     if not (folder / STAGES).is_file():
-        return load((folder / FILE).read_bytes(), threads)
+        return load(str(folder / FILE), threads)
     plan = json.loads((folder / STAGES).read_text(encoding="utf-8"))
     files = plan["files"]
     names = [files["beginning"], *files["exits"], *([files["end"]] if files["end"] else [])]
-    return Host(plan, {name: load((folder / name).read_bytes(), threads) for name in names})
+    return Host(plan, {name: load(str(folder / name), threads) for name in names})
 
 
 def timed(models: Sequence[Run], inputs: Mapping[str, Any], most: int) -> list[dict[str, float]]:

@@ -53,8 +53,7 @@ class Measured:
 
 def written(files: Runnable, accessories: Files, beside: bool = False) -> dict[str, bytes]:
     """What is written, by name; weights beside the files where it is asked for."""
-    parts = (serialised(name, proto, beside) for name, proto in files.protos.items())
-    return {**{name: content for part in parts for name, content in part.items()}, **accessories}
+    return {**serialised(files.protos, beside), **accessories}
 
 
 def measured(target: Target, contract: Contract, files: Files) -> Measured:

@@ -116,7 +116,9 @@ class Target(Record):
         description="a text that is written: computed as a whole at every step, or token by token from kept keys and values",
     )
     weights: Literal["inside", "beside"] = Field(
-        "inside", description="in the ONNX file, or in a file beside it, as always where they are more than 2 GB"
+        "inside",
+        description="in the ONNX files, or in one file beside them, where several share what they have in common; so always where they "
+        "are more than 2 GB",
     )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")

@@ -43,5 +43,5 @@ def _load_of(runtime: str, precision: str, threads: int) -> Callable[[Path], Run
     if runtime == "openvino":
         require()
         load = openvino("bf16" if precision == "bf16" else "f32")
-        return lambda path: load(path.read_bytes(), threads)
+        return lambda path: load(str(path), threads)
     raise UserError(f"runtime {runtime!r} is not run here; what is: {', '.join(RUNTIMES)}")
