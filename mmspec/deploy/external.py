@@ -54,7 +54,7 @@ class _Data:
         rest = onnx.ModelProto()
         rest.CopyFrom(proto)
         for tensor in rest.graph.initializer:
-            content = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
+            content: bytes = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
             if len(content) < SMALL:
                 continue
             for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):

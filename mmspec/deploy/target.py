@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from mmspec import shipped
-from mmspec.deploy.precision.options import OUTPUTS, POSSIBLE, QUANTISED, Loss, Measure, Quantisation
+from mmspec.deploy.precision.options import OUTPUTS, POSSIBLE, QUANTISED, TOKENS, Loss, Measure, Quantisation
 from mmspec.deploy.record import Record
 from mmspec.deploy.tensorrt.options import TensorRT
 from mmspec.deploy.triton.options import Serving
@@ -117,8 +117,8 @@ class Target(Record):
     )
     weights: Literal["inside", "beside"] = Field(
         "inside",
-        description="in the ONNX files, or in one file beside them, where several share what they have in common; so always where they "
-        "are more than 2 GB",
+        description="in the ONNX files, or in one file beside them, which holds once what several share; the latter always where they are "
+        "more than 2 GB",
     )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
@@ -208,6 +208,11 @@ class Target(Record):
     def allowed(self) -> float:
         """The largest error of an output in fewer bits, as a share of its norm."""
         return self.loss.outputs or OUTPUTS[self.precision]
+
+    @property
+    def other_tokens(self) -> float:
+        """The largest share of tokens of written texts that would be others in fewer bits."""
+        return TOKENS[self.precision] if self.loss.tokens is None else self.loss.tokens
 
     @field_validator("opset")
     @classmethod

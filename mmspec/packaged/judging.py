@@ -41,7 +41,7 @@ def judge(folder: Path) -> dict[str, Any]:
 
 def _judge_contents(folder: Path, manifest: dict[str, Any], said: dict[str, Any]) -> None:
     from mmspec.packaged import models  # onnx is imported only for what is whole
-    from mmspec.packaged.answers import compared
+    from mmspec.packaged.answers import asked_of, compared
 
     problems, checked, files = said["problems"], said["checked"], manifest["files"]
     contract, paths = read_json(folder / CONTRACT, CONTRACT), models.files_that_run(folder, manifest)
@@ -52,7 +52,7 @@ def _judge_contents(folder: Path, manifest: dict[str, Any], said: dict[str, Any]
         return
     for path, proto in protos.items():
         problems += models.malformed(folder, path, proto)
-        if manifest.get("provenance", {}).get("precision") == "fp32":
+        if manifest.get("provenance", {}).get("precision") in ("fp32", "bf16"):  # bf16 is how the float32 file is run
             problems += models.other_weights(folder, path, proto)
     if paths == (manifest["runs"],):
         problems += models.other_ports(paths[0], protos[paths[0]], contract)
@@ -65,9 +65,10 @@ def _judge_contents(folder: Path, manifest: dict[str, Any], said: dict[str, Any]
     if problems:
         return
     checked.append(f"{len(protos)} ONNX files are valid, are what the contract says, and hold the weights beside them")
-    problems += compared(folder, manifest["runs"], contract, said["errors"])
+    asked = asked_of(str(contract.get("runtime", "onnxruntime")), str(contract.get("precision", "fp32")))
+    problems += compared(folder, manifest["runs"], contract, said["errors"], asked.load)
     if not problems:
-        checked.append("golden answers, within the contract's tolerance")
+        checked.append(f"golden answers of {asked.name}, within the contract's tolerance")
 
 
 def limit(memory: int, seconds: int) -> None:
