@@ -54,7 +54,7 @@ class _Data:
         rest = onnx.ModelProto()
         rest.CopyFrom(proto)
         for tensor in rest.graph.initializer:
-            content: bytes = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
+            content = bytes(tensor.raw_data or numpy_helper.to_array(tensor).tobytes())
             if len(content) < SMALL:
                 continue
             for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
@@ -63,7 +63,7 @@ class _Data:
             said = (("location", self.name), ("offset", self.place(tensor.name, content)), ("length", len(content)))
             for key, value in said:
                 tensor.external_data.add(key=key, value=str(value))
-        return rest.SerializeToString(deterministic=True)
+        return bytes(rest.SerializeToString(deterministic=True))
 
     def place(self, name: str, content: bytes) -> int:
         key = name, hashlib.sha256(content).digest()

@@ -117,8 +117,8 @@ class Target(Record):
     )
     weights: Literal["inside", "beside"] = Field(
         "inside",
-        description="in the ONNX files, or in one file beside them, which holds once what several share; the latter always where they are "
-        "more than 2 GB",
+        description="in the ONNX files, or in one file beside them, which holds once what several share; always so where one file "
+        "would be more than 2 GB",
     )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")

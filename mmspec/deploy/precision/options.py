@@ -54,8 +54,8 @@ class Loss(Record):
     exits: NonNegativeFloat = Field(0.1, le=1, description="largest share of samples that leave at another exit")
     tokens: NonNegativeFloat | None = Field(
         None, le=1,
-        description="decoding: cache: largest share of the tokens of written texts that would be others; by default 0.02 for fp16, 0.1 "
-        "for bf16 and int8, 0.4 for int4",
+        description="decoding: cache: largest share of the tokens of written texts that would be others; by default 0.02 for "
+        "fp16, 0.1 for bf16 and int8, 0.4 for int4",
     )  # fmt: skip
     metric: NonNegativeFloat | None = Field(
         0.005, description="largest loss of validation accuracy, of trained models; null: it is not measured"
