@@ -20,6 +20,11 @@ def load_of(target: Target) -> Load:
     return on_cuda if on_cuda_here(target) else session
 
 
+def float32_load_of(target: Target) -> Load:
+    """The same runtime in float32, in which a file that is float32 is what it says."""
+    return second.openvino("f32") if target.runtime == "openvino" else load_of(target)
+
+
 def on_cuda_here(target: Target) -> bool:
     return target.device == "cuda" and torch.cuda.is_available()
 
