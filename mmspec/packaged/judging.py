@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmspec.host import STAGES
-from mmspec.packaged.layout import CONTRACT
+from mmspec.packaged.layout import CONTRACT, WEIGHTS
 from mmspec.packaged.reading import Unfit, changed_files, read_json, read_manifest
 
 SHOWN = 20  # problems
@@ -45,6 +45,7 @@ def _judge_contents(folder: Path, manifest: dict[str, Any], said: dict[str, Any]
 
     problems, checked, files = said["problems"], said["checked"], manifest["files"]
     contract, paths = read_json(folder / CONTRACT, CONTRACT), models.files_that_run(folder, manifest)
+    precision = contract.get("precision", "fp32")
     protos = {path: models.opened(folder, path) for path in paths}
     for path, proto in protos.items():
         problems += models.misplaced_weights(folder, path, proto, files)
@@ -52,8 +53,7 @@ def _judge_contents(folder: Path, manifest: dict[str, Any], said: dict[str, Any]
         return
     for path, proto in protos.items():
         problems += models.malformed(folder, path, proto)
-        if manifest.get("provenance", {}).get("precision") == "fp32":
-            problems += models.other_weights(folder, path, proto)
+        problems += models.other_weights(folder, path, proto, precision)
     if paths == (manifest["runs"],):
         problems += models.other_ports(paths[0], protos[paths[0]], contract)
     if not manifest["runs"].endswith(f"/{STAGES}"):  # of what writes a text, stacks lie in the first file, the encoder
@@ -64,7 +64,8 @@ def _judge_contents(folder: Path, manifest: dict[str, Any], said: dict[str, Any]
             problems.append(f"the thresholds in {manifest['runs']} are not those of the contract")
     if problems:
         return
-    checked.append(f"{len(protos)} ONNX files are valid, are what the contract says, and hold the weights beside them")
+    told = "1 ONNX file is valid, is" if len(protos) == 1 else f"{len(protos)} ONNX files are valid, are"
+    checked.append(f"{told} what the contract says, and of the weights in {WEIGHTS}, to the rounding of {precision}")
     problems += compared(folder, manifest["runs"], contract, said["errors"])
     if not problems:
         checked.append("golden answers, within the contract's tolerance")
