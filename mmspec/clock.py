@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from mmspec.host import STAGES, Host, Run, session
-from mmspec.openvino_runtime import Load, openvino
+from mmspec.host import STAGES, Host, Load, Run, session
+from mmspec.openvino_runtime import openvino
 from mmspec.writer import PLAN, Writer
 
 FILE = "model.onnx"
@@ -63,15 +63,10 @@ def load_of(runtime: str) -> Load:
 def opened(folder: Path, load: Load, threads: int) -> Run:
     """The model in a folder."""
     if (folder / PLAN).is_file():
-        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        parts = filter(None, plan["files"].values())
-        return Writer(plan, {name: load((folder / name).read_bytes(), threads) for name in parts})
-    if not (folder / STAGES).is_file():
-        return load((folder / FILE).read_bytes(), threads)
-    plan = json.loads((folder / STAGES).read_text(encoding="utf-8"))
-    files = plan["files"]
-    names = [files["beginning"], *files["exits"], *([files["end"]] if files["end"] else [])]
-    return Host(plan, {name: load((folder / name).read_bytes(), threads) for name in names})
+        return Writer.load(folder, threads, load)
+    if (folder / STAGES).is_file():
+        return Host.load(folder, threads, load)
+    return load(str(folder / FILE), threads)
 
 
 def timed(models: Sequence[Run], inputs: Mapping[str, Any], most: int) -> list[dict[str, float]]:

@@ -23,6 +23,7 @@ import numpy as np
 
 Values = dict[str, Any]  # arrays by name
 Run = Callable[[Mapping[str, Any]], Values]
+Load = Callable[[str | bytes, int], Run]  # a runtime: the path of a file or what is in it, and a number of threads
 
 STAGES = "stages.json"  # the plan, beside the files
 AFTER = "_after"  # ends the name of a value that an exit hands on
@@ -51,12 +52,12 @@ class Host:
         self.thresholds = np.array(plan["thresholds"], np.float32)
 
     @classmethod
-    def load(cls, folder: str | Path, threads: int = 0) -> Host:
-        """The stages in a folder; `threads` for each file, 0 for as many as there are cores."""
+    def load(cls, folder: str | Path, threads: int = 0, load: Load | None = None) -> Host:
+        """The stages in a folder; `threads` for each file, 0 for as many as there are cores; `load`, where not ONNX Runtime."""
         plan = json.loads((Path(folder) / STAGES).read_text(encoding="utf-8"))
         files = plan["files"]
         names = [files["beginning"], *files["exits"], *([files["end"]] if files["end"] else [])]
-        return cls(plan, {name: session(str(Path(folder) / name), threads) for name in names})
+        return cls(plan, {name: (load or session)(str(Path(folder) / name), threads) for name in names})
 
     def __call__(self, inputs: Mapping[str, Any]) -> Values:
         """The outputs by name."""

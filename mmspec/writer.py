@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from mmspec.host import Run, Values, session
+from mmspec.host import Load, Run, Values, session
 
 PLAN = "writer.json"  # beside the files
 
@@ -65,11 +65,11 @@ class Writer:
         self.prefill, self.step = runs[files["prefill"]], runs[files["step"]]
 
     @classmethod
-    def load(cls, folder: str | Path, threads: int = 0) -> Writer:
-        """The files in a folder; `threads` for each, 0 for as many as there are cores."""
+    def load(cls, folder: str | Path, threads: int = 0, load: Load = session) -> Writer:
+        """The files in a folder; `threads` for each, 0 for as many as there are cores; `load`, where not ONNX Runtime."""
         plan = json.loads((Path(folder) / PLAN).read_text(encoding="utf-8"))
         names = filter(None, plan["files"].values())
-        return cls(plan, {name: session(str(Path(folder) / name), threads) for name in names})
+        return cls(plan, {name: load(str(Path(folder) / name), threads) for name in names})
 
     def generate(self, inputs: Mapping[str, Any], most: int, stop: Sequence[int] | None = None) -> list[list[int]]:
         """The ids that the model goes on with, each the likeliest; without those that ended the text.

@@ -25,6 +25,7 @@ from mmspec.deploy.parity import Runnable
 from mmspec.deploy.runtimes import name_of, on_cuda_here
 from mmspec.deploy.target import Target
 from mmspec.errors import Failure
+from mmspec.openvino_runtime import hint_of
 
 LIMIT_S = 600.0  # of the whole process
 Files = Mapping[str, bytes]  # by name
@@ -110,5 +111,5 @@ def _answer(request: Path) -> dict[str, Any]:
 def runtime_of(target: Target) -> str:
     """The target's runtime as the clock calls it."""
     if target.runtime == "openvino":
-        return "bf16" if target.precision == "bf16" else "f32"
+        return hint_of(target.precision)
     return "cuda" if target.device == "cuda" else "onnxruntime"

@@ -16,7 +16,7 @@ from mmspec.host import Run, session
 def load_of(target: Target) -> Load:
     """The target's runtime in the target's precision. CUDA's where there is a device; else the same file is run on the CPU."""
     if target.runtime == "openvino":
-        return second.openvino("bf16" if target.precision == "bf16" else "f32")
+        return second.openvino(second.hint_of(target.precision))
     return on_cuda if on_cuda_here(target) else session
 
 
@@ -33,8 +33,7 @@ def name_of(target: Target) -> str:
     """What ran the target's files here, in words."""
     version = second.version() if target.runtime == "openvino" else metadata_of("onnxruntime")
     if target.runtime == "openvino":
-        hint = "bf16" if target.precision == "bf16" else "f32"
-        return f"openvino {version} on a cpu, inference precision {hint}"
+        return f"openvino {version} on a cpu, inference precision {second.hint_of(target.precision)}"
     return f"onnxruntime {version} on {'CUDA' if on_cuda_here(target) else 'a cpu'}"
 
 

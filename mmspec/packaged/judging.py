@@ -41,11 +41,11 @@ def judge(folder: Path) -> dict[str, Any]:
 
 def _judge_contents(folder: Path, manifest: dict[str, Any], said: dict[str, Any]) -> None:
     from mmspec.packaged import models  # onnx is imported only for what is whole
-    from mmspec.packaged.answers import compared
+    from mmspec.packaged.answers import asked_of, compared
 
     problems, checked, files = said["problems"], said["checked"], manifest["files"]
     contract, paths = read_json(folder / CONTRACT, CONTRACT), models.files_that_run(folder, manifest)
-    precision = contract.get("precision", "fp32")
+    precision = str(contract.get("precision", "fp32"))
     protos = {path: models.opened(folder, path) for path in paths}
     for path, proto in protos.items():
         problems += models.misplaced_weights(folder, path, proto, files)
@@ -66,9 +66,10 @@ def _judge_contents(folder: Path, manifest: dict[str, Any], said: dict[str, Any]
         return
     told = "1 ONNX file is valid, is" if len(protos) == 1 else f"{len(protos)} ONNX files are valid, are"
     checked.append(f"{told} what the contract says, and of the weights in {WEIGHTS}, to the rounding of {precision}")
-    problems += compared(folder, manifest["runs"], contract, said["errors"])
+    asked = asked_of(str(contract.get("runtime", "onnxruntime")), precision)
+    problems += compared(folder, manifest["runs"], contract, said["errors"], asked.load)
     if not problems:
-        checked.append("golden answers, within the contract's tolerance")
+        checked.append(f"golden answers of {asked.name}, within the contract's tolerance")
 
 
 def limit(memory: int, seconds: int) -> None:

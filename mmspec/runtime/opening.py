@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 from mmspec.errors import UserError
-from mmspec.host import STAGES, Host, Run, session
-from mmspec.openvino_runtime import openvino, require
+from mmspec.host import STAGES, Host, Load, Run, session
+from mmspec.openvino_runtime import hint_of, openvino, require
 from mmspec.packaged.layout import ONNX
 
 MODEL = "model.onnx"
@@ -24,24 +22,19 @@ def open_model(package: Path, form: str, runtime: str, precision: str, threads: 
     """
     if form not in FORMS:
         raise UserError(f"{package} is a package of form {form!r}; what answers requests here: {', '.join(FORMS)}")
-    load = _load_of(runtime, precision, threads)
+    load = _load_of(runtime, precision)
     folder = package / ONNX
     try:
-        if not (folder / STAGES).is_file():
-            return load(folder / MODEL)
-        plan = json.loads((folder / STAGES).read_text(encoding="utf-8"))
-        files = plan["files"]
-        names = [files["beginning"], *files["exits"], *([files["end"]] if files["end"] else [])]
-        return Host(plan, {name: load(folder / name) for name in names})
+        staged = (folder / STAGES).is_file()
+        return Host.load(folder, threads, load) if staged else load(str(folder / MODEL), threads)
     except Exception as error:  # each runtime has exceptions of its own
         raise UserError(f"{runtime} cannot open the files in {folder}: {str(error).splitlines()[0]}") from error
 
 
-def _load_of(runtime: str, precision: str, threads: int) -> Callable[[Path], Run]:
+def _load_of(runtime: str, precision: str) -> Load:
     if runtime == "onnxruntime":
-        return lambda path: session(str(path), threads)
+        return session
     if runtime == "openvino":
         require()
-        load = openvino("bf16" if precision == "bf16" else "f32")
-        return lambda path: load(path.read_bytes(), threads)
+        return openvino(hint_of(precision))
     raise UserError(f"runtime {runtime!r} is not run here; what is: {', '.join(RUNTIMES)}")

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mmspec import openvino_runtime
 from mmspec.deploy.addition import Addition
 from mmspec.deploy.cases import cases
 from mmspec.deploy.draft import Draft, Step
-from mmspec.deploy.file import Load
+from mmspec.deploy.file import Load, read_by
 from mmspec.deploy.parity import Runnable
 from mmspec.deploy.precision import blocks, dynamic, half
 from mmspec.deploy.precision.calibration import Range, ranges_of
@@ -25,7 +26,7 @@ from mmspec.deploy.staged import StagedDraft
 from mmspec.deploy.structure import Held, refuse
 from mmspec.deploy.target import Target
 from mmspec.deploy.watching import stacks_of
-from mmspec.errors import UserError
+from mmspec.errors import Failure, UserError
 
 if TYPE_CHECKING:
     import onnx
@@ -94,8 +95,8 @@ class Lowered:
         """What was made, in sentences."""
         target, total = self.target, len(self.roles.layers)
         if target.precision == "bf16":
-            decide = f", what decides included: {', '.join(self.roles.kept)}" if self.roles.kept else ""
-            yield f"the file is the float32 file: OpenVINO is told to compute in bfloat16{decide}"
+            yield "the file is the float32 file: OpenVINO is told to compute in bfloat16"
+            yield from self._in_float32()
             return
         kind = {
             "int8": f"int8, {target.activations} activations"
@@ -108,12 +109,15 @@ class Lowered:
             yield "every weight in fewer bits is within half a step of the model's; all others are the model's bit for bit"
         else:
             yield "every weight in float16 is the model's, rounded; all others are the model's bit for bit"
-        if self.roles.kept:
-            yield f"in float32, since they decide: {', '.join(self.roles.kept)}"
+        yield from self._in_float32()
         if self.floats:
             yield f"in float32, as the search found: {', '.join(self.floats)}"
         if self.source:
             yield f"ranges of activations: {self.source}"
+
+    def _in_float32(self) -> Iterator[str]:
+        if self.roles.kept:
+            yield f"in float32, since they decide: {', '.join(self.roles.kept)}"
 
 
 def in_precision(draft: Draft | StagedDraft, step: Step) -> tuple[Lowered, Addition]:
@@ -131,9 +135,7 @@ def in_precision(draft: Draft | StagedDraft, step: Step) -> tuple[Lowered, Addit
         "precision": target.precision,
         "structure": list(structure),
         "layers": list(lowered.chosen),
-        "float32": {}
-        if target.precision == "bf16"
-        else {
+        "float32": {
             "routers": list(roles.routers),
             "exits": list(roles.exits),
             "searched": list(lowered.floats),
@@ -154,7 +156,7 @@ def lowered_of(draft: Draft | StagedDraft, step: Step) -> Lowered:
     needs_task = target.loss.metric is not None or target.quantisation.search or target.activations == "static"
     task = task_of(draft.subject, draft.contract) if needs_task else None
     if target.precision == "bf16":
-        return Lowered(draft, task, roles, (), draft.files)
+        return Lowered(draft, task, kept_by_openvino(draft, roles), (), draft.files)
     ranges: dict[str, Range] = {}
     source = ""
     if target.precision == "int8" and target.activations == "static":
@@ -169,6 +171,22 @@ def lowered_of(draft: Draft | StagedDraft, step: Step) -> Lowered:
             return searched(made, ranges)
     with step(f"write it in {target.precision}"):
         return with_layers(made, chosen, ranges)
+
+
+def kept_by_openvino(draft: Draft | StagedDraft, roles: Roles) -> Roles:
+    """The routers and exit heads that OpenVINO computes in float32 beside bfloat16, as it reads them from the files.
+
+    Raises   Failure: a router that it does not
+    """
+    weights, wide = [f"{name}.weight" for name in roles.kept], dict[str, bool]()
+    for proto in draft.files.protos.values():
+        values = read_by(proto, openvino_runtime.in_float32)
+        for layer in layers(proto, weights):
+            wide[layer.name] = wide.get(layer.name, True) and layer.y in values
+    narrow = [name for name in roles.routers if not wide.get(name, True)]
+    if narrow:
+        raise Failure(f"OpenVINO would compute in bfloat16, although they decide: {', '.join(narrow)}")
+    return replace(roles, exits=tuple(name for name in roles.exits if wide.get(name)))
 
 
 def with_layers(made: Lowered, chosen: Collection[str], ranges: Mapping[str, Range]) -> Lowered:
