@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from mmspec.host import STAGES, Host, Load, Run, session
+from mmspec.host import CUDA, STAGES, Host, Load, Run, session
 from mmspec.openvino_runtime import openvino
 from mmspec.writer import PLAN, Writer
 
@@ -55,9 +55,7 @@ def load_of(runtime: str) -> Load:
         import_module("openvino").Core()
         return openvino(runtime)
     import_module("onnxruntime")
-    return (
-        partial(session, providers=("CUDAExecutionProvider", "CPUExecutionProvider")) if runtime == "cuda" else session
-    )
+    return partial(session, providers=CUDA) if runtime == "cuda" else session
 
 
 def opened(folder: Path, load: Load, threads: int) -> Run:
@@ -71,7 +69,7 @@ def opened(folder: Path, load: Load, threads: int) -> Run:
 
 def timed(models: Sequence[Run], inputs: Mapping[str, Any], most: int) -> list[dict[str, float]]:
     """Milliseconds of each model: median, 95th percentile, least; processor time (of all threads; median), which other programs do
-    not lengthen; and how many runs."""
+    not lengthen; and how many runs. Of what writes, `begin_ms` and `step_ms` as well."""
     for model in models:
         for _ in range(WARM_UP):
             model(inputs)
@@ -86,14 +84,36 @@ def timed(models: Sequence[Run], inputs: Mapping[str, Any], most: int) -> list[d
             spent.append(time.perf_counter() - start)
     return [
         {
+            **(parts_of(model, inputs, len(spent)) if isinstance(model, Writer) else {}),
             "median_ms": round(1e3 * float(np.median(spent)), 4),
             "p95_ms": round(1e3 * float(np.quantile(spent, 0.95)), 4),
             "least_ms": round(1e3 * min(spent), 4),
             "processor_ms": round(1e3 * float(np.median(worked)), 4),
             "runs": len(spent),
         }
-        for spent, worked in zip(seconds, busy, strict=True)
+        for model, spent, worked in zip(models, seconds, busy, strict=True)
     ]
+
+
+def parts_of(model: Writer, inputs: Mapping[str, Any], runs: int) -> dict[str, float]:
+    """Of what writes: the median to begin with half of the text, all that comes before it included, and of a step after it."""
+    ids, present = inputs[model.text], inputs[model.mask]
+    places = np.flatnonzero(np.isin(ids, model.plan["places"]).any(axis=0))
+    tokens = ids.shape[1]
+    half = max((tokens + 1) // 2, int(places.max(initial=-1)) + 1)
+    beginning = {**inputs, model.text: ids[:, :half], model.mask: present[:, :half]}
+    began, stepped = [], []
+    for _ in range(runs):
+        start = time.perf_counter()
+        _, state = model.begin(beginning, np.full(len(ids), half - 1))
+        began.append(time.perf_counter() - start)
+        for place in range(min(half, tokens - 1), tokens):
+            start = time.perf_counter()
+            _, state = model.go_on(state, ids[:, place], np.full(len(ids), place))
+            stepped.append(time.perf_counter() - start)
+    return {
+        name: round(1e3 * float(np.median(spent)), 4) for name, spent in (("begin_ms", began), ("step_ms", stepped))
+    }
 
 
 def peak_bytes() -> int:

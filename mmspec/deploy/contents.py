@@ -69,13 +69,14 @@ def contents_of(
     thresholds = {name: stack.thresholds.tolist() for name, stack in stacks_of(draft.module).items()}
     form = next((form for plan, form in FORMS.items() if plan in files), "conditions")
     contract = draft.contract.to_dict(verify, thresholds, preprocessing_of(subject))
+    asked = {"device": target.device, "runtime": target.runtime, "precision": target.precision}
     return {
         **{f"{ONNX}/{name}": data for name, data in files.items()},
         SPEC: subject.spec.to_yaml().encode(),
         SOURCE: source(graph, header(subject.spec.name, graph.name)).encode(),
         WEIGHTS: safetensors.torch.save(state, {"format": "pt"}),
         LICENSE: shipped.licence(),
-        CONTRACT: as_json(contract | {"form": form, "runtime": target.runtime, "precision": target.precision}),
+        CONTRACT: as_json(contract | {"form": form, **asked}),
         GOLDEN: golden_of(draft.module, draft.contract, verify, own),
     }
 

@@ -101,6 +101,11 @@ class OneFile:
     def run(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
         return run_file(self.proto, load)
 
+    tried = run
+
+    def asked(self, outputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return outputs
+
 
 def run_file(file: onnx.ModelProto, load: Load = session) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
     """The file in a runtime, as a function of its inputs in order.   Raises Failure: it cannot be loaded."""

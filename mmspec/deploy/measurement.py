@@ -35,7 +35,7 @@ Files = Mapping[str, bytes]  # by name
 class Measured:
     """What `mmspec.clock` found; nothing where the device is not here, and `note` says so.
 
-    by_batch      median_ms, p95_ms, least_ms, processor_ms and runs, by batch size
+    by_batch      median_ms, p95_ms, least_ms, processor_ms and runs, by batch size; begin_ms and step_ms of what writes a text
     peak_bytes    of the process;   before_bytes: before the files were loaded
     """
 
@@ -54,8 +54,7 @@ class Measured:
 
 def written(files: Runnable, accessories: Files, beside: bool = False) -> dict[str, bytes]:
     """What is written, by name; weights beside the files where it is asked for."""
-    parts = (serialised(name, proto, beside) for name, proto in files.protos.items())
-    return {**{name: content for part in parts for name, content in part.items()}, **accessories}
+    return {**serialised(files.protos, beside), **accessories}
 
 
 def measured(target: Target, contract: Contract, files: Files) -> Measured:

@@ -71,7 +71,6 @@ def export(
     beside = [second_opinion(draft, clock, progress)]
     lowered = None
     if target.precision != "fp32":
-        assert not isinstance(draft, WritingDraft), "a target asks for the one or the other"
         lowered, addition = in_precision(draft, clock)
         beside.append(addition)
         cautions = foreseen(draft, lowered.files, clock)
@@ -79,7 +78,7 @@ def export(
     placed = {name: f"{ONNX}/{name}" for name in files.protos}
     beside += additions(draft, lowered, cautions, placed, clock, progress)
     with clock("measure in a process of its own"):
-        measurements = measured(target, draft.contract, written(files, draft.accessories))
+        measurements = measured(target, draft.contract, written(files, draft.accessories, target.weights == "beside"))
     report, content = report_of(draft, structure, parity, Path(out), clock.seconds, tuple(beside), files, measurements)
     with clock("write the package"):
         write_package(report, content, draft.subject, run_elsewhere)

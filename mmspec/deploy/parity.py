@@ -36,7 +36,6 @@ EXCUSED = 0.05  # of all samples; more close calls that went the other way are a
 DRAWS = 6  # of random weights, until every expert has met a token
 
 Arrays = dict[str, np.ndarray]
-Asked = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]  # of what torch gives, what is compared
 
 
 class Runnable(Protocol):
@@ -57,6 +56,12 @@ class Runnable(Protocol):
 
     def run(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], Arrays]:
         """It as a function of its inputs in order, in a runtime.   Raises Failure: it cannot be loaded."""
+
+    def tried(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], Arrays]:
+        """The same as gates try it: where a text is long, at some of its tokens."""
+
+    def asked(self, outputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What `tried` gives, of what torch gives."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +136,8 @@ def check_parity(
     progress: Callable[[str], None] = lambda text: None,
     load: Load = session,
     own: bool = False,
-    asked: Asked = lambda outputs: outputs,
 ) -> Parity:
-    """Compare the file, in the runtime `load`, with what is `asked` of the module.   own: with its own weights only
+    """Compare the file, in the runtime `load`, with the module.   own: with its own weights only
 
     Raises   Mismatch, Failure.
     """
@@ -145,8 +149,8 @@ def check_parity(
         file = given.with_arrays(_state(model)) if draw else given
         try:
             for thresholds, arrays, batches in _settings(file, model, graph, contract, verify, parity, draw):
-                setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, within, asked)
-                run = setting.file.run(load)
+                setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, within)
+                run = setting.file.tried(load)
                 for case in batches:
                     progress(f"{weights}, {case.name}")
                     setting.compare(case, run, parity)
@@ -231,15 +235,14 @@ class _Setting:
     file: Runnable
     contract: Contract
     verify: Verify
-    asked: Asked
 
     def compare(self, case: Case, run: Callable[[tuple[Tensor, ...]], Arrays], parity: Parity) -> None:
         """Add the case to what was compared.   Raises Mismatch."""
         with torch.no_grad(), watching(self.model, case.batch) as seen:
-            wanted = _arrays(self.asked(self.model(*case.inputs)))
+            wanted = _arrays(self.file.asked(self.model(*case.inputs)))
         if case.alone:
             with torch.no_grad():
-                wanted = _joined(_arrays(self.asked(self.model(*sample))) for sample in case.samples)
+                wanted = _joined(_arrays(self.file.asked(self.model(*sample))) for sample in case.samples)
         try:
             found = run(case.inputs)
             alone = _joined(map(run, case.samples)) if case.alone else None

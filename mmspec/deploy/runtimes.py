@@ -10,7 +10,7 @@ import torch
 from mmspec import openvino_runtime as second
 from mmspec.deploy.file import Load
 from mmspec.deploy.target import Target
-from mmspec.host import Run, session
+from mmspec.host import CUDA, Run, session
 
 
 def load_of(target: Target) -> Load:
@@ -20,13 +20,18 @@ def load_of(target: Target) -> Load:
     return on_cuda if on_cuda_here(target) else session
 
 
+def float32_load_of(target: Target) -> Load:
+    """The same runtime in float32, in which a file that is float32 is what it says."""
+    return second.openvino("f32") if target.runtime == "openvino" else load_of(target)
+
+
 def on_cuda_here(target: Target) -> bool:
     return target.device == "cuda" and torch.cuda.is_available()
 
 
 def on_cuda(content: str | bytes, threads: int) -> Run:
     """A file in ONNX Runtime on CUDA."""
-    return session(content, threads, ("CUDAExecutionProvider", "CPUExecutionProvider"))
+    return session(content, threads, CUDA)
 
 
 def name_of(target: Target) -> str:

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from mmspec import shipped
-from mmspec.deploy.precision.options import OUTPUTS, POSSIBLE, QUANTISED, Loss, Measure, Quantisation
+from mmspec.deploy.precision.options import OUTPUTS, POSSIBLE, QUANTISED, TOKENS, Loss, Measure, Quantisation
 from mmspec.deploy.record import Record
 from mmspec.deploy.tensorrt.options import TensorRT
 from mmspec.deploy.triton.options import Serving
@@ -134,7 +134,9 @@ class Target(Record):
         description="a text that is written: computed as a whole at every step, or token by token from kept keys and values",
     )
     weights: Literal["inside", "beside"] = Field(
-        "inside", description="in the ONNX file, or in a file beside it, as always where they are more than 2 GB"
+        "inside",
+        description="in the ONNX files, or in one file beside them, which holds once what several share; always so where one file "
+        "would be more than 2 GB",
     )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
@@ -226,6 +228,11 @@ class Target(Record):
         """The largest error of an output in fewer bits, as a share of its norm."""
         return self.loss.outputs or OUTPUTS[self.precision]
 
+    @property
+    def other_tokens(self) -> float:
+        """The largest share of tokens of written texts that would be others in fewer bits."""
+        return TOKENS[self.precision] if self.loss.tokens is None else self.loss.tokens
+
     @field_validator("opset")
     @classmethod
     def _has_the_operators(cls, opset: int) -> int:
@@ -249,8 +256,10 @@ class Target(Record):
             raise ValueError("a host runs stages or writes a text: with decoding: cache, exits are conditions")
         if self.shapes.batch.min > 1 or self.shapes.length.min > 1:
             raise ValueError("what is written begins with any number of tokens, and samples leave the batch: min is 1")
-        if self.precision != "fp32" or self.device != "cpu" or self.serving is not None:
-            raise ValueError("decoding: cache is of fp32 on a cpu, in ONNX Runtime or OpenVINO, run by its own loop")
+        if self.runtime == "tensorrt" or self.serving is not None:
+            raise ValueError(
+                "decoding: cache is for ONNX Runtime and OpenVINO, whose files are run by a loop of their own"
+            )
         return self
 
     @model_validator(mode="after")

@@ -96,7 +96,12 @@ def _times(report: Report) -> list[str]:
         return []
     if found.note:
         return [found.note]
-    rows = ", ".join(f"{row['median_ms']:.3g} ms at batch {batch}" for batch, row in found.by_batch.items())
+    rows = ", ".join(
+        f"{row['begin_ms']:.3g} ms to begin and {row['step_ms']:.3g} ms for each token at batch {batch}"
+        if "step_ms" in row
+        else f"{row['median_ms']:.3g} ms at batch {batch}"
+        for batch, row in found.by_batch.items()
+    )
     threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
     memory = f", {found.peak_bytes / 1e6:.0f} MB at most" if found.peak_bytes else ""
     return [f"measured in a process of its own, {found.runtime}, {threads}: median {rows}{memory}"]
