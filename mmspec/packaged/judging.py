@@ -15,7 +15,7 @@ from mmspec.host import STAGES
 from mmspec.packaged.layout import CONTRACT, WEIGHTS
 from mmspec.packaged.reading import Unfit, changed_files, read_json, read_manifest
 
-SHOWN = 20  # problems
+SHOWN, LONGEST = 20, 1000  # problems, and signs of one: a tensor's name may have millions
 
 
 def judge(folder: Path) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def judge(folder: Path) -> dict[str, Any]:
     problems, checked = said["problems"], said["checked"]
     try:
         manifest = read_manifest(folder)
-        said |= {"model": manifest.get("model"), "identity": manifest.get("identity"), "files": len(manifest["files"])}
+        said |= {"model": manifest.get("model"), "identity": manifest.get("identity")}
         problems += changed_files(folder, manifest)
         if problems:
             return said
@@ -93,6 +93,6 @@ def limit(memory: int, seconds: int) -> None:
 if __name__ == "__main__":
     limit(int(sys.argv[2]), int(sys.argv[3]))
     result = judge(Path(sys.argv[1]))
-    result["problems"] = result["problems"][:SHOWN]
+    result["problems"] = [problem[:LONGEST] for problem in result["problems"][:SHOWN]]
     os.write(1, json.dumps(result).encode())
     os._exit(0)  # a runtime that dies on its way out has said what it had to say
