@@ -12,10 +12,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import mmspec
+from mmspec import openvino_runtime
 from mmspec.cli.entry import run
 from mmspec.errors import UserError
+from mmspec.packaged.answers import asked_of
 from mmspec.packaged.judging import judge
 from mmspec.packaged.manifest import manifest_of
+from mmspec.packaged.reading import Unfit
 
 pytestmark = pytest.mark.slow
 
@@ -201,9 +204,14 @@ def elsewhere(folder):
     changed_json(folder / "manifest.json", lambda r: r.update(runs="spec.yaml"))
 
 
+def another_runtime(folder):
+    changed_json(folder / "contract.json", lambda r: r.update(runtime="abacus"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
+        (another_runtime, "it is for 'abacus', which nothing here runs"),
         (another_weight, "experts.1.down.bias is not the one in model.safetensors"),
         (another_threshold, "the thresholds of joint.blocks are not those of the contract"),
         (another_input, "and float32['batch', 3, 8, 8] in the contract"),
@@ -222,6 +230,21 @@ def test_a_package_that_was_signed_anew_is_still_looked_into(folder, spoil, word
     spoil(folder)
     signed(folder)
     assert any(words in problem for problem in problems(folder)), problems(folder)
+
+
+def test_golden_answers_are_asked_of_the_runtime_that_a_package_is_for(folder):
+    pytest.importorskip("openvino")
+    assert "golden answers of ONNX Runtime" in mmspec.verify(folder).checked[-1]
+    changed_json(folder / "contract.json", lambda r: r.update(runtime="openvino"))
+    signed(folder)
+    found = mmspec.verify(folder)
+    assert found.passed and "golden answers of OpenVINO" in found.checked[-1] and "in f32" in found.checked[-1]
+
+
+def test_a_runtime_that_is_not_there_is_not_stood_in_for_by_another(monkeypatch):
+    monkeypatch.setattr(openvino_runtime, "installed", lambda: False)
+    with pytest.raises(Unfit, match="are those of OpenVINO, which is not installed here: pip install openvino"):
+        asked_of("openvino", "bf16")
 
 
 def forever():
