@@ -53,12 +53,11 @@ def openvino(hint: str = "f32") -> Load:
             settings["INFERENCE_NUM_THREADS"] = threads
         core = ov.Core()
         model = core.read_model(file)
+        inputs, outputs = ([port.get_any_name() for port in ports] for ports in (model.inputs, model.outputs))
         if hint != "f32":
             keep_deciding(core, model)
-        compiled = core.compile_model(model, "CPU", settings)
+        compiled = core.compile_model(model, "CPU", settings)  # whose ports may have the names of inner values as well
         request = compiled.create_infer_request()
-        inputs = [port.get_any_name() for port in compiled.inputs]
-        outputs = [port.get_any_name() for port in compiled.outputs]
 
         def run(values: Mapping[str, Any]) -> Values:
             found = request.infer({name: values[name] for name in inputs})  # copies: they outlive the next call

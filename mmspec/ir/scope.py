@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mmspec.ir.dims import Dim, Shape, bind, product
+from mmspec.ir.dims import Dim, Shape, bind
 from mmspec.ir.graph import Graph, Op, Parameter, Value
 from mmspec.ir.layers import Layers
-from mmspec.ir.primitives import PRIMITIVES, ShapeError, shape_text
+from mmspec.ir.primitives import PRIMITIVES
 
 if TYPE_CHECKING:
+    from mmspec.ir.calls import Closed
     from mmspec.ir.stacks import Halting, Readout
 
 Results = Value | tuple[Value, ...] | Mapping[str, Value]
@@ -44,24 +45,6 @@ class Program:
     limits: dict[str, int] = field(default_factory=dict)  # the largest size of each symbol
 
 
-@dataclass(frozen=True, eq=False)
-class Closed:
-    """A scope that is finished, for whoever places it in another: the same one may stand in several.
-
-    handed   which of the values that it received its graph reads
-    masks    by output, which of those values is its mask; None: the graph gives it, as "<output>_mask"
-    ports    what its body returned: one value, several, or some by name
-    """
-
-    graph: Graph
-    handed: tuple[int, ...]
-    masks: Mapping[str, int | None]
-    ports: tuple[str, ...] | Mapping[str, str] | None
-    balance: bool
-    exits: tuple[str, ...]
-    taps: tuple[str, ...]
-
-
 class Scope(Layers):
     def __init__(
         self,
@@ -84,7 +67,7 @@ class Scope(Layers):
         ] = {}  # what halting stacks found at their exits: "label", "label.exit", "label.exits"
         self.taps: dict[str, Value] = {}  # what may be read besides a node's own value: tokens after an inner block
         self._received: dict[int, Value] = {}  # by the identity of the outer value
-        self._outer: dict[int, Value] = {}  # by the identity of the inner value
+        self.outer: dict[int, Value] = {}  # by the identity of the inner value
         self._names: set[str] = set()
 
     @property
@@ -113,10 +96,10 @@ class Scope(Layers):
         if not self.trainable:
             parameters = tuple(replace(p, trainable=False) for p in parameters)
         value = Value(name or kind, shape, dtype, self, mask)
-        self._append(kind, name, inputs, (value,), attributes, parameters)
+        self.append(kind, name, inputs, (value,), attributes, parameters)
         return value
 
-    def _append(
+    def append(
         self,
         kind: str,
         name: str,
@@ -208,47 +191,16 @@ class Scope(Layers):
         trainable: bool = True,
     ) -> tuple[Closed, tuple[Value, ...]]:
         """The nested scope of a call before it has its place, and the values out here that it received."""
-        inner, _, results = self.inside(class_name, f"{name}.", body, values, trainable)
-        named = _named(name, results)
-        given = named | inner.taps
-        outputs = dict(given)
-        for port, value in given.items():
-            if value.mask is not None and value.mask not in inner:
-                outputs[f"{port}_mask"] = value.mask
-        if inner.balance:
-            outputs["balance"] = inner.total_balance()
-        outputs |= inner.exits
-        graph = inner.close(outputs, doc, arguments)
+        from mmspec.ir.calls import closed
 
-        number = {key: i for i, key in enumerate(inner._outer)}
-        masks = {port: number.get(id(v.mask)) for port, v in given.items() if v.mask is not None}
-        ports = None if isinstance(results, Value) else tuple(named)
-        by_name = {port: port or name for port in results} if isinstance(results, Mapping) else None
-        closed = Closed(
-            graph, tuple(number[id(value)] for value in graph.inputs), masks, by_name or ports, bool(inner.balance),
-            tuple(inner.exits), tuple(inner.taps),
-        )  # fmt: skip
-        received = tuple(inner._outer.values())
-        inner.let_go()
-        return closed, received
+        inner, _, results = self.inside(class_name, f"{name}.", body, values, trainable)
+        return closed(inner, name, results, doc, arguments)
 
     def place(self, name: str, closed: Closed, received: Sequence[Value], shares: str = "") -> Any:
         """Call a finished scope as the module `name`, with what it receives here."""
-        outer = {port: Value(port, v.shape, v.dtype, self, bound=v.bound) for port, v in closed.graph.outputs.items()}
-        for port, index in closed.masks.items():
-            outer[port].mask = outer[f"{port}_mask"] if index is None else received[index]
-        handed = tuple(received[index] for index in closed.handed)
-        attributes = {"shares": shares} if shares else {}
-        self._append("call", name, handed, tuple(outer.values()), attributes, bodies=(closed.graph,))
-        if closed.balance:
-            self.balance.append(outer["balance"])
-        self.exits |= {port: outer[port] for port in closed.exits}
-        self.taps |= {port: outer[port] for port in closed.taps}
-        if closed.ports is None:
-            return outer[name]
-        if isinstance(closed.ports, tuple):
-            return tuple(outer[port] for port in closed.ports)
-        return {port: outer[named] for port, named in closed.ports.items()}
+        from mmspec.ir.calls import place
+
+        return place(self, name, closed, received, shares)
 
     def define(
         self,
@@ -315,13 +267,13 @@ class Scope(Layers):
         """A finished graph as a function that can be handed on."""
         value = Value(name, (), "function", self, function=graph)
         attributes = {"shares": shares} if shares else {}
-        self._append("define", name, (), (value,), attributes, bodies=(graph,))
+        self.append("define", name, (), (value,), attributes, bodies=(graph,))
         return value
 
     def functions(self, name: str, graph: Graph, count: int) -> Value:
         """Functions like one that is known, each with weights of its own, as a list that can be handed on."""
         value = Value(name, (), "function", self, function=graph)
-        self._append("functions", name, (), (value,), {"count": count}, bodies=(graph,))
+        self.append("functions", name, (), (value,), {"count": count}, bodies=(graph,))
         return value
 
     def experts(
@@ -345,42 +297,12 @@ class Scope(Layers):
         network has `room` for so many tokens of a sample, a choice may be no network's; `placement` is the device of each.
         Returns [B, N, k, D] or [B, k, N, D].   Raises ShapeError: answers of several shapes
         """
-        bodies = [body] * count if callable(body) else list(body)
-        kinds = list(dict.fromkeys(bodies))
-        lead, k = choice.shape[:-1], choice.width
-        rows = product(lead) if len(kinds) > 1 else product(choice.shape) if sent is None else sent
-        scopes, results = [], []
-        for kind, class_name in zip(kinds, class_names or ("Expert",), strict=True):
-            inner = Scope(class_name, self, path=f"{self.path}{name}.*.")
-            handed = inner.receive_all(kind, values)
-            for each in inner.inputs:
-                if each.shape[: len(lead)] == lead:
-                    each.shape = (rows, *each.shape[len(lead) :])
-            result = kind(inner, *handed)
-            assert isinstance(result, Value) and not inner.exits
-            if inner.balance:
-                raise ShapeError("an expert cannot have experts itself", "router")
-            scopes.append(inner)
-            results.append(result)
-        if any(result.shape != results[0].shape for result in results):
-            shapes = ", ".join(shape_text(result.shape[1:]) for result in results)
-            raise ShapeError(f"all must answer in one shape, and here they answer in {shapes}")
-        used = [value for scope, result in zip(scopes, results, strict=True) for value in scope.read(result)]
-        wanted = sorted(dict.fromkeys(used), key=lambda value: value.shape[: len(lead)] != lead)
-        graphs = []
-        for scope, result in zip(scopes, results, strict=True):
-            scope.inputs = [scope.receive(value) for value in wanted]
-            for each, outer in zip(scope.inputs, wanted, strict=True):
-                each.shape = (rows, *outer.shape[len(lead) :]) if outer.shape[: len(lead)] == lead else outer.shape
-            graphs.append(scope.close({"y": result}, "", arguments, keep=scope.inputs))
-            scope.let_go()
-        y = Value(name, (*lead, k, *results[0].shape[1:]), results[0].dtype, self)
-        attributes: dict[str, Any] = {"count": len(bodies), "met": met or k, "order": tuple(map(kinds.index, bodies))}
-        attributes["shared"] = sum(value.shape[: len(lead)] != lead for value in wanted)
-        attributes |= {} if room is None else {"room": room}
-        attributes |= {"placement": placement} if placement else {}
-        self._append("experts", name, (choice, *wanted), (y,), attributes, bodies=tuple(graphs))
-        return y
+        from mmspec.ir.experts import experts
+
+        return experts(
+            self, name, [body] * count if callable(body) else list(body), choice, *values, met=met, sent=sent, room=room,
+            placement=placement, class_names=class_names, arguments=arguments,
+        )  # fmt: skip
 
     def loss(self, kind: str, *values: Value | None, **said: Any) -> None:
         """An auxiliary loss of a router, the module of its own name, to be summed on the way out; what is None is left out."""
@@ -417,7 +339,7 @@ class Scope(Layers):
             known: dict[str, Any] = {"function": outer.function, "bound": outer.bound, "rate": outer.rate}
             inner = Value(name or outer.name, outer.shape, outer.dtype, self, None, **known)
             self._received[id(outer)] = inner
-            self._outer[id(inner)] = outer
+            self.outer[id(inner)] = outer
             self.inputs.append(inner)
         return inner
 
@@ -436,22 +358,22 @@ class Scope(Layers):
     def read(self, *results: Value) -> tuple[Value, ...]:
         """The outer values that its operations and these results read."""
         read = {id(value) for op in self.ops for value in op.inputs} | {id(value) for value in results}
-        return tuple(self._outer[id(value)] for value in self.inputs if id(value) in read)
+        return tuple(self.outer[id(value)] for value in self.inputs if id(value) in read)
 
     def let_go(self) -> None:
         """Of a scope that is finished: forget what is around it, so that its graph can outlive that, and what is in it, so that
         nothing is left of it when its graph is gone."""
         self.parent = None
         self.ops, self.inputs, self.balance, self.exits, self.taps = [], [], [], {}, {}
-        self._received, self._outer = {}, {}
+        self._received, self.outer = {}, {}
 
     def __contains__(self, value: Value) -> bool:
         """Whether the value came from outside."""
-        return id(value) in self._outer
+        return id(value) in self.outer
 
     def handed(self, graph: Graph) -> tuple[Value, ...]:
         """The outer values for the graph's inputs."""
-        return tuple(self._outer[id(value)] for value in graph.inputs)
+        return tuple(self.outer[id(value)] for value in graph.inputs)
 
     def total_balance(self) -> Value:
         total = self.balance[0]
@@ -467,19 +389,3 @@ class Scope(Layers):
         used |= {id(value) for value in outputs.values()} | {id(value) for value in keep}
         inputs = tuple(value for value in self.inputs if id(value) in used)
         return Graph(self.name, inputs, tuple(self.ops), outputs, doc, arguments=arguments or {})
-
-
-def _named(name: str, results: Results) -> dict[str, Value]:
-    if isinstance(results, Value):
-        return {name: results}
-    if isinstance(results, tuple):
-        return {value.name: value for value in results}
-    return {port or name: value for port, value in results.items()}
-
-
-def divisors_near(width: int, heads: int) -> str:
-    """A hint for heads that do not divide a width."""
-    fitting = [d for d in range(1, min(width, 1024) + 1) if width % d == 0]
-    below = [d for d in fitting if d < heads][-2:]
-    above = [d for d in fitting if d > heads][:2]
-    return f"{width} can be divided by " + ", ".join(map(str, (*below, *above)))

@@ -87,7 +87,7 @@ def stack(
     wanted = dict.fromkeys((*streams, *(value for block in blocks for value in block.used())))
     graphs = tuple(block.close(tuple(wanted), balance, doc) for block in blocks)
     if asked is None:
-        g._append("repeat", name, tuple(wanted), (*passed_on, *tapped, *loss), attributes, bodies=graphs)
+        g.append("repeat", name, tuple(wanted), (*passed_on, *tapped, *loss), attributes, bodies=graphs)
     else:
         assert halting is not None
         handed = tuple(dict.fromkeys((*wanted, *asked.seen)))
@@ -108,7 +108,7 @@ def stack(
         else:
             g.exits |= found
         outputs = (*passed_on, *found.values(), *loss)
-        g._append("stages", name, (*asked.given.values(), *handed), outputs, attributes, bodies=graphs)
+        g.append("stages", name, (*asked.given.values(), *handed), outputs, attributes, bodies=graphs)
     g.balance += loss
     if taps:
         return passed_on[0], *tapped
@@ -268,7 +268,7 @@ def loop(
     attributes |= {key: value for key, value in unusual.items() if value != usual[key]}
     result = Value(x.name, x.shape, x.dtype, g, x.mask)
     exit, loss = Value("exit", x.shape[:1], "i64", g), Value("balance", (), "f32", g)
-    g._append("loop", name, handed, (result, exit, loss), attributes, bodies=(graph,))
+    g.append("loop", name, handed, (result, exit, loss), attributes, bodies=(graph,))
     g.taps["exit"] = exit
     g.balance.append(loss)
     return result

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mmspec.ir import Graph, Value
-from mmspec.ir.scope import Closed
+from mmspec.ir.calls import Closed
 from mmspec.spec.memory import Memory, Same
 
 

@@ -101,7 +101,7 @@ def _spec(
             root = variant_roots.pop(variant)
         else:
             message = f"there is no variant {variant!r}{did_you_mean(variant, variant_roots)}"
-            note = f"variants are: {listing(variant_roots)}"
+            note = f"variants are: {listing(variant_roots)}" if variant_roots else "it has no variants"
             problems.append(Diagnostic(message, composed.keys.get("variants"), (note,), file=source.name))
     for text in overrides:
         try:

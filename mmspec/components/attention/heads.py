@@ -12,7 +12,6 @@ from mmspec.components.positions.base import SEQUENCE, Layout, Position
 from mmspec.ir import Scope, ShapeError, Value
 from mmspec.ir.functions import pool, rearrange, softmax
 from mmspec.ir.layers import XAVIER
-from mmspec.ir.scope import divisors_near
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,10 @@ class Heads:
     def width_of_head(self, width: int) -> int:
         """Raises ShapeError: heads do not divide the width, or key heads the query heads"""
         if self.head_width is None and width % self.heads:
-            hint = divisors_near(width, self.heads)
+            hint = _divisors_near(width, self.heads)
             raise ShapeError(f"{self.heads} heads do not divide the width {width}", "heads", hint=hint)
         if self.kv_heads and self.heads % self.kv_heads:
-            hint = divisors_near(self.heads, self.kv_heads)
+            hint = _divisors_near(self.heads, self.kv_heads)
             raise ShapeError(f"{self.kv_heads} key heads do not divide {self.heads} query heads", "kv_heads", hint=hint)
         return self.head_width or width // self.heads
 
@@ -137,3 +136,11 @@ def _attended(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared
     if how.head_width is not None:
         arguments["head_width"] = width
     return g.call(name, kind, body, x, context, *shared, arguments=arguments, doc=f"{how.heads} heads.")
+
+
+def _divisors_near(width: int, heads: int) -> str:
+    """A hint for heads that do not divide a width."""
+    fitting = [d for d in range(1, min(width, 1024) + 1) if width % d == 0]
+    below = [d for d in fitting if d < heads][-2:]
+    above = [d for d in fitting if d > heads][:2]
+    return f"{width} can be divided by " + ", ".join(map(str, (*below, *above)))
