@@ -89,8 +89,10 @@ class Parity:
 
     compared: list[Compared] = field(default_factory=list)
     experts: dict[str, list[int]] = field(default_factory=dict)  # tokens that each expert met, by module
-    idle: dict[str, list[int]] = field(default_factory=dict)  # runs in which each expert met none, by module
-    never_idle: list[str] = field(default_factory=list)  # modules whose experts all meet tokens, whatever is routed
+    without: dict[str, list[int]] = field(default_factory=dict)  # runs in which it met none, by module
+    always: list[str] = field(
+        default_factory=list
+    )  # modules whose experts all meet tokens, whatever their router's weights
     notes: list[str] = field(default_factory=list)  # what could not be tried
 
     @property
@@ -98,6 +100,11 @@ class Parity:
         """By output, over all cases."""
         names = {name: 0.0 for case in self.compared for name in case.errors}
         return {name: max(case.errors.get(name, 0.0) for case in self.compared) for name in names}
+
+    @property
+    def idle(self) -> dict[str, int]:
+        """Runs that left an expert without tokens, the fewest of any, by module; not of those that always have some."""
+        return {name: min(runs) for name, runs in self.without.items() if name not in self.always}
 
     @property
     def samples(self) -> int:
@@ -167,7 +174,13 @@ def check_parity(
     else:
         raise Failure(f"no token met the experts {', '.join(idle)} in {DRAWS} draws of weights; they were not compared")
     if parity.experts and not own:
-        _leave_idle(_Setting("", "no sample leaves early", module, given, contract, verify, asked), graph, parity, progress, load)
+        _leave_idle(
+            _Setting("", "no sample leaves early", module, given, contract, verify, asked),
+            graph,
+            parity,
+            progress,
+            load,
+        )
     if parity.excused > EXCUSED * parity.samples:
         told = f"{parity.excused} of {parity.samples} samples were close calls that went the other way"
         raise Failure(f"{told}; rounding does not do that, and the file was not written")
@@ -224,9 +237,7 @@ def _more(contract: Contract, verify: Verify, graph: Graph, plain: Case) -> Iter
         yield replace(plain, name=f"{plain.name}, each sample as by itself", alone=True)
 
 
-def _leave_idle(
-    setting: _Setting, graph: Graph, parity: Parity, progress: Callable[[str], None], load: Load
-) -> None:
+def _leave_idle(setting: _Setting, graph: Graph, parity: Parity, progress: Callable[[str], None], load: Load) -> None:
     """Compare the smallest sample until every expert that can has met no token.   Raises Mismatch; Failure: one always met some"""
     case = smallest_case(setting.contract, 19)
     spared = None
@@ -235,15 +246,17 @@ def _leave_idle(
         for stack in stacks_of(model).values():
             stack.force(stack.earlier)
         spared = spare(model, case.inputs) if spared is None else spared
-        parity.never_idle = [name for name, count in spared.items() if not count]
+        parity.always = [name for name, count in spared.items() if not count]
         busy = {
-            name: [expert for expert, runs in enumerate(parity.idle[name]) if not runs]
-            for name, count in spared.items() if count and not all(parity.idle[name])
+            name: [expert for expert, runs in enumerate(parity.without[name]) if not runs]
+            for name, count in spared.items() if count and not all(parity.without[name])
         }  # fmt: skip
         if not busy:
             return
         starve(model, case.inputs, {name: experts[: spared[name]] for name, experts in busy.items()})
-        arrays = _state(model) | {f"{path}.thresholds": stack.thresholds.numpy() for path, stack in stacks_of(model).items()}
+        arrays = _state(model) | {
+            f"{path}.thresholds": stack.thresholds.numpy() for path, stack in stacks_of(model).items()
+        }
         weights = f"random weights {draw}, experts left without tokens"
         progress(f"{weights}, {case.name}")
         here = replace(setting, weights=weights, model=model, file=setting.file.with_arrays(arrays))
@@ -287,7 +300,7 @@ class _Setting:
             self._judge(replace(case, name=f"{case.name}, in the file as well"), seen, wanted, alone, parity)
         for name, chosen in seen.chosen.items():
             parity.experts[name] = (np.array(parity.experts.get(name, 0)) + chosen.numpy()).tolist()
-            parity.idle[name] = (np.array(parity.idle.get(name, 0)) + seen.idle[name].numpy()).tolist()
+            parity.without[name] = (np.array(parity.without.get(name, 0)) + seen.idle[name].numpy()).tolist()
 
     def _judge(self, case: Case, seen: Watched, wanted: Arrays, found: Arrays, parity: Parity) -> None:
         differs = np.zeros(case.batch, dtype=bool)

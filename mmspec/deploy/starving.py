@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from mmspec.backend.runtime import Choose, Cover, Decide, Draw, Experts, NextBest
 
-BEHIND = 12.0  # the score of an expert without tokens is at least so much less than any other's: e^-12 of its probability
+BEHIND = (
+    12.0  # the score of an expert without tokens is at least so much less than any other's: e^-12 of its probability
+)
 STEPS = 500  # of the search for a direction
 
 
@@ -114,6 +116,7 @@ def direction(tokens: Tensor) -> Tensor | None:
         v = inverse @ wanted
         reached = tokens @ v
         if reached.min() > 0.1 * wanted.min():
-            return v / reached.min()
+            found: Tensor = v / reached.min()
+            return found
         wanted = wanted + (reached - wanted).clamp(min=0)
     return None
