@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from mmspec.host import STAGES, Host, Run, session
-from mmspec.openvino_runtime import Load, openvino
+from mmspec.host import CUDA, STAGES, Host, Load, Run, session
+from mmspec.openvino_runtime import openvino
 from mmspec.writer import PLAN, Writer
 
 FILE = "model.onnx"
@@ -55,28 +55,21 @@ def load_of(runtime: str) -> Load:
         import_module("openvino").Core()
         return openvino(runtime)
     import_module("onnxruntime")
-    return (
-        partial(session, providers=("CUDAExecutionProvider", "CPUExecutionProvider")) if runtime == "cuda" else session
-    )
+    return partial(session, providers=CUDA) if runtime == "cuda" else session
 
 
 def opened(folder: Path, load: Load, threads: int) -> Run:
     """The model in a folder."""
     if (folder / PLAN).is_file():
-        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        parts = filter(None, plan["files"].values())
-        return Writer(plan, {name: load((folder / name).read_bytes(), threads) for name in parts})
-    if not (folder / STAGES).is_file():
-        return load((folder / FILE).read_bytes(), threads)
-    plan = json.loads((folder / STAGES).read_text(encoding="utf-8"))
-    files = plan["files"]
-    names = [files["beginning"], *files["exits"], *([files["end"]] if files["end"] else [])]
-    return Host(plan, {name: load((folder / name).read_bytes(), threads) for name in names})
+        return Writer.load(folder, threads, load)
+    if (folder / STAGES).is_file():
+        return Host.load(folder, threads, load)
+    return load(str(folder / FILE), threads)
 
 
 def timed(models: Sequence[Run], inputs: Mapping[str, Any], most: int) -> list[dict[str, float]]:
     """Milliseconds of each model: median, 95th percentile, least; processor time (of all threads; median), which other programs do
-    not lengthen; and how many runs."""
+    not lengthen; and how many runs. Of what writes, `begin_ms` and `step_ms` as well."""
     for model in models:
         for _ in range(WARM_UP):
             model(inputs)
@@ -91,14 +84,36 @@ def timed(models: Sequence[Run], inputs: Mapping[str, Any], most: int) -> list[d
             spent.append(time.perf_counter() - start)
     return [
         {
+            **(parts_of(model, inputs, len(spent)) if isinstance(model, Writer) else {}),
             "median_ms": round(1e3 * float(np.median(spent)), 4),
             "p95_ms": round(1e3 * float(np.quantile(spent, 0.95)), 4),
             "least_ms": round(1e3 * min(spent), 4),
             "processor_ms": round(1e3 * float(np.median(worked)), 4),
             "runs": len(spent),
         }
-        for spent, worked in zip(seconds, busy, strict=True)
+        for model, spent, worked in zip(models, seconds, busy, strict=True)
     ]
+
+
+def parts_of(model: Writer, inputs: Mapping[str, Any], runs: int) -> dict[str, float]:
+    """Of what writes: the median to begin with half of the text, all that comes before it included, and of a step after it."""
+    ids, present = inputs[model.text], inputs[model.mask]
+    places = np.flatnonzero(np.isin(ids, model.plan["places"]).any(axis=0))
+    tokens = ids.shape[1]
+    half = max((tokens + 1) // 2, int(places.max(initial=-1)) + 1)
+    beginning = {**inputs, model.text: ids[:, :half], model.mask: present[:, :half]}
+    began, stepped = [], []
+    for _ in range(runs):
+        start = time.perf_counter()
+        _, state = model.begin(beginning, np.full(len(ids), half - 1))
+        began.append(time.perf_counter() - start)
+        for place in range(min(half, tokens - 1), tokens):
+            start = time.perf_counter()
+            _, state = model.go_on(state, ids[:, place], np.full(len(ids), place))
+            stepped.append(time.perf_counter() - start)
+    return {
+        name: round(1e3 * float(np.median(spent)), 4) for name, spent in (("begin_ms", began), ("step_ms", stepped))
+    }
 
 
 def peak_bytes() -> int:

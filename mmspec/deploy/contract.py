@@ -11,6 +11,7 @@ from mmspec.deploy.target import Size, Target, Verify
 from mmspec.ir import Dim, Graph, Value
 from mmspec.ir.placeholders import Placeholder, placeholders
 from mmspec.spec import ModelSpec
+from mmspec.spec.diagnostics import SpecError, did_you_mean, listing
 
 DTYPES = {"f32": "float32", "i64": "int64", "bool": "bool"}
 
@@ -103,6 +104,22 @@ def contract_of(spec: ModelSpec, graph: Graph, target: Target) -> Contract:
     inputs = tuple(port(value, value.name, _input(spec, value.name)) for value in graph.inputs)
     outputs = tuple(port(value, name, _output(spec, name)) for name, value in graph.outputs.items())
     return Contract(inputs, outputs, {name: size for name, size in dims.items() if name not in fixed})
+
+
+def check_named(target: Target, contract: Contract) -> None:
+    """Raise SpecError where the target says what an output may be off by that the model does not have, or that is no number."""
+    numbers = [port.name for port in contract.outputs if port.dtype == "float32"]
+    wrong = [
+        target.diagnostic(
+            ("verify", "outputs", name),
+            f"no output {name!r} of numbers{did_you_mean(name, numbers)}",
+            f"outputs of numbers are: {listing(numbers)}",
+        )
+        for name in target.verify.outputs
+        if name not in numbers
+    ]
+    if wrong:
+        raise SpecError(wrong)
 
 
 def names_of(graph: Graph) -> dict[str, str]:

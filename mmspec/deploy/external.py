@@ -1,12 +1,14 @@
-"""Weights beside an ONNX file: `model.onnx.data`, where a target asks for it, or where protobuf cannot hold them any more.
+"""Weights beside ONNX files: `model.onnx.data`, or `weights.data` of several files, where a target asks for it, or where protobuf
+cannot hold them any more.
 
 A file of more than 2 GB cannot be serialised; it is written in two parts, which checker and runtime read by path.
 """
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,34 +28,56 @@ def too_large(proto: onnx.ModelProto) -> bool:
     return sum(len(tensor.raw_data) for tensor in proto.graph.initializer) > LARGEST
 
 
-def serialised(name: str, proto: onnx.ModelProto, beside: bool = False) -> dict[str, bytes]:
-    """The file's content by name, in one part, or in two where it is asked for or too large for one."""
-    if not beside and not too_large(proto):
-        return {name: proto.SerializeToString(deterministic=True)}
-    import onnx
-    from onnx import numpy_helper
+def serialised(protos: Mapping[str, onnx.ModelProto], beside: bool = False) -> dict[str, bytes]:
+    """The files' content by name. Where it is asked for, or one is too large for one part, the weights of all of them lie beside
+    them in one file, each once: `model.onnx.data` of one file, `weights.data` of several."""
+    if not beside and not any(map(too_large, protos.values())):
+        return {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
+    data = _Data((next(iter(protos)) if len(protos) == 1 else "weights") + BESIDE)
+    parts = {name: data.without_weights(proto) for name, proto in protos.items()}
+    return {**parts, data.name: bytes(data.content)}
 
-    rest = onnx.ModelProto()
-    rest.CopyFrom(proto)
-    data = bytearray()
-    for tensor in rest.graph.initializer:
-        content = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
-        if len(content) < SMALL:
-            continue
-        data.extend(bytes(-len(data) % PAGE))
-        for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
-            tensor.ClearField(field)
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        for key, value in (("location", name + BESIDE), ("offset", len(data)), ("length", len(content))):
-            tensor.external_data.add(key=key, value=str(value))
-        data.extend(content)
-    return {name: rest.SerializeToString(deterministic=True), name + BESIDE: bytes(data)}
+
+class _Data:
+    """Weights in a file of their own; `places` in it by name and content: files that hold the same weight share it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.content = bytearray()
+        self.places: dict[tuple[str, bytes], int] = {}
+
+    def without_weights(self, proto: onnx.ModelProto) -> bytes:
+        """The rest of a file, which says where its weights are."""
+        import onnx
+        from onnx import numpy_helper
+
+        rest = onnx.ModelProto()
+        rest.CopyFrom(proto)
+        for tensor in rest.graph.initializer:
+            content = bytes(tensor.raw_data or numpy_helper.to_array(tensor).tobytes())
+            if len(content) < SMALL:
+                continue
+            for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
+                tensor.ClearField(field)
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            said = (("location", self.name), ("offset", self.place(tensor.name, content)), ("length", len(content)))
+            for key, value in said:
+                tensor.external_data.add(key=key, value=str(value))
+        return bytes(rest.SerializeToString(deterministic=True))
+
+    def place(self, name: str, content: bytes) -> int:
+        key = name, hashlib.sha256(content).digest()
+        if key not in self.places:
+            self.content.extend(bytes(-len(self.content) % PAGE))
+            self.places[key] = len(self.content)
+            self.content.extend(content)
+        return self.places[key]
 
 
 @contextmanager
 def laid_down(proto: onnx.ModelProto) -> Iterator[str]:
     """The path of a file that is too large for one part, while somebody reads it."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in serialised("model.onnx", proto).items():
+        for name, content in serialised({"model.onnx": proto}).items():
             (Path(folder) / name).write_bytes(content)
         yield str(Path(folder) / "model.onnx")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from mmspec import __version__
 from mmspec.deploy.external import laid_down, too_large
 from mmspec.errors import Failure
+from mmspec.host import Load as Load
 from mmspec.host import Run, session
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 FILE = "model.onnx"
-# a runtime: a file's content, or the path of one that is too large, and a number of threads -> outputs by name of inputs by name
-Load = Callable[[bytes | str, int], Run]
+Found = TypeVar("Found")
 
 
 def proto_of(model: ir.Model, name: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
@@ -101,6 +101,11 @@ class OneFile:
     def run(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
         return run_file(self.proto, load)
 
+    tried = run
+
+    def asked(self, outputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return outputs
+
 
 def run_file(file: onnx.ModelProto, load: Load = session) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
     """The file in a runtime, as a function of its inputs in order.   Raises Failure: it cannot be loaded."""
@@ -111,10 +116,15 @@ def run_file(file: onnx.ModelProto, load: Load = session) -> Callable[[tuple[Ten
 
 def loaded(file: onnx.ModelProto, load: Load) -> Run:
     """The file in a runtime, with as many threads as torch has.   Raises Failure: it cannot be loaded."""
+    return read_by(file, lambda given: load(given, torch.get_num_threads()))
+
+
+def read_by(file: onnx.ModelProto, read: Callable[[bytes | str], Found]) -> Found:
+    """What a runtime makes of a file: of its bytes, or the path of one that is too large.   Raises Failure: it cannot be loaded."""
     try:
         if too_large(file):
             with laid_down(file) as path:
-                return load(path, torch.get_num_threads())
-        return load(file.SerializeToString(), torch.get_num_threads())
+                return read(path)
+        return read(file.SerializeToString())
     except Exception as error:  # the runtime's own kinds, which share no base
         raise Failure(f"the runtime cannot load the exported file: {' '.join(str(error).split())[:300]}") from error

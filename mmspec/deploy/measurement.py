@@ -25,6 +25,7 @@ from mmspec.deploy.parity import Runnable
 from mmspec.deploy.runtimes import name_of, on_cuda_here
 from mmspec.deploy.target import Target
 from mmspec.errors import Failure
+from mmspec.openvino_runtime import hint_of
 
 LIMIT_S = 600.0  # of the whole process
 Files = Mapping[str, bytes]  # by name
@@ -34,7 +35,7 @@ Files = Mapping[str, bytes]  # by name
 class Measured:
     """What `mmspec.clock` found; nothing where the device is not here, and `note` says so.
 
-    by_batch      median_ms, p95_ms, least_ms, processor_ms and runs, by batch size
+    by_batch      median_ms, p95_ms, least_ms, processor_ms and runs, by batch size; begin_ms and step_ms of what writes a text
     peak_bytes    of the process;   before_bytes: before the files were loaded
     """
 
@@ -53,8 +54,7 @@ class Measured:
 
 def written(files: Runnable, accessories: Files, beside: bool = False) -> dict[str, bytes]:
     """What is written, by name; weights beside the files where it is asked for."""
-    parts = (serialised(name, proto, beside) for name, proto in files.protos.items())
-    return {**{name: content for part in parts for name, content in part.items()}, **accessories}
+    return {**serialised(files.protos, beside), **accessories}
 
 
 def measured(target: Target, contract: Contract, files: Files) -> Measured:
@@ -110,5 +110,5 @@ def _answer(request: Path) -> dict[str, Any]:
 def runtime_of(target: Target) -> str:
     """The target's runtime as the clock calls it."""
     if target.runtime == "openvino":
-        return "bf16" if target.precision == "bf16" else "f32"
+        return hint_of(target.precision)
     return "cuda" if target.device == "cuda" else "onnxruntime"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from mmspec.deploy.beside import additions, foreseen
 from mmspec.deploy.contents import as_json, contents_of, write_package
 from mmspec.deploy.draft import Draft, Step, draft_of
 from mmspec.deploy.file import FILE
+from mmspec.deploy.licences import read_licences, told
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.measurement import Measured, measured, written
 from mmspec.deploy.opinion import second_opinion
 from mmspec.deploy.parity import Parity, Runnable
 from mmspec.deploy.precision.lowering import in_precision
 from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
+from mmspec.deploy.rounding import TIMES, with_rounding
 from mmspec.deploy.staged import StagedDraft, halts, staged_draft_of
 from mmspec.deploy.subject import Subject, subject_of
 from mmspec.deploy.target import Target, load_target
@@ -39,6 +42,7 @@ def export(
     out: str | Path,
     seed: int = 0,
     progress: Progress = lambda text: None,
+    licences: str | Path | Iterable[str | Path] = (),
 ) -> Report:
     """Write the package of a model for a target into the folder `out`, after the file has been proved to be the model.
 
@@ -46,6 +50,8 @@ def export(
                     the folder of a built or trained model
     target          a target, the path or the name of one
     progress        told each step in a few words
+    licences        files with the licences of weights, data and tokenizers, which go into the package beside those in the folder's
+                    `licences/`; without any, manifest.json and the report say "not stated"
 
     Raises   SpecError, UserError: what the user can mend.   Failure: the file is not the model, or the disk is full. Then `out` is
              as it was before.
@@ -57,16 +63,19 @@ def export(
     check_replaceable(Path(out))
     clock = _Clock(progress)
     subject = subject_of(spec_or_folder, seed)
+    subject = replace(subject, licences=read_licences(licences, subject.licences))
     draft = drafted(subject, target, clock)
+    with clock("find what float32 costs"):
+        draft, needed = within_rounding(draft)
     with clock("check its structure"):
         structure = draft.check()
     cautions = foreseen(draft, draft.files, clock)
     with clock("compare with torch"):
         parity = draft.prove(progress)
+    parity.notes[:0] = needed
     beside = [second_opinion(draft, clock, progress)]
     lowered = None
     if target.precision != "fp32":
-        assert not isinstance(draft, WritingDraft), "a target asks for the one or the other"
         lowered, addition = in_precision(draft, clock)
         beside.append(addition)
         cautions = foreseen(draft, lowered.files, clock)
@@ -74,11 +83,25 @@ def export(
     placed = {name: f"{ONNX}/{name}" for name in files.protos}
     beside += additions(draft, lowered, cautions, placed, clock, progress)
     with clock("measure in a process of its own"):
-        measurements = measured(target, draft.contract, written(files, draft.accessories))
+        measurements = measured(target, draft.contract, written(files, draft.accessories, target.weights == "beside"))
     report, content = report_of(draft, structure, parity, Path(out), clock.seconds, tuple(beside), files, measurements)
     with clock("write the package"):
         write_package(report, content, draft.subject, run_elsewhere)
     return report
+
+
+def within_rounding(
+    draft: Draft | StagedDraft | WritingDraft,
+) -> tuple[Draft | StagedDraft | WritingDraft, list[str]]:
+    """The draft, whose file may be off by as much as float32 needs; and in words, where that is more than the target says."""
+    before = draft.target.verify
+    verify = with_rounding(before, draft.module, draft.contract)
+    words = [
+        f"{name} may be off by {limit.tolerance:.2g}, {TIMES:g} times what torch's own float32 is off by from float64"
+        for name, limit in verify.outputs.items()
+        if limit != before.outputs.get(name)
+    ]
+    return replace(draft, target=draft.target.model_copy(update={"verify": verify})), words
 
 
 def drafted(subject: Subject, target: Target, step: Step) -> Draft | StagedDraft | WritingDraft:
@@ -113,6 +136,7 @@ def report_of(
         model=draft.subject.spec.name,
         spec_sha256=sha256(draft.subject.spec.to_yaml().encode()),
         weights=draft.subject.origin,
+        licence=told(draft.subject.licences),
         trained=draft.subject.metrics is not None,
         accuracy=accuracy_of(draft.subject),
         target=draft.target,

@@ -31,6 +31,7 @@ from mmspec.deploy.cases import (
 )
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.file import Load
+from mmspec.deploy.rounding import with_rounding
 from mmspec.deploy.starving import spare, starve
 from mmspec.deploy.target import Tolerance, Verify
 from mmspec.deploy.watching import Watched, close_calls, stacks_of, watching
@@ -45,7 +46,6 @@ EXCUSED = 0.05  # of all samples; more close calls that went the other way are a
 DRAWS = 6  # of random weights, until every expert has met a token
 
 Arrays = dict[str, np.ndarray]
-Asked = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]  # of what torch gives, what is compared
 
 
 class Runnable(Protocol):
@@ -66,6 +66,12 @@ class Runnable(Protocol):
 
     def run(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], Arrays]:
         """It as a function of its inputs in order, in a runtime.   Raises Failure: it cannot be loaded."""
+
+    def tried(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], Arrays]:
+        """The same as gates try it: where a text is long, at some of its tokens."""
+
+    def asked(self, outputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What `tried` gives, of what torch gives."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +154,8 @@ def check_parity(
     progress: Callable[[str], None] = lambda text: None,
     load: Load = session,
     own: bool = False,
-    asked: Asked = lambda outputs: outputs,
 ) -> Parity:
-    """Compare the file, in the runtime `load`, with what is `asked` of the module.   own: with its own weights only
+    """Compare the file, in the runtime `load`, with the module.   own: with its own weights only
 
     Raises   Mismatch, Failure.
     """
@@ -158,11 +163,12 @@ def check_parity(
     for draw in range(DRAWS):
         weights = f"random weights {draw}" if draw else "own weights"
         model = randomised(module, graph, seed=draw) if draw else module
+        within = with_rounding(verify, model, contract) if draw else verify
         file = given.with_arrays(_state(model)) if draw else given
         try:
             for thresholds, arrays, batches in _settings(file, model, graph, contract, verify, parity, draw):
-                setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, verify, asked)
-                run = setting.file.run(load)
+                setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, within)
+                run = setting.file.tried(load)
                 for case in batches:
                     progress(f"{weights}, {case.name}")
                     setting.compare(case, run, parity)
@@ -174,13 +180,8 @@ def check_parity(
     else:
         raise Failure(f"no token met the experts {', '.join(idle)} in {DRAWS} draws of weights; they were not compared")
     if parity.experts and not own:
-        _leave_idle(
-            _Setting("", "no sample leaves early", module, given, contract, verify, asked),
-            graph,
-            parity,
-            progress,
-            load,
-        )
+        spared = _Setting("", "no sample leaves early", module, given, contract, verify)
+        _leave_idle(spared, graph, parity, progress, load)
     if parity.excused > EXCUSED * parity.samples:
         told = f"{parity.excused} of {parity.samples} samples were close calls that went the other way"
         raise Failure(f"{told}; rounding does not do that, and the file was not written")
@@ -259,8 +260,9 @@ def _leave_idle(setting: _Setting, graph: Graph, parity: Parity, progress: Calla
         }
         weights = f"random weights {draw}, experts left without tokens"
         progress(f"{weights}, {case.name}")
-        here = replace(setting, weights=weights, model=model, file=setting.file.with_arrays(arrays))
-        here.compare(case, here.file.run(load), parity)
+        verify = with_rounding(setting.verify, model, setting.contract)
+        here = replace(setting, weights=weights, model=model, file=setting.file.with_arrays(arrays), verify=verify)
+        here.compare(case, here.file.tried(load), parity)
     names = ", ".join(f"{name}.{expert}" for name, experts in busy.items() for expert in experts)
     raise Failure(f"no comparison left the experts {names} without tokens; how a runtime fares there is not known")
 
@@ -280,15 +282,14 @@ class _Setting:
     file: Runnable
     contract: Contract
     verify: Verify
-    asked: Asked
 
     def compare(self, case: Case, run: Callable[[tuple[Tensor, ...]], Arrays], parity: Parity) -> None:
         """Add the case to what was compared.   Raises Mismatch."""
         with torch.no_grad(), watching(self.model, case.batch) as seen:
-            wanted = _arrays(self.asked(self.model(*case.inputs)))
+            wanted = _arrays(self.file.asked(self.model(*case.inputs)))
         if case.alone:
             with torch.no_grad():
-                wanted = _joined(_arrays(self.asked(self.model(*sample))) for sample in case.samples)
+                wanted = _joined(_arrays(self.file.asked(self.model(*sample))) for sample in case.samples)
         try:
             found = run(case.inputs)
             alone = _joined(map(run, case.samples)) if case.alone else None

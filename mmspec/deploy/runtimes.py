@@ -10,14 +10,19 @@ import torch
 from mmspec import openvino_runtime as second
 from mmspec.deploy.file import Load
 from mmspec.deploy.target import Target
-from mmspec.host import Run, session
+from mmspec.host import CUDA, Run, session
 
 
 def load_of(target: Target) -> Load:
     """The target's runtime in the target's precision. CUDA's where there is a device; else the same file is run on the CPU."""
     if target.runtime == "openvino":
-        return second.openvino("bf16" if target.precision == "bf16" else "f32")
+        return second.openvino(second.hint_of(target.precision))
     return on_cuda if on_cuda_here(target) else session
+
+
+def float32_load_of(target: Target) -> Load:
+    """The same runtime in float32, in which a file that is float32 is what it says."""
+    return second.openvino("f32") if target.runtime == "openvino" else load_of(target)
 
 
 def on_cuda_here(target: Target) -> bool:
@@ -26,15 +31,14 @@ def on_cuda_here(target: Target) -> bool:
 
 def on_cuda(content: str | bytes, threads: int) -> Run:
     """A file in ONNX Runtime on CUDA."""
-    return session(content, threads, ("CUDAExecutionProvider", "CPUExecutionProvider"))
+    return session(content, threads, CUDA)
 
 
 def name_of(target: Target) -> str:
     """What ran the target's files here, in words."""
     version = second.version() if target.runtime == "openvino" else metadata_of("onnxruntime")
     if target.runtime == "openvino":
-        hint = "bf16" if target.precision == "bf16" else "f32"
-        return f"openvino {version} on a cpu, inference precision {hint}"
+        return f"openvino {version} on a cpu, inference precision {second.hint_of(target.precision)}"
     return f"onnxruntime {version} on {'CUDA' if on_cuda_here(target) else 'a cpu'}"
 
 

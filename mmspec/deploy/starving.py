@@ -15,9 +15,7 @@ from torch import Tensor, nn
 
 from mmspec.backend.runtime import Choose, Cover, Decide, Draw, Experts, NextBest
 
-BEHIND = (
-    12.0  # the score of an expert without tokens is at least so much less than any other's: e^-12 of its probability
-)
+BEHIND = 12.0  # by which the score of an expert without tokens is less than any other's: e^-12 of its probability
 STEPS = 500  # of the search for a direction
 
 
@@ -116,7 +114,6 @@ def direction(tokens: Tensor) -> Tensor | None:
         v = inverse @ wanted
         reached = tokens @ v
         if reached.min() > 0.1 * wanted.min():
-            found: Tensor = v / reached.min()
-            return found
+            return cast(Tensor, v / reached.min())
         wanted = wanted + (reached - wanted).clamp(min=0)
     return None

@@ -25,13 +25,13 @@ from pydantic import (
 )
 
 from mmspec import shipped
-from mmspec.deploy.precision.options import OUTPUTS, POSSIBLE, QUANTISED, Loss, Measure, Quantisation
+from mmspec.deploy.precision.options import OUTPUTS, POSSIBLE, QUANTISED, TOKENS, Loss, Measure, Quantisation
 from mmspec.deploy.record import Record
 from mmspec.deploy.tensorrt.options import TensorRT
 from mmspec.deploy.triton.options import Serving
 from mmspec.errors import UserError
 from mmspec.spec import reader
-from mmspec.spec.diagnostics import did_you_mean, listing
+from mmspec.spec.diagnostics import Diagnostic, did_you_mean, listing
 from mmspec.spec.document import read_document
 from mmspec.spec.source import Source
 
@@ -75,6 +75,18 @@ class Tolerance(NamedTuple):
     relative: float
 
 
+class Deviation(Record):
+    """What an output may be off by."""
+
+    tolerance: PositiveFloat = Field(description="largest absolute error of a number")
+    relative: NonNegativeFloat = Field(
+        0.0, description="largest error as a share of the number, where that is more than `tolerance`"
+    )
+
+    def times(self, factor: float) -> "Deviation":
+        return Deviation(tolerance=factor * self.tolerance, relative=factor * self.relative)
+
+
 class Verify(Record):
     """What the proof asks for."""
 
@@ -87,6 +99,9 @@ class Verify(Record):
     relative: NonNegativeFloat = Field(
         1e-4, description="largest error as a share of the number, where that is more than `tolerance`"
     )
+    outputs: dict[str, Deviation] = Field(
+        default_factory=dict, description="what these outputs may be off by, by name, in place of the two above"
+    )
     second_opinion: bool = Field(
         True, description="an fp32 file is compared in OpenVINO as well, where that is installed"
     )
@@ -96,7 +111,10 @@ class Verify(Record):
 
     def of(self, output: str, dtype: str) -> Tolerance:
         """What an output may be off by: numbers by their tolerance; exits, ids and masks not at all."""
-        return Tolerance(self.tolerance, self.relative) if dtype == "float32" else Tolerance(0.0, 0.0)
+        if dtype != "float32":
+            return Tolerance(0.0, 0.0)
+        own = self.outputs.get(output, self)
+        return Tolerance(own.tolerance, own.relative)
 
 
 class Target(Record):
@@ -116,7 +134,9 @@ class Target(Record):
         description="a text that is written: computed as a whole at every step, or token by token from kept keys and values",
     )
     weights: Literal["inside", "beside"] = Field(
-        "inside", description="in the ONNX file, or in a file beside it, as always where they are more than 2 GB"
+        "inside",
+        description="in the ONNX files, or in one file beside them, which holds once what several share; always so where one file "
+        "would be more than 2 GB",
     )
     shapes: Shapes = Field(default_factory=Shapes, description="ranges of the dynamic sizes")
     verify: Verify = Field(default_factory=Verify, description="how closely the file must agree with torch")
@@ -128,6 +148,7 @@ class Target(Record):
     serving: Serving | None = Field(None, description="what serves the model")
 
     _file: str = PrivateAttr("<target>")
+    _text: str = PrivateAttr("")  # of the file, where it was read from one
 
     @field_validator("runtime")
     @classmethod
@@ -207,6 +228,11 @@ class Target(Record):
         """The largest error of an output in fewer bits, as a share of its norm."""
         return self.loss.outputs or OUTPUTS[self.precision]
 
+    @property
+    def other_tokens(self) -> float:
+        """The largest share of tokens of written texts that would be others in fewer bits."""
+        return TOKENS[self.precision] if self.loss.tokens is None else self.loss.tokens
+
     @field_validator("opset")
     @classmethod
     def _has_the_operators(cls, opset: int) -> int:
@@ -230,8 +256,10 @@ class Target(Record):
             raise ValueError("a host runs stages or writes a text: with decoding: cache, exits are conditions")
         if self.shapes.batch.min > 1 or self.shapes.length.min > 1:
             raise ValueError("what is written begins with any number of tokens, and samples leave the batch: min is 1")
-        if self.precision != "fp32" or self.device != "cpu" or self.serving is not None:
-            raise ValueError("decoding: cache is of fp32 on a cpu, in ONNX Runtime or OpenVINO, run by its own loop")
+        if self.runtime == "tensorrt" or self.serving is not None:
+            raise ValueError(
+                "decoding: cache is for ONNX Runtime and OpenVINO, whose files are run by a loop of their own"
+            )
         return self
 
     @model_validator(mode="after")
@@ -250,6 +278,13 @@ class Target(Record):
     def name(self) -> str:
         """The file's, without its ending."""
         return Path(self._file).stem
+
+    def diagnostic(self, path: tuple[str, ...], message: str, *notes: str) -> Diagnostic:
+        """A mistake at a key of the file, such as `("verify", "outputs", "label")`."""
+        if not self._text:
+            return Diagnostic(message, notes=notes, file=self._file)
+        document = read_document(Source(self._file, self._text), Target, "the target")
+        return document.diagnostic(path, message, *notes, at_key=True)
 
 
 def load_target(path: str | Path) -> Target:
@@ -276,5 +311,5 @@ def read_target(text: str, origin: str = "<target>") -> Target:
 
 def _target(source: Source) -> Target:
     target = read_document(source, Target, "the target").record
-    target._file = source.name
+    target._file, target._text = source.name, source.text
     return target

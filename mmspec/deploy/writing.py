@@ -21,7 +21,7 @@ from mmspec.deploy.file import Load, array, initializers, loaded, proto_of, with
 from mmspec.deploy.greedy import check_texts
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Parity, check_parity
-from mmspec.deploy.structure import problems_of, refuse
+from mmspec.deploy.structure import Held, problems_of, refuse
 from mmspec.deploy.subject import Subject, serving_module
 from mmspec.deploy.target import Target
 from mmspec.deploy.tracing import traced, translated
@@ -30,6 +30,7 @@ from mmspec.deploy.watching import stacks_of
 from mmspec.host import session
 from mmspec.ir import Graph
 from mmspec.ir.placeholders import placeholders
+from mmspec.packaged.held import stored
 from mmspec.passes.text_cut import LAST
 from mmspec.passes.text_step import PAST, PLACES, PRESENT
 from mmspec.passes.writing import Writing, cut_for_writing
@@ -62,12 +63,21 @@ class Files:
     def writer(self, load: Load = session) -> Writer:
         return Writer(self.plan, {name: loaded(proto, load) for name, proto in self.protos.items()})
 
+    def given(self, values: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
+        """Inputs by name."""
+        return {name: value.numpy() for name, value in zip(self.inputs, values, strict=True)}
+
     def run(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
+        """Logits at every token of a whole text, one step after another."""
+        model = self.writer(load)
+        return lambda values: model(self.given(values))
+
+    def tried(self, load: Load = session) -> Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]:
         """Logits at the tokens of every walk through the text, one walk after the other."""
         model = self.writer(load)
 
-        def run(given: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
-            inputs = {name: value.numpy() for name, value in zip(self.inputs, given, strict=True)}
+        def run(values: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
+            inputs = self.given(values)
             tokens = inputs[model.text].shape[1]
             found = [logits for begin, end in walks(tokens) for logits in model.walk(inputs, begin, end)]
             return {self.plan["head"]: np.stack(found, axis=1)}
@@ -113,7 +123,7 @@ class WritingDraft:
 
     def check(self) -> tuple[str, ...]:
         """The structural gate; returns in words what it made sure of.   Raises Failure."""
-        refuse(_problems(self))
+        refuse(self.problems(self.files))
         kept = self.files.plan["kept"]
         return (
             f"{len(self.files.protos)} files, each valid ONNX by its checker, with shapes inferred; only operators of ai.onnx "
@@ -125,13 +135,17 @@ class WritingDraft:
             "no stack traces, no paths, nothing outside the files",
         )
 
+    def problems(self, files: Files, held: Held | None = None) -> Iterator[str]:
+        """What is wrong with the structure of files of this model.   held: how they hold their weights, where not as they are"""
+        return _problems(self, files, held)
+
     def prove(
         self, progress: Callable[[str], None] = lambda text: None, load: Load = session, own: bool = False
     ) -> Parity:
         """The parity gate, in the runtime `load`: logits at tokens of a beginning and of steps from there, then whole texts.
         own: with the model's own weights only   Raises Mismatch, Failure."""
         said = (self.files, self.module, self.graph, self.contract, self.target.verify, progress, load, own)
-        parity = check_parity(*said, self.files.asked)
+        parity = check_parity(*said)
         parity.compared += check_texts(*said)
         return parity
 
@@ -232,20 +246,20 @@ def plan_of(spec: ModelSpec, graph: Graph, whole: Contract, cut: Writing) -> dic
     }
 
 
-def _problems(draft: WritingDraft) -> Iterator[str]:
-    weights, protos = draft.weights, draft.files.protos
+def _problems(draft: WritingDraft, files: Files, held: Held | None) -> Iterator[str]:
+    weights, protos = draft.weights, files.protos
     if set(protos) != set(draft.parts):
         yield f"the files are {sorted(protos)}, where {sorted(draft.parts)} are needed"
         return
     for name, part in draft.parts.items():
         live = live_parameters(part)
         found = problems_of(
-            protos[name], draft.contracts[name], draft.target.opset, weights, live, draft.conditions[name]
+            protos[name], draft.contracts[name], draft.target.opset, weights, live, draft.conditions[name], 0, held
         )
         yield from (f"{name}: {problem}" for problem in found)
-        foreign = sorted(initializers(protos[name]).keys() & draft.subject.state.keys() - live)
+        foreign = sorted(stored(protos[name]).keys() & draft.subject.state.keys() - live)
         yield from (f"{name}: the weight {weight} is not needed there" for weight in foreign)
-    held = {weight for proto in protos.values() for weight in initializers(proto)}
+    every = {weight for proto in protos.values() for weight in stored(proto)}
     yield from (
-        f"the weight {weight} is in none of the files" for weight in sorted(live_parameters(draft.graph) - held)
+        f"the weight {weight} is in none of the files" for weight in sorted(live_parameters(draft.graph) - every)
     )

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -13,6 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 import mmspec
 from mmspec.cli.entry import run
+from mmspec.deploy import read_target
+from mmspec.deploy.contents import contents_of
+from mmspec.deploy.file import FILE
+from mmspec.deploy.precision.lowering import lowered_of
 from mmspec.errors import UserError
 from mmspec.packaged.judging import judge
 from mmspec.packaged.manifest import manifest_of
@@ -204,7 +210,7 @@ def elsewhere(folder):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (another_weight, "experts.1.down.bias is not the one in model.safetensors"),
+        (another_weight, "experts.1.down.bias is not the model's, bit for bit, as it is in model.safetensors"),
         (another_threshold, "the thresholds of joint.blocks are not those of the contract"),
         (another_input, "and float32['batch', 3, 8, 8] in the contract"),
         (another_answer, "golden case 0: label is off by 0.001"),
@@ -222,6 +228,42 @@ def test_a_package_that_was_signed_anew_is_still_looked_into(folder, spoil, word
     spoil(folder)
     signed(folder)
     assert any(words in problem for problem in problems(folder)), problems(folder)
+
+
+FEWER = {  # precision: its target, and the end of what a layer's weights are called in the file
+    "fp16": ("device: cuda\nruntime: onnxruntime\nprecision: fp16", ""),
+    "bf16": ("device: cpu\nruntime: openvino\nprecision: bf16", ""),
+    "int8": ("device: cpu\nruntime: onnxruntime\nprecision: int8", "_quantized"),
+    "int8, static": (
+        "device: cpu\nruntime: onnxruntime\nprecision: int8\nquantisation: {activations: static, examples: random}",
+        "_quantized",
+    ),
+    "int4": ("device: cpu\nruntime: onnxruntime\nprecision: int4", "_blocks"),
+}
+
+
+@pytest.mark.parametrize("precision", FEWER)
+def test_one_weight_that_is_another_is_found_in_every_precision(precision, flagship, folder):
+    text, end = FEWER[precision]
+    draft = replace(flagship, target=read_target(text))
+    files = lowered_of(draft, lambda step: nullcontext()).files
+    written = {FILE: files.proto.SerializeToString()}
+    for name, data in contents_of(draft, written, files).items():
+        (folder / name).write_bytes(data)
+    signed(folder)
+    assert problems(folder) == []
+
+    def nudge(file):  # the last bit of one number
+        held = {tensor.name: tensor for tensor in file.graph.initializer}
+        tensor = held[f"joint.blocks.0.feed_forward.experts.1.down.weight{end}"]
+        array = numpy_helper.to_array(tensor).copy()
+        array.view(np.uint8).flat[0] ^= 1
+        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+
+    changed_model(folder, nudge)
+    signed(folder)
+    (problem,) = problems(folder)
+    assert "experts.1.down.weight" in problem and "model's" in problem and "in model.safetensors" in problem
 
 
 def forever():

@@ -181,7 +181,7 @@ class Claim(nn.Module):
     @staticmethod
     def seats(present: Tensor, parts: int, whole: int) -> Tensor:
         """ceil(present * parts / whole) of each sample.   bool[B, N] -> i64[B]"""
-        return torch.div(present.sum(dim=1) * parts + (whole - 1), whole, rounding_mode="floor")
+        return torch.div(present.sum(dim=1) * parts + (whole - 1), whole, rounding_mode="trunc")
 
 
 def everyone(probabilities: Tensor) -> Tensor:

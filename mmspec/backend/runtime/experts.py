@@ -81,4 +81,4 @@ class Experts(nn.ModuleList):
 
 def _owner(place: Tensor, k: int) -> Tensor:
     """Whose choice it was: choices lie k to a token."""
-    return torch.div(place, k, rounding_mode="floor")
+    return torch.div(place, k, rounding_mode="trunc")

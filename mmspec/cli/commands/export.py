@@ -25,10 +25,21 @@ if TYPE_CHECKING:
     "-o", "--out", metavar="DIR", help="build/<name>_<target> by default; replaced whole if it is one of ours"
 )
 @click.option("--seed", default=0, show_default=True, help="of fresh weights, where a spec is exported")
+@click.option(
+    "--licence", "licences", multiple=True, metavar="FILE",
+    help="of the weights, the data or a tokenizer, goes into the package; may be given several times",
+)  # fmt: skip
 @json_option
 @changes
 def command(
-    model: str, target: str, out: str | None, seed: int, as_json: bool, changes: tuple[str, ...], variant: str | None
+    model: str,
+    target: str,
+    out: str | None,
+    seed: int,
+    licences: tuple[str, ...],
+    as_json: bool,
+    changes: tuple[str, ...],
+    variant: str | None,
 ) -> None:
     """An ONNX file with every exit and expert in it, run and compared with torch before it is written.
 
@@ -44,7 +55,7 @@ def command(
     wanted = load_target(target)
     folder = Path(out) if out else Path("build") / f"{name}_{wanted.name}"
     with steps() as say:
-        report = export(subject, wanted, folder, seed, say)
+        report = export(subject, wanted, folder, seed, say, licences)
     if as_json:
         from mmspec.cli.entry import json_text
 
@@ -65,21 +76,29 @@ def _lines(report: Report, ink: Ink) -> list[str]:
     facts = f"opset {file['opset']}, {file['nodes']:,} nodes, {file['parameters']:,} parameters, {quantity(file['bytes'], 'B')}"
     text = ["", f"{ink.bold(report.model)}   {ink.dim(f'{report.weights}; {facts}')}", ""]
     columns = (Column("output"), Column("largest error", right=True), Column("allowed", right=True))
-    verify = report.target.verify
-    allowed = f"{verify.tolerance:.0e} or {verify.relative:.0e} of it"
-    rows = [(name, f"{error:.1e}", allowed) for name, error in report.parity.max_error.items()]
+    rows = [(name, f"{error:.1e}", _allowed(report, name)) for name, error in report.parity.max_error.items()]
     text += [*lines(columns, rows, ink), ""]
     parity = report.parity
     form = "" if report.target.precision == "fp32" else "in float32, "
     text += ink.wrapped(f"{form}compared with torch in {len(parity.compared)} runs, {parity.samples:,} samples")
     if parity.excused:
         text += ink.wrapped(f"{parity.excused} samples lie too close to a threshold to be judged", "note:")
+    for told in parity.notes:
+        text += ink.wrapped(told, "note:")
     for addition in report.beside:
         text += [line for word in addition.words for line in ink.wrapped(word)]
     text += [line for word in _times(report) for line in ink.wrapped(word)]
     if not report.trained:
         text += ink.wrapped("these weights were never trained", "note:")
+    text += ink.wrapped(f"licence of weights and data: {report.licence}")
     return [*text, *ink.wrapped(f"wrote {report.folder}: what runs is {report.file['name']}")]
+
+
+def _allowed(report: Report, output: str) -> str:
+    """What an output may be off by, in words."""
+    dtype = next((port.dtype for port in report.contract.outputs if port.name == output), "float32")
+    limit = report.target.verify.of(output, dtype)
+    return f"{limit.absolute:.2g} or {limit.relative:.0e} of it" if limit.absolute else "equal"
 
 
 def _times(report: Report) -> list[str]:
@@ -89,7 +108,12 @@ def _times(report: Report) -> list[str]:
         return []
     if found.note:
         return [found.note]
-    rows = ", ".join(f"{row['median_ms']:.3g} ms at batch {batch}" for batch, row in found.by_batch.items())
+    rows = ", ".join(
+        f"{row['begin_ms']:.3g} ms to begin and {row['step_ms']:.3g} ms for each token at batch {batch}"
+        if "step_ms" in row
+        else f"{row['median_ms']:.3g} ms at batch {batch}"
+        for batch, row in found.by_batch.items()
+    )
     threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
     memory = f", {found.peak_bytes / 1e6:.0f} MB at most" if found.peak_bytes else ""
     return [f"measured in a process of its own, {found.runtime}, {threads}: median {rows}{memory}"]

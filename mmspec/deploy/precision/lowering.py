@@ -7,29 +7,34 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mmspec import openvino_runtime
 from mmspec.deploy.addition import Addition
 from mmspec.deploy.cases import cases
 from mmspec.deploy.draft import Draft, Step
-from mmspec.deploy.file import Load
+from mmspec.deploy.file import Load, read_by
 from mmspec.deploy.parity import Runnable
 from mmspec.deploy.precision import blocks, dynamic, half
 from mmspec.deploy.precision.calibration import Range, ranges_of
-from mmspec.deploy.precision.fidelity import Fidelity, errors_of, judged, metric_of, runs_everywhere, told
+from mmspec.deploy.precision.errors import errors_of, runs_everywhere
+from mmspec.deploy.precision.fidelity import Fidelity, judged, metric_of, told
 from mmspec.deploy.precision.layers import layers, rewritten
 from mmspec.deploy.precision.roles import Roles, roles_of
 from mmspec.deploy.precision.static import Static
 from mmspec.deploy.precision.stored import Asked
 from mmspec.deploy.precision.task import Task, Values, task_of
-from mmspec.deploy.runtimes import load_of, name_of
+from mmspec.deploy.precision.texts import texts_of
+from mmspec.deploy.runtimes import float32_load_of, load_of, name_of
 from mmspec.deploy.staged import StagedDraft
 from mmspec.deploy.structure import Held, refuse
 from mmspec.deploy.target import Target
 from mmspec.deploy.watching import stacks_of
-from mmspec.errors import UserError
+from mmspec.deploy.writing import Files, WritingDraft
+from mmspec.errors import Failure, UserError
 
 if TYPE_CHECKING:
     import onnx
 
+Drafted = Draft | StagedDraft | WritingDraft
 Change = Callable[["onnx.ModelProto"], "onnx.ModelProto"]
 BATCHES = 4  # of validation, on which outputs are compared
 RANDOM = "random inputs"
@@ -43,7 +48,7 @@ class Lowered:
     source   what ranges of static activations were found on, "" where there are none
     """
 
-    draft: Draft | StagedDraft
+    draft: Drafted
     task: Task | None
     roles: Roles
     chosen: tuple[str, ...]
@@ -71,17 +76,22 @@ class Lowered:
         """What fewer bits cost, in the target's runtime as it is here, or in another, called `ran`.   Raises Failure: more than is
         allowed"""
         draft, target = self.draft, self.target
+        plain = load or float32_load_of(target)
         load, ran = load or load_of(target), ran or name_of(target)
         examples, source = self._examples()
-        metric, note = metric_of(self.task, target.loss, draft.files, self.files, load, draft.subject.origin)
+        metric, note = metric_of(self.task, target.loss, draft.files, plain, self.files, load, draft.subject.origin)
         errors = errors_of(draft.module, self.files, load, examples)
         runs_everywhere(draft.module, self.files, load, cases(draft.contract, target.verify.batches, seed=3))
+        texts = None
+        if isinstance(draft, WritingDraft):
+            assert isinstance(self.files, Files), "they are the draft's own in fewer bits"
+            texts = texts_of(draft.files, plain, self.files, load, examples, target.other_tokens)
         notes = [note] if note else []
         if target.device == "cuda" and "CUDA" not in ran:
             notes.append("there is no CUDA device here: the file was run on the CPU, and not on CUDA")
         if self.source == RANDOM:
             notes.append("ranges of activations were found on random inputs: on the task's own they may be cut")
-        return judged(errors, target.loss, target.allowed, metric, source, ran, notes)
+        return judged(errors, target.loss, target.allowed, metric, texts, source, ran, notes)
 
     def _examples(self) -> tuple[list[Values], str]:
         if self.task is None:
@@ -94,8 +104,8 @@ class Lowered:
         """What was made, in sentences."""
         target, total = self.target, len(self.roles.layers)
         if target.precision == "bf16":
-            decide = f", what decides included: {', '.join(self.roles.kept)}" if self.roles.kept else ""
-            yield f"the file is the float32 file: OpenVINO is told to compute in bfloat16{decide}"
+            yield "the file is the float32 file: OpenVINO is told to compute in bfloat16"
+            yield from self._in_float32()
             return
         kind = {
             "int8": f"int8, {target.activations} activations"
@@ -108,15 +118,18 @@ class Lowered:
             yield "every weight in fewer bits is within half a step of the model's; all others are the model's bit for bit"
         else:
             yield "every weight in float16 is the model's, rounded; all others are the model's bit for bit"
-        if self.roles.kept:
-            yield f"in float32, since they decide: {', '.join(self.roles.kept)}"
+        yield from self._in_float32()
         if self.floats:
             yield f"in float32, as the search found: {', '.join(self.floats)}"
         if self.source:
             yield f"ranges of activations: {self.source}"
 
+    def _in_float32(self) -> Iterator[str]:
+        if self.roles.kept:
+            yield f"in float32, since they decide: {', '.join(self.roles.kept)}"
 
-def in_precision(draft: Draft | StagedDraft, step: Step) -> tuple[Lowered, Addition]:
+
+def in_precision(draft: Drafted, step: Step) -> tuple[Lowered, Addition]:
     """The draft in the target's precision, past its gates, and what there is to tell of it.
 
     Raises   UserError: see `lowered_of`.   Failure: it is not the model, or costs more than the target allows
@@ -131,9 +144,7 @@ def in_precision(draft: Draft | StagedDraft, step: Step) -> tuple[Lowered, Addit
         "precision": target.precision,
         "structure": list(structure),
         "layers": list(lowered.chosen),
-        "float32": {}
-        if target.precision == "bf16"
-        else {
+        "float32": {
             "routers": list(roles.routers),
             "exits": list(roles.exits),
             "searched": list(lowered.floats),
@@ -145,7 +156,7 @@ def in_precision(draft: Draft | StagedDraft, step: Step) -> tuple[Lowered, Addit
     return lowered, Addition("precision", facts=facts, words=(*structure, *told(fidelity)))
 
 
-def lowered_of(draft: Draft | StagedDraft, step: Step) -> Lowered:
+def lowered_of(draft: Drafted, step: Step) -> Lowered:
     """The draft in the target's precision.
 
     Raises   UserError: nothing to calibrate on, an expert that no example met, a search without a task; Failure
@@ -154,7 +165,7 @@ def lowered_of(draft: Draft | StagedDraft, step: Step) -> Lowered:
     needs_task = target.loss.metric is not None or target.quantisation.search or target.activations == "static"
     task = task_of(draft.subject, draft.contract) if needs_task else None
     if target.precision == "bf16":
-        return Lowered(draft, task, roles, (), draft.files)
+        return Lowered(draft, task, kept_by_openvino(draft, roles), (), draft.files)
     ranges: dict[str, Range] = {}
     source = ""
     if target.precision == "int8" and target.activations == "static":
@@ -169,6 +180,23 @@ def lowered_of(draft: Draft | StagedDraft, step: Step) -> Lowered:
             return searched(made, ranges)
     with step(f"write it in {target.precision}"):
         return with_layers(made, chosen, ranges)
+
+
+def kept_by_openvino(draft: Drafted, roles: Roles) -> Roles:
+    """The routers and exit heads that OpenVINO computes in float32 beside bfloat16, wherever a file decides by them. (At the last
+    exit a head answers, and decides nothing.)
+
+    Raises   Failure: a router that it does not
+    """
+    weights, wide = [f"{name}.weight" for name in roles.kept], dict[str, bool]()
+    for proto in draft.files.protos.values():
+        values = read_by(proto, openvino_runtime.in_float32)
+        for layer in layers(proto, weights):
+            wide[layer.name] = wide.get(layer.name, False) or layer.y in values
+    narrow = [name for name in roles.routers if not wide.get(name, True)]
+    if narrow:
+        raise Failure(f"OpenVINO would compute in bfloat16, although they decide: {', '.join(narrow)}")
+    return replace(roles, exits=tuple(name for name in roles.exits if wide.get(name)))
 
 
 def with_layers(made: Lowered, chosen: Collection[str], ranges: Mapping[str, Range]) -> Lowered:
@@ -200,12 +228,12 @@ def held_in(target: Target, weights: Mapping[str, Any], chosen: Collection[str],
     return Held(Asked(dict.fromkeys((f"{name}.weight" for name in chosen), target.precision)).problems, domains)
 
 
-def kept_of(draft: Draft | StagedDraft, roles: Roles) -> set[str]:
+def kept_of(draft: Drafted, roles: Roles) -> set[str]:
     decide = {f"{name}.{part}" for name in roles.kept for part in ("weight", "bias")}
     return decide | {f"{name}.thresholds" for name in stacks_of(draft.module)}
 
 
-def calibrated(draft: Draft | StagedDraft, task: Task | None, roles: Roles) -> tuple[dict[str, Range], str]:
+def calibrated(draft: Drafted, task: Task | None, roles: Roles) -> tuple[dict[str, Range], str]:
     """Ranges, and what they were found on.   Raises UserError: there is no data, or it misses an expert"""
     asked = draft.target.quantisation
     if asked.examples == "random":
@@ -221,7 +249,7 @@ def calibrated(draft: Draft | StagedDraft, task: Task | None, roles: Roles) -> t
     return ranges_of(draft.module, _in_files(draft, roles), examples, source), source
 
 
-def random_examples(draft: Draft | StagedDraft, samples: int, seed: int) -> list[Values]:
+def random_examples(draft: Drafted, samples: int, seed: int) -> list[Values]:
     """Inputs of the gates: every length, ragged, with absent texts; at least so many samples."""
     contract, found = draft.contract, list[Values]()
     batch = min(32, contract.batch_limit)
@@ -230,7 +258,7 @@ def random_examples(draft: Draft | StagedDraft, samples: int, seed: int) -> list
     return found
 
 
-def _in_files(draft: Draft | StagedDraft, roles: Roles) -> list[str]:
+def _in_files(draft: Drafted, roles: Roles) -> list[str]:
     """The layers that the files hold as such: what no output depends on was left out."""
     weights = [f"{name}.weight" for name in roles.layers]
     there = {layer.name for proto in draft.files.protos.values() for layer in layers(proto, weights)}

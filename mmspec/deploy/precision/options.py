@@ -22,6 +22,7 @@ OUTPUTS = {
     "int8": 0.1,
     "int4": 0.3,
 }  # allowed error of outputs unless a target says otherwise
+TOKENS = {"fp16": 0.02, "bf16": 0.1, "int8": 0.1, "int4": 0.4}  # and share of tokens that would be others
 
 
 class Quantisation(Record):
@@ -51,6 +52,11 @@ class Loss(Record):
         "default 0.01 for fp16, 0.05 for bf16, 0.1 for int8, 0.3 for int4",
     )
     exits: NonNegativeFloat = Field(0.1, le=1, description="largest share of samples that leave at another exit")
+    tokens: NonNegativeFloat | None = Field(
+        None, le=1,
+        description="decoding: cache: largest share of the tokens of written texts that would be others; by default 0.02 for "
+        "fp16, 0.1 for bf16 and int8, 0.4 for int4",
+    )  # fmt: skip
     metric: NonNegativeFloat | None = Field(
         0.005, description="largest loss of validation accuracy, of trained models; null: it is not measured"
     )

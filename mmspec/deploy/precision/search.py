@@ -14,7 +14,7 @@ from typing import Any
 
 from mmspec.deploy.measurement import runtime_of, timed, written
 from mmspec.deploy.precision.calibration import Range
-from mmspec.deploy.precision.fidelity import errors_of
+from mmspec.deploy.precision.errors import errors_of
 from mmspec.deploy.precision.lowering import Lowered, with_layers
 from mmspec.deploy.precision.roles import group_of
 from mmspec.deploy.precision.task import Task

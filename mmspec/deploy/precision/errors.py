@@ -1,0 +1,108 @@
+"""How far files in fewer bits are from the torch module: each output's error, and samples that leave at another exit.
+
+error      ||file - model|| / ||model||  over all samples, with every exit forced in turn
+exits      share of samples that leave elsewhere, with the thresholds as they are
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from mmspec.deploy.cases import Case
+from mmspec.deploy.file import Load
+from mmspec.deploy.parity import Arrays, Runnable
+from mmspec.deploy.precision.task import Values
+from mmspec.deploy.watching import stacks_of
+from mmspec.errors import Failure
+
+
+@dataclass
+class Errors:
+    """Sums over batches, by output."""
+
+    difference: dict[str, float] = field(default_factory=dict)
+    size: dict[str, float] = field(default_factory=dict)
+    largest: dict[str, float] = field(default_factory=dict)
+    counted: set[str] = field(default_factory=set)  # integers: samples are counted for which they differ
+
+    def add(self, name: str, model: np.ndarray, file: np.ndarray) -> None:
+        if model.shape != file.shape or model.dtype != file.dtype:
+            told = f"{file.dtype}{list(file.shape)} where torch gives {model.dtype}{list(model.shape)}"
+            raise Failure(f"the file in fewer bits gives for {name} {told}; nothing was written")
+        if not np.isfinite(file).all():
+            raise Failure(f"the file in fewer bits gives for {name} a number that is not finite; nothing was written")
+        away = np.abs(model.astype(np.float64) - file)
+        size = float((model.astype(np.float64) ** 2).sum())
+        if model.dtype != np.float32:
+            self.counted.add(name)
+            away, size = (away > 0).astype(np.float64), float(model.size)
+        self.difference[name] = self.difference.get(name, 0.0) + float((away**2).sum())
+        self.size[name] = self.size.get(name, 0.0) + size
+        self.largest[name] = max(self.largest.get(name, 0.0), float(away.max(initial=0)))
+
+    def relative(self, name: str) -> float:
+        """A float output's error; 0 where both are nothing but zeros."""
+        return (self.difference[name] / self.size[name]) ** 0.5 if self.size[name] else float(self.difference[name] > 0)
+
+    def share(self, name: str) -> float:
+        """Of the samples, those whose integer is another."""
+        return self.difference[name] / self.size[name]
+
+
+def errors_of(module: nn.Module, files: Runnable, load: Load, examples: Sequence[Values]) -> Errors:
+    """The file against the module: floats with every exit forced, integers with the thresholds as they are."""
+    found = Errors()
+    for forced, arrays in settings(module):
+        run = files.with_arrays(arrays).tried(load)
+        for values in examples:
+            wanted, got = _wanted(module, files, values), run(values)
+            for name, value in wanted.items():
+                if forced == (value.dtype == np.float32):
+                    found.add(name, value, got[name])
+    return found
+
+
+def runs_everywhere(module: nn.Module, files: Runnable, load: Load, cases: Iterable[Case]) -> None:
+    """Raise Failure unless the files give numbers of the right shape for every batch, length and absent text of the gate."""
+    run = files.tried(load)
+    for case in cases:
+        wanted = _wanted(module, files, case.inputs)
+        try:
+            got = run(case.inputs)
+        except Exception as error:  # the runtime's own kinds, which share no base
+            reason = " ".join(str(error).split())[:300]
+            raise Failure(f"the runtime cannot run the file in fewer bits, {case.name}: {reason}") from error
+        for name, value in wanted.items():
+            Errors().add(name, value, got[name])
+
+
+def _wanted(module: nn.Module, files: Runnable, values: Values) -> Arrays:
+    with torch.no_grad():
+        return {name: value.numpy() for name, value in files.asked(module(*values)).items()}
+
+
+def settings(module: nn.Module) -> Iterator[tuple[bool, Arrays]]:
+    """Thresholds of the module, and of a file beside it: whether they are forced, and what they then are."""
+    stacks = stacks_of(module)
+    with restored(module):
+        for exit in range(max((stack.exits for stack in stacks.values()), default=1)):
+            for stack in stacks.values():
+                stack.force(min(exit, stack.earlier))
+            yield True, {f"{path}.thresholds": stack.thresholds.numpy().copy() for path, stack in stacks.items()}
+    yield False, {}
+
+
+@contextmanager
+def restored(module: nn.Module) -> Iterator[None]:
+    """Thresholds are afterwards what they were."""
+    try:
+        yield
+    finally:
+        for stack in stacks_of(module).values():
+            stack.force(None)
