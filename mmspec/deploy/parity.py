@@ -95,8 +95,10 @@ class Parity:
 
     compared: list[Compared] = field(default_factory=list)
     experts: dict[str, list[int]] = field(default_factory=dict)  # tokens that each expert met, by module
-    idle: dict[str, list[int]] = field(default_factory=dict)  # runs in which each expert met none, by module
-    never_idle: list[str] = field(default_factory=list)  # modules whose experts all meet tokens, whatever is routed
+    without: dict[str, list[int]] = field(default_factory=dict)  # runs in which it met none, by module
+    always: list[str] = field(
+        default_factory=list
+    )  # modules whose experts all meet tokens, whatever their router's weights
     notes: list[str] = field(default_factory=list)  # what could not be tried
 
     @property
@@ -104,6 +106,11 @@ class Parity:
         """By output, over all cases."""
         names = {name: 0.0 for case in self.compared for name in case.errors}
         return {name: max(case.errors.get(name, 0.0) for case in self.compared) for name in names}
+
+    @property
+    def idle(self) -> dict[str, int]:
+        """Runs that left an expert without tokens, the fewest of any, by module; not of those that always have some."""
+        return {name: min(runs) for name, runs in self.without.items() if name not in self.always}
 
     @property
     def samples(self) -> int:
@@ -240,10 +247,10 @@ def _leave_idle(setting: _Setting, graph: Graph, parity: Parity, progress: Calla
         for stack in stacks_of(model).values():
             stack.force(stack.earlier)
         spared = spare(model, case.inputs) if spared is None else spared
-        parity.never_idle = [name for name, count in spared.items() if not count]
+        parity.always = [name for name, count in spared.items() if not count]
         busy = {
-            name: [expert for expert, runs in enumerate(parity.idle[name]) if not runs]
-            for name, count in spared.items() if count and not all(parity.idle[name])
+            name: [expert for expert, runs in enumerate(parity.without[name]) if not runs]
+            for name, count in spared.items() if count and not all(parity.without[name])
         }  # fmt: skip
         if not busy:
             return
@@ -294,7 +301,7 @@ class _Setting:
             self._judge(replace(case, name=f"{case.name}, in the file as well"), seen, wanted, alone, parity)
         for name, chosen in seen.chosen.items():
             parity.experts[name] = (np.array(parity.experts.get(name, 0)) + chosen.numpy()).tolist()
-            parity.idle[name] = (np.array(parity.idle.get(name, 0)) + seen.idle[name].numpy()).tolist()
+            parity.without[name] = (np.array(parity.without.get(name, 0)) + seen.idle[name].numpy()).tolist()
 
     def _judge(self, case: Case, seen: Watched, wanted: Arrays, found: Arrays, parity: Parity) -> None:
         differs = np.zeros(case.batch, dtype=bool)
