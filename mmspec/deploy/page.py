@@ -61,11 +61,12 @@ def _what_ran(report: Report) -> str:
 
 
 def _weights(report: Report) -> str:
+    licence = f"Licence of weights and data: {escape(report.licence)}."
     if not report.trained:
         caution = "The file is the model; what the model answers, nobody has measured."
-        return f"<p class=warn>Weights: {escape(report.weights)}. {caution}</p>"
+        return f"<p class=warn>Weights: {escape(report.weights)}. {caution} {licence}</p>"
     known = "" if report.accuracy is None else f", validation accuracy {report.accuracy:.3f}"
-    return f"<p>Weights: {escape(report.weights)}{known}.</p>"
+    return f"<p>Weights: {escape(report.weights)}{known}. {licence}</p>"
 
 
 def _facts(report: Report) -> str:

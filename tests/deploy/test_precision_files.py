@@ -88,7 +88,6 @@ def test_packed_blocks_are_what_onnxruntimes_operator_unpacks():
     assert np.abs(values.reshape(6, -1)[:, :40] - weight).max() <= steps.max() / 2 * 1.001
 
 
-@pytest.mark.slow
 def test_a_step_that_hides_a_change_is_one_that_the_weight_does_not_ask_for():
     file, weight, _ = linear()
     held = {tensor.name: array(tensor) for tensor in rewritten(file, ["layer.weight"], dynamic.write).graph.initializer}
@@ -107,6 +106,7 @@ def test_a_step_that_hides_a_change_is_one_that_the_weight_does_not_ask_for():
     assert differs("int8", "layer.weight", held.__getitem__, weight) == "lacks layer.weight_scale"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_flagship_passes_its_gates_in_every_precision_and_what_decides_stays_float(flagship, name):
     if "openvino" in TARGETS[name]:
