@@ -7,7 +7,7 @@ import onnxruntime
 import torch
 from torch.export import Dim, export
 
-from mmspec.deploy.cleaning import widen
+from mmspec.deploy.cleaning import bound, inline, simplify, widen
 from mmspec.deploy.tensorrt.site import sites
 from mmspec.deploy.tracing import TRANSLATIONS, quiet
 
@@ -27,7 +27,11 @@ def test_integers_are_held_within_bounds_without_clip():
         made = torch.onnx.export(
             program, dynamo=True, opset_version=20, optimize=False, verbose=False, custom_translation_table=TRANSLATIONS
         )
-    proto = made.model_proto
+    model = made.model
+    inline(model)
+    simplify(model)
+    bound(model)
+    proto = onnx_ir.to_proto(model)
     assert {node.input[0] for node in proto.graph.node if node.op_type == "Clip"} == {"x"}
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     other = torch.randn(2, 7), torch.randint(-9, 9, (2, 7))
