@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmspec.host import STAGES
-from mmspec.packaged.held import differs, stored
+from mmspec.packaged.held import differs, ways
 from mmspec.packaged.layout import CONTRACT, ONNX, WEIGHTS
 from mmspec.packaged.reading import Unfit, is_inside, read_json
 from mmspec.writer import PLAN
@@ -138,17 +138,17 @@ def other_weights(folder: Path, path: str, proto: onnx.ModelProto, precision: st
 
     if precision not in FEWER:
         raise Unfit(f"{CONTRACT} says that it is in {precision!r}, where {', '.join(FEWER)} are known")
-    ways = ("float32", "as it is", *FEWER[precision])
+    allowed = ("float32", "as it is", *FEWER[precision])
     try:
         opened = safetensors.safe_open(folder / WEIGHTS, framework="numpy")
     except safetensors.SafetensorError as error:
         raise Unfit(f"{WEIGHTS} is no safetensors file: {_line(error)}") from error
     with opened as weights:
         known = set(weights.keys())
-        for name, how in stored(proto).items():
+        for name, how in ways(proto):
             if name not in known:
                 continue
-            if how not in ways:
+            if how not in allowed:
                 yield f"{path}: the weight {name} is in {how}, which a package in {precision} has none of"
                 continue
             if wrong := differs(how, name, read, weights.get_tensor(name)):
