@@ -20,7 +20,7 @@ from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Mismatch, Parity, check_parity
 from mmspec.deploy.report import sha256, structure_checks
 from mmspec.deploy.structure import Held, problems_of, refuse
-from mmspec.deploy.subject import Subject, serving_module
+from mmspec.deploy.subject import Subject, serving_module, weights_of
 from mmspec.deploy.target import Target
 from mmspec.deploy.ties import check_routers
 from mmspec.deploy.tracing import traced, translated
@@ -51,8 +51,7 @@ class Draft:
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """The model's parameters and thresholds by name."""
-        tensors = (*self.module.named_parameters(), *self.module.named_buffers())
-        return {name: tensor.numpy() for name, tensor in tensors}
+        return weights_of(self.module)
 
     @property
     def contracts(self) -> Mapping[str, Contract]:
@@ -71,17 +70,17 @@ class Draft:
     def check(self) -> tuple[str, ...]:
         """The structural gate; returns in words what it made sure of.   Raises Failure."""
         refuse(self.problems(self.files))
-        stacks, live = stacks_of(self.module), live_parameters(self.graph)
-        conditions = sum(stack.earlier for stack in stacks.values())
-        return structure_checks(len(live), len(stacks), conditions, len(loops_of(self.module)), self.target.opset)
+        live, stacks = live_parameters(self.graph), stacks_of(self.module)
+        return structure_checks(len(live), len(stacks), *self._control(), self.target.opset)
 
     def problems(self, files: OneFile, held: Held | None = None) -> Iterator[str]:
         """What is wrong with the structure of a file of this model.   held: how it holds its weights, where not as they are"""
-        stacks, live = stacks_of(self.module), live_parameters(self.graph)
-        conditions = sum(stack.earlier for stack in stacks.values())
-        needed = live | {f"{name}.thresholds" for name in stacks}
-        loops = len(loops_of(self.module))
-        return problems_of(files.proto, self.contract, self.target.opset, self.weights, needed, conditions, loops, held)
+        needed = live_parameters(self.graph) | {f"{name}.thresholds" for name in stacks_of(self.module)}
+        return problems_of(files.proto, self.contract, self.target.opset, self.weights, needed, *self._control(), held)
+
+    def _control(self) -> tuple[int, int]:
+        """How many conditions the exits need, and how many loops there are."""
+        return sum(stack.earlier for stack in stacks_of(self.module).values()), len(loops_of(self.module))
 
     def prove(
         self, progress: Callable[[str], None] = lambda text: None, load: Load = session, own: bool = False

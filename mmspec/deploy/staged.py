@@ -22,7 +22,7 @@ from mmspec.deploy.liveness import live_by_stage, live_parameters
 from mmspec.deploy.parity import Parity, check_parity
 from mmspec.deploy.splitting import halves
 from mmspec.deploy.structure import Held, problems_of, refuse
-from mmspec.deploy.subject import Subject
+from mmspec.deploy.subject import Subject, weights_of
 from mmspec.deploy.target import Target
 from mmspec.deploy.tracing import traced, translated
 from mmspec.deploy.watching import loops_of, stacks_of
@@ -84,8 +84,7 @@ class StagedDraft:
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """The model's parameters by name."""
-        tensors = (*self.module.named_parameters(), *self.module.named_buffers())
-        return {name: tensor.numpy() for name, tensor in tensors}
+        return weights_of(self.module)
 
     @property
     def accessories(self) -> Mapping[str, bytes]:

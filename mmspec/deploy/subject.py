@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -79,3 +80,9 @@ def serving_module(graph: Graph, subject: Subject) -> nn.Module:
     module = build_graph(graph)
     module.load_state_dict({name: subject.state[name] for name in module.state_dict()})
     return module.eval().requires_grad_(False)  # with gradients, torch.onnx loses the sizes inside a condition
+
+
+def weights_of(module: nn.Module) -> dict[str, np.ndarray]:
+    """A module's parameters and buffers by name, thresholds of its stacks among them."""
+    tensors = (*module.named_parameters(), *module.named_buffers())
+    return {name: tensor.numpy() for name, tensor in tensors}

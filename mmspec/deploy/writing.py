@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from mmspec import host, writer
 from mmspec.deploy.cleaning import clean
-from mmspec.deploy.contract import Contract, Port, Range, named_dim, names_of
+from mmspec.deploy.contract import DTYPES, Contract, Port, Range, named_dim, names_of
 from mmspec.deploy.draft import Step, provenance, serving_of
 from mmspec.deploy.file import Load, array, initializers, loaded, proto_of, with_arrays
 from mmspec.deploy.greedy import check_texts
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Parity, check_parity
 from mmspec.deploy.structure import Held, problems_of, refuse
-from mmspec.deploy.subject import Subject, serving_module
+from mmspec.deploy.subject import Subject, serving_module, weights_of
 from mmspec.deploy.target import Target
 from mmspec.deploy.tracing import traced, translated
 from mmspec.deploy.walks import walks
@@ -108,8 +108,7 @@ class WritingDraft:
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """The model's parameters by name."""
-        tensors = (*self.module.named_parameters(), *self.module.named_buffers())
-        return {name: tensor.numpy() for name, tensor in tensors}
+        return weights_of(self.module)
 
     @property
     def accessories(self) -> Mapping[str, bytes]:
@@ -199,9 +198,6 @@ def _contract(part: Graph, graph: Graph, whole: Contract, cut: Writing) -> Contr
     return Contract(inputs, outputs, {name: size for name, size in dims.items() if name in used})
 
 
-DTYPES = {"f32": "float32", "i64": "int64", "bool": "bool"}
-
-
 def _meaning(name: str, told: Port | None, cut: Writing) -> str:
     kind, _, rest = name.partition(".")
     if name == cut.head:
@@ -257,7 +253,7 @@ def _problems(draft: WritingDraft, files: Files, held: Held | None) -> Iterator[
             protos[name], draft.contracts[name], draft.target.opset, weights, live, draft.conditions[name], 0, held
         )
         yield from (f"{name}: {problem}" for problem in found)
-        foreign = sorted(stored(protos[name]).keys() & draft.subject.state.keys() - live)
+        foreign = sorted(stored(protos[name]).keys() & (draft.subject.state.keys() - live))
         yield from (f"{name}: the weight {weight} is not needed there" for weight in foreign)
     every = {weight for proto in protos.values() for weight in stored(proto)}
     yield from (

@@ -50,9 +50,17 @@ def compared(
     size = (folder / GOLDEN).stat().st_size
     if size > GOLDEN_BYTES:
         raise Unfit(f"{GOLDEN} has {size:,} bytes, where {GOLDEN_BYTES:,} are the most that is read")
-    arrays = safetensors.numpy.load((folder / GOLDEN).read_bytes())
+    try:
+        arrays = safetensors.numpy.load((folder / GOLDEN).read_bytes())
+    except safetensors.SafetensorError as reason:
+        raise Unfit(f"{GOLDEN} is no safetensors file: {reason}") from reason
     run = _run(folder, runs, load)
     cases = sorted({name.split(".", 1)[0] for name in arrays})
+    for case in cases:
+        wants = [f"{kind}.{name}" for kind in ("inputs", "outputs") for name in contract[kind]]
+        lacks = [f"{case}.{name}" for name in ("judged", *wants) if f"{case}.{name}" not in arrays]
+        if lacks:
+            raise Unfit(f"{GOLDEN} lacks {', '.join(lacks)}")
     if not any(arrays[f"{case}.judged"].any() for case in cases):
         yield f"{GOLDEN} has no answer to compare: no case, or close calls alone"
     for case in cases:

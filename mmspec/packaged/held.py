@@ -9,7 +9,7 @@ A step is no longer than what its row or block spans asks for: with one that is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,17 +25,23 @@ Read = Callable[[str], np.ndarray]  # what a file holds under a name; KeyError w
 
 
 def stored(proto: onnx.ModelProto) -> dict[str, str]:
-    """How each weight of the file is held, by the model's name: "float32", "float16", "int8", "int4" or "as it is"."""
-    found = {}
+    """How each weight of the file is held, by the model's name: "float32", "float16", "int8", "int4" or "as it is".
+
+    Of one that is held twice, how it is multiplied.
+    """
+    return dict(sorted(ways(proto), key=lambda way: way[1] in STEPS))
+
+
+def ways(proto: onnx.ModelProto) -> Iterator[tuple[str, str]]:
+    """The model's name of each weight, and how it is held: twice where it is both multiplied in integers and looked up as it is."""
     for tensor in proto.graph.initializer:
         name = tensor.name
         if name.endswith(QUANTIZED):
-            found[name.removesuffix(QUANTIZED)] = "int8"
+            yield name.removesuffix(QUANTIZED), "int8"
         elif name.endswith(BITS):
-            found[name.removesuffix(BITS)] = "int4"
+            yield name.removesuffix(BITS), "int4"
         elif not name.endswith((SCALE, ZERO)):
-            found[name] = {1: "float32", 10: "float16"}.get(tensor.data_type, "as it is")
-    return found
+            yield name, {1: "float32", 10: "float16"}.get(tensor.data_type, "as it is")
 
 
 def model_name(name: str) -> str:

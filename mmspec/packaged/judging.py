@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mmspec.host import STAGES
-from mmspec.packaged.layout import CONTRACT, WEIGHTS
-from mmspec.packaged.reading import Unfit, changed_files, read_json, read_manifest
+from mmspec.packaged.layout import CONTRACT, GOLDEN, WEIGHTS
+from mmspec.packaged.reading import Unfit, changed_files, read_contract, read_json, read_manifest
 
 SHOWN, LONGEST = 20, 1000  # problems, and signs of one: a tensor's name may have millions
 
@@ -44,7 +44,10 @@ def _judge_contents(folder: Path, manifest: dict[str, Any], said: dict[str, Any]
     from mmspec.packaged.answers import asked_of, compared
 
     problems, checked, files = said["problems"], said["checked"], manifest["files"]
-    contract, paths = read_json(folder / CONTRACT, CONTRACT), models.files_that_run(folder, manifest)
+    for name in (CONTRACT, WEIGHTS, GOLDEN):
+        if name not in files:
+            raise Unfit(f"it has no {name}")
+    contract, paths = read_contract(folder), models.files_that_run(folder, manifest)
     precision = str(contract.get("precision", "fp32"))
     protos = {path: models.opened(folder, path) for path in paths}
     for path, proto in protos.items():
@@ -53,6 +56,9 @@ def _judge_contents(folder: Path, manifest: dict[str, Any], said: dict[str, Any]
         return
     for path, proto in protos.items():
         problems += models.malformed(folder, path, proto)
+    if problems:
+        return
+    for path, proto in protos.items():
         problems += models.other_weights(folder, path, proto, precision)
     if paths == (manifest["runs"],):
         problems += models.other_ports(paths[0], protos[paths[0]], contract)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmspec.host import STAGES
-from mmspec.packaged.held import differs, stored
-from mmspec.packaged.layout import ONNX, WEIGHTS
+from mmspec.packaged.held import differs, ways
+from mmspec.packaged.layout import CONTRACT, ONNX, WEIGHTS
 from mmspec.packaged.reading import Unfit, is_inside, read_json
 from mmspec.writer import PLAN
 
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     import onnx
 
 PARTS = {STAGES: ("beginning", "exits", "end"), PLAN: ("encoder", "prefill", "step")}  # what each kind of plan runs
-FEWER = {"fp16": ("float16",), "int8": ("int8",), "int4": ("int4",)}  # how weights may be held, by precision
+FEWER = {
+    "fp32": (),
+    "bf16": (),
+    "fp16": ("float16",),
+    "int8": ("int8",),
+    "int4": ("int4",),
+}  # how weights may be held as well
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 MODEL_BYTES = 2**31 - 1  # protobuf's own limit
 
@@ -53,9 +59,14 @@ def opened(folder: Path, path: str) -> onnx.ModelProto:
     if size > MODEL_BYTES:
         raise Unfit(f"{path} has {size:,} bytes, and an ONNX file at most {MODEL_BYTES:,}")
     try:
-        return onnx.load(folder / path, load_external_data=False)
+        proto = onnx.load(folder / path, load_external_data=False)
     except Exception as error:  # protobuf's own kinds, which share no base
         raise Unfit(f"{path} is no ONNX file: {_line(error)}") from error
+    types = set(onnx.TensorProto.DataType.values()) - {onnx.TensorProto.UNDEFINED}
+    strange = next((tensor for tensor in tensors(proto) if tensor.data_type not in types), None)
+    if strange is not None:
+        raise Unfit(f"{path}: {strange.name} is of type {strange.data_type}, which ONNX does not have")
+    return proto
 
 
 def misplaced_weights(folder: Path, path: str, proto: onnx.ModelProto, files: Mapping[str, Any]) -> Iterator[str]:
@@ -113,7 +124,10 @@ def other_ports(path: str, proto: onnx.ModelProto, contract: Mapping[str, Any]) 
 
 
 def other_weights(folder: Path, path: str, proto: onnx.ModelProto, precision: str) -> Iterator[str]:
-    """Initialisers that bear the name of one of the model's weights and are not it, or not in bits that the precision has."""
+    """Initialisers that bear the name of one of the model's weights and are not it, or not in bits that the precision has.
+
+    Raises   Unfit: an unknown precision; weights that cannot be read.
+    """
     import safetensors
     from onnx import numpy_helper
 
@@ -122,13 +136,19 @@ def other_weights(folder: Path, path: str, proto: onnx.ModelProto, precision: st
     def read(part: str) -> np.ndarray:
         return numpy_helper.to_array(held[part], str(folder / ONNX))
 
-    ways = ("float32", "as it is", *FEWER.get(precision, ()))
-    with safetensors.safe_open(folder / WEIGHTS, framework="numpy") as weights:
+    if precision not in FEWER:
+        raise Unfit(f"{CONTRACT} says that it is in {precision!r}, where {', '.join(FEWER)} are known")
+    allowed = ("float32", "as it is", *FEWER[precision])
+    try:
+        opened = safetensors.safe_open(folder / WEIGHTS, framework="numpy")
+    except safetensors.SafetensorError as error:
+        raise Unfit(f"{WEIGHTS} is no safetensors file: {_line(error)}") from error
+    with opened as weights:
         known = set(weights.keys())
-        for name, how in stored(proto).items():
+        for name, how in ways(proto):
             if name not in known:
                 continue
-            if how not in ways:
+            if how not in allowed:
                 yield f"{path}: the weight {name} is in {how}, which a package in {precision} has none of"
                 continue
             if wrong := differs(how, name, read, weights.get_tensor(name)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmspec.packaged.layout import MANIFEST
+from mmspec.packaged.layout import CONTRACT, MANIFEST
 from mmspec.packaged.manifest import identity, sha256_of
 
 JSON_BYTES = 1 << 24
@@ -52,6 +53,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if type(size) is not int or size < 0 or not isinstance(digest, str) or len(digest) != 64:
             raise Unfit(f"{MANIFEST} gives {path} no bytes and sha256")
     return record
+
+
+def read_contract(folder: Path) -> dict[str, Any]:
+    """The contract, with what is read of it of the right kind.   Raises Unfit."""
+    record = read_json(folder / CONTRACT, CONTRACT)
+    for kind in ("inputs", "outputs"):
+        if not isinstance(record.get(kind), dict):
+            raise Unfit(f"{CONTRACT} has no {kind} by name")
+        for name, port in record[kind].items():
+            known = port if isinstance(port, Mapping) else {}
+            if not isinstance(known.get("dtype"), str) or not isinstance(known.get("dims"), list):
+                raise Unfit(f"{CONTRACT} gives {name} no dtype and dims")
+            if kind == "outputs" and not _is_tolerance(known.get("tolerance")):
+                raise Unfit(f"{CONTRACT} does not say how far {name} may be off: tolerance needs absolute and relative")
+    if not isinstance(record.get("thresholds", {}), dict):
+        raise Unfit(f"{CONTRACT} has no thresholds by name")
+    return record
+
+
+def _is_tolerance(said: object) -> bool:
+    limits = [said.get(name) for name in ("absolute", "relative")] if isinstance(said, Mapping) else [None]
+    return all(isinstance(limit, int | float) and math.isfinite(limit) and limit >= 0 for limit in limits)
 
 
 def is_inside(path: str) -> bool:

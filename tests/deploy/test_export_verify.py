@@ -206,6 +206,42 @@ def weights_cut(folder):
     weights_elsewhere("model.onnx.data")(folder)
 
 
+def no_tolerance(folder):
+    changed_json(folder / "contract.json", lambda r: r["outputs"]["label"].update(tolerance={"absolute": float("nan")}))
+
+
+def another_precision(folder):
+    changed_json(folder / "contract.json", lambda r: r.update(precision="fp3"))
+
+
+def cut(name):
+    def spoil(folder):
+        (folder / name).write_bytes((folder / name).read_bytes()[:-4])
+
+    spoil.__name__ = f"cut_{name}"
+    return spoil
+
+
+def without(name):
+    def spoil(folder):
+        (folder / name).unlink()
+
+    spoil.__name__ = f"without_{name}"
+    return spoil
+
+
+def no_question(folder):
+    import safetensors.numpy
+
+    arrays = safetensors.numpy.load_file(folder / "golden.safetensors")
+    del arrays["0.inputs.image"]
+    safetensors.numpy.save_file(arrays, folder / "golden.safetensors")
+
+
+def a_type_of_its_own(folder):
+    changed_model(folder, lambda file: setattr(file.graph.initializer[0], "data_type", 99))
+
+
 def elsewhere(folder):
     changed_json(folder / "manifest.json", lambda r: r.update(runs="spec.yaml"))
 
@@ -229,6 +265,14 @@ def another_runtime(folder):
         (weights_elsewhere("nowhere.data"), "which is no file beside it"),
         (weights_cut, "ends behind the end of onnx/model.onnx.data"),
         (elsewhere, "is no file of onnx/"),
+        (no_tolerance, "contract.json does not say how far label may be off"),
+        (another_precision, "says that it is in 'fp3', where fp32, bf16, fp16, int8, int4 are known"),
+        (cut("contract.json"), "contract.json is not JSON"),
+        (cut("model.safetensors"), "model.safetensors is no safetensors file"),
+        (cut("golden.safetensors"), "golden.safetensors is no safetensors file"),
+        (without("golden.safetensors"), "it has no golden.safetensors"),
+        (no_question, "golden.safetensors lacks 0.inputs.image"),
+        (a_type_of_its_own, "is of type 99, which ONNX does not have"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

@@ -18,6 +18,7 @@ from mmspec.deploy.precision.calibration import ranges_of
 from mmspec.deploy.precision.layers import rewritten
 from mmspec.deploy.precision.lowering import lowered_of
 from mmspec.deploy.precision.roles import roles_of
+from mmspec.deploy.precision.stored import Asked
 from mmspec.errors import Failure, UserError
 from mmspec.packaged.held import differs, stored
 from mmspec.spec import SpecError
@@ -104,6 +105,23 @@ def test_a_step_that_hides_a_change_is_one_that_the_weight_does_not_ask_for():
         assert words in differs("int8", "layer.weight", (held | spoilt).__getitem__, weight)
     del held["layer.weight_scale"]
     assert differs("int8", "layer.weight", held.__getitem__, weight) == "lacks layer.weight_scale"
+
+
+def test_a_weight_that_is_multiplied_and_looked_up_is_compared_in_both_of_its_forms():
+    file, weight, bias = linear()
+    file.graph.input.append(helper.make_tensor_value_info("id", 7, ["batch"]))
+    file.graph.node.append(helper.make_node("Gather", ["layer.weight", "id"], ["found"], name="node_found"))
+    file.graph.output.append(helper.make_tensor_value_info("found", 1, ["batch", 40]))
+    made = rewritten(file, ["layer.weight"], dynamic.write)
+    assert stored(made) == {"layer.weight": "int8", "layer.bias": "float32"}
+    model, asked = {"layer.weight": weight, "layer.bias": bias}, Asked({"layer.weight": "int8"})
+    assert list(asked.problems(made, model, {"layer.weight"})) == []
+    for spoilt, words in (
+        ({"layer.weight": weight + np.float32(1e-6)}, "is not the model's, bit for bit"),
+        ({"layer.weight_quantized": -array(initializers(made)["layer.weight_quantized"])}, "steps from the model's"),
+    ):
+        (problem,) = asked.problems(with_arrays(made, spoilt), model, {"layer.weight"})
+        assert words in problem
 
 
 @pytest.mark.slow

@@ -10,12 +10,12 @@ from mmspec.components import CATALOGUE
 from mmspec.deploy import read_target
 from mmspec.deploy.file import array, initializers, with_arrays
 from mmspec.deploy.precision.lowering import lowered_of, random_examples
-from mmspec.deploy.precision.stored import stored
 from mmspec.deploy.precision.texts import MOST, begun, texts_of
 from mmspec.deploy.subject import subject_of
 from mmspec.deploy.writing import PREFILL, STEP, writing_draft_of
 from mmspec.errors import Failure
 from mmspec.host import session
+from mmspec.packaged.held import stored
 from mmspec.spec import read
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmspec.deploy.file import array, graphs, initializers
 from mmspec.deploy.structure import FOREIGN, reachable
-from mmspec.packaged.held import BITS, QUANTIZED, differs, model_name, stored
+from mmspec.packaged.held import BITS, QUANTIZED, differs, model_name, stored, ways
 
 if TYPE_CHECKING:
     import onnx
@@ -36,7 +36,8 @@ class Asked:
             asked = (self.wanted[name],) if name in self.wanted else free
             if how[name] not in asked:
                 yield f"the weight {name} is held in {how[name]}, where {' or '.join(asked)} was asked for"
-            elif problem := differs(how[name], name, lambda part: array(held[part]), weights[name]):
+        for name, way in ways(proto):
+            if name in weights and (problem := differs(way, name, lambda part: array(held[part]), weights[name])):
                 yield f"the weight {name} {problem}"
         for graph in graphs(proto.graph):
             for tensor in graph.initializer:
