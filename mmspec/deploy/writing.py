@@ -253,7 +253,7 @@ def _problems(draft: WritingDraft, files: Files, held: Held | None) -> Iterator[
             protos[name], draft.contracts[name], draft.target.opset, weights, live, draft.conditions[name], 0, held
         )
         yield from (f"{name}: {problem}" for problem in found)
-        foreign = sorted(stored(protos[name]).keys() & (draft.subject.state.keys() - live))
+        foreign = sorted(stored(protos[name]).keys() & draft.subject.state.keys() - live)
         yield from (f"{name}: the weight {weight} is not needed there" for weight in foreign)
     every = {weight for proto in protos.values() for weight in stored(proto)}
     yield from (

@@ -14,14 +14,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import mmspec
+from mmspec import openvino_runtime
 from mmspec.cli.entry import run
 from mmspec.deploy import read_target
 from mmspec.deploy.contents import contents_of
 from mmspec.deploy.file import FILE
 from mmspec.deploy.precision.lowering import lowered_of
 from mmspec.errors import UserError
+from mmspec.packaged.answers import asked_of
 from mmspec.packaged.judging import judge
 from mmspec.packaged.manifest import manifest_of
+from mmspec.packaged.reading import Unfit
 
 pytestmark = pytest.mark.slow
 
@@ -207,9 +210,14 @@ def elsewhere(folder):
     changed_json(folder / "manifest.json", lambda r: r.update(runs="spec.yaml"))
 
 
+def another_runtime(folder):
+    changed_json(folder / "contract.json", lambda r: r.update(runtime="abacus"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
+        (another_runtime, "it is for 'abacus', which nothing here runs"),
         (another_weight, "experts.1.down.bias is not the model's, bit for bit, as it is in model.safetensors"),
         (another_threshold, "the thresholds of joint.blocks are not those of the contract"),
         (another_input, "and float32['batch', 3, 8, 8] in the contract"),
@@ -264,6 +272,21 @@ def test_one_weight_that_is_another_is_found_in_every_precision(precision, flags
     signed(folder)
     (problem,) = problems(folder)
     assert "experts.1.down.weight" in problem and "model's" in problem and "in model.safetensors" in problem
+
+
+def test_golden_answers_are_asked_of_the_runtime_that_a_package_is_for(folder):
+    pytest.importorskip("openvino")
+    assert "golden answers of ONNX Runtime" in mmspec.verify(folder).checked[-1]
+    changed_json(folder / "contract.json", lambda r: r.update(runtime="openvino"))
+    signed(folder)
+    found = mmspec.verify(folder)
+    assert found.passed and "golden answers of OpenVINO" in found.checked[-1] and "in f32" in found.checked[-1]
+
+
+def test_a_runtime_that_is_not_there_is_not_stood_in_for_by_another(monkeypatch):
+    monkeypatch.setattr(openvino_runtime, "installed", lambda: False)
+    with pytest.raises(Unfit, match="are those of OpenVINO, which is not installed here: pip install openvino"):
+        asked_of("openvino", "bf16")
 
 
 def forever():

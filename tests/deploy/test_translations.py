@@ -62,3 +62,21 @@ def test_truth_is_padded_and_counted_as_numbers():
     for wanted, found in zip(before, after, strict=True):
         assert wanted.dtype == found.dtype
         np.testing.assert_array_equal(found, wanted)
+
+
+class Owners(torch.nn.Module):
+    def forward(self, place):
+        return torch.div(place, 3, rounding_mode="trunc")
+
+
+def test_places_are_divided_as_integers():
+    program = export(Owners(), (torch.arange(7),), dynamic_shapes=({0: Dim("n")},), strict=False)
+    with quiet():
+        made = torch.onnx.export(
+            program, dynamo=True, opset_version=20, optimize=False, verbose=False, custom_translation_table=TRANSLATIONS
+        )
+    assert "Floor" not in {node.op_type for node in made.model_proto.graph.node}
+    session = onnxruntime.InferenceSession(made.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    place = np.array([-4, 0, 5, 2**24 + 1, 2**40 + 2])  # float32 knows no 2^24 + 1
+    (found,) = session.run(None, {session.get_inputs()[0].name: place})
+    np.testing.assert_array_equal(found, Owners()(torch.from_numpy(place)).numpy())
