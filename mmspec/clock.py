@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from mmspec.host import STAGES, Host, Load, Run, session
+from mmspec.host import CUDA, STAGES, Host, Load, Run, session
 from mmspec.openvino_runtime import openvino
 from mmspec.writer import PLAN, Writer
 
@@ -55,9 +55,7 @@ def load_of(runtime: str) -> Load:
         import_module("openvino").Core()
         return openvino(runtime)
     import_module("onnxruntime")
-    return (
-        partial(session, providers=("CUDAExecutionProvider", "CPUExecutionProvider")) if runtime == "cuda" else session
-    )
+    return partial(session, providers=CUDA) if runtime == "cuda" else session
 
 
 def opened(folder: Path, load: Load, threads: int) -> Run:

@@ -14,6 +14,8 @@ onnxruntime, and nothing else of mmspec: a copy of it lies in every such package
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,10 +26,19 @@ import numpy as np
 Values = dict[str, Any]  # arrays by name
 Run = Callable[[Mapping[str, Any]], Values]
 Load = Callable[[str | bytes, int], Run]  # a runtime: the path of a file or what is in it, and a number of threads
+Provider = str | tuple[str, Mapping[str, str]]  # of ONNX Runtime, with its options
+
+CPU: Sequence[Provider] = ("CPUExecutionProvider",)
+# float32 is float32: by default, products on CUDA keep ten bits of it
+CUDA: Sequence[Provider] = (("CUDAExecutionProvider", {"use_tf32": "0"}), *CPU)
 
 STAGES = "stages.json"  # the plan, beside the files
 AFTER = "_after"  # ends the name of a value that an exit hands on
 ANSWER, SCORE, EXIT = "stack.answer", "stack.score", "stack.exit"
+
+
+class NoProvider(RuntimeError):
+    """What should run a file is not on this machine."""
 
 
 class Host:
@@ -97,17 +108,41 @@ class Host:
         return {**found, EXIT: left}
 
 
-def session(file: str | bytes, threads: int = 0, providers: Sequence[str] = ("CPUExecutionProvider",)) -> Run:
-    """A file in ONNX Runtime, by default on the CPU, as a function that picks its inputs out of what it is given."""
+def session(file: str | bytes, threads: int = 0, providers: Sequence[Provider] = CPU) -> Run:
+    """A file in ONNX Runtime, by default on the CPU, as a function that picks its inputs out of what it is given.
+
+    Raises   NoProvider: the first of them is not there (ONNX Runtime itself only warns, and takes the next); or what ONNX Runtime
+             raises on a file that it cannot read.
+    """
     import onnxruntime
 
+    wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
+    if wanted not in onnxruntime.get_available_providers():
+        raise NoProvider(f"this onnxruntime has no {wanted}; it has {', '.join(onnxruntime.get_available_providers())}")
+    reason = _preloaded() if wanted.startswith("CUDA") else ""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
     runtime = onnxruntime.InferenceSession(file, options, providers=list(providers))
+    if wanted not in runtime.get_providers():
+        raise NoProvider(f"ONNX Runtime finds no card, or not the libraries, that {wanted} needs{reason}")
     inputs, outputs = ([value.name for value in ends] for ends in (runtime.get_inputs(), runtime.get_outputs()))
 
     def run(values: Mapping[str, Any]) -> Values:
         return dict(zip(outputs, runtime.run(outputs, {name: values[name] for name in inputs}), strict=True))
 
     return run
+
+
+def _preloaded() -> str:
+    """CUDA's libraries as pip installs them, which are on no path of the system; or why ONNX Runtime did not find one, after a
+    colon. It prints, and logs, what it lacks: here it is the error that says so."""
+    import onnxruntime
+
+    told = io.StringIO()
+    onnxruntime.set_default_logger_severity(4)
+    if hasattr(onnxruntime, "preload_dlls"):  # 1.21
+        with contextlib.redirect_stdout(told):
+            onnxruntime.preload_dlls()
+    lines = told.getvalue().splitlines()
+    return f": {lines[0]}" if lines else ""

@@ -71,32 +71,43 @@ class Writer:
         names = filter(None, plan["files"].values())
         return cls(plan, {name: load(str(Path(folder) / name), threads) for name in names})
 
-    def generate(self, inputs: Mapping[str, Any], most: int, stop: Sequence[int] | None = None) -> list[list[int]]:
+    def generate(
+        self, inputs: Mapping[str, Any], most: int | Sequence[int], stop: Sequence[int] | None = None
+    ) -> list[list[int]]:
         """The ids that the model goes on with, each the likeliest; without those that ended the text.
 
         inputs   by name, as contract.json says; of the text, its beginning
-        most     tokens that are written at most; none is written beyond the longest text
+        most     tokens that are written at most, of all samples or of each; none is written beyond the longest text
         stop     ids that end a text; the plan's by default
 
         Raises   ValueError: a beginning without any token, or longer than the longest text
         """
+        texts: list[list[int]] = [[] for _ in inputs[self.mask]]
+        for rows, tokens in self.write(inputs, most, stop):
+            for row, token in zip(rows, tokens, strict=True):
+                texts[row].append(int(token))
+        return texts
+
+    def write(
+        self, inputs: Mapping[str, Any], most: int | Sequence[int], stop: Sequence[int] | None = None
+    ) -> Iterator[tuple[Any, Any]]:
+        """The same token by token: which samples go on i64[S], and with which ids i64[S]."""
         ends = [*(self.plan["stop"] if stop is None else stop), *self.plan["places"]]
         place = self._after(np.asarray(inputs[self.mask]))
-        texts: list[list[int]] = [[] for _ in place]
-        rows = np.arange(len(place))  # the samples that go on
+        last = np.minimum(place + np.asarray(most), self.plan["length"])  # where each text has no more room
+        rows = np.arange(len(place))
         logits, state = self.begin(inputs, place - 1)
-        for left in reversed(range(most)):
+        while True:
             tokens = logits.argmax(axis=-1)
-            on = np.flatnonzero((place < self.plan["length"]) & ~np.isin(tokens, ends))
-            for row, token in zip(rows[on], tokens[on], strict=True):
-                texts[row].append(int(token))
-            if not left or not len(on):
-                break
+            goes_on = (place < last) & ~np.isin(tokens, ends)
+            yield rows[goes_on], tokens[goes_on]
+            on = np.flatnonzero(goes_on & (place + 1 < last))
+            if not len(on):
+                return
             if len(on) < len(rows):
-                rows, tokens, place, state = rows[on], tokens[on], place[on], state.of(on)
+                rows, tokens, place, last, state = rows[on], tokens[on], place[on], last[on], state.of(on)
             logits, state = self.go_on(state, tokens, place)
             place = place + 1
-        return texts
 
     def __call__(self, inputs: Mapping[str, Any]) -> Values:
         """The outputs by name, as the model gives them at once: logits f32[B, N, V] at every token of a text."""

@@ -62,20 +62,21 @@ def contents_of(
     if lowered is not None:
         # a processor that has no bfloat16 computes in float32, which is as far off as the target allows
         off = target.allowed if target.precision == "bf16" else ROUNDED
-        verify = verify.model_copy(update={"tolerance": off, "relative": off, "margin": off})
+        verify = verify.model_copy(update={"tolerance": off, "relative": off, "margin": off, "outputs": {}})
         own = lowered.run(asked_of(target.runtime, target.precision).load)
     graph = lower(subject.spec)
     state = {name: tensor.contiguous() for name, tensor in subject.state.items()}
     thresholds = {name: stack.thresholds.tolist() for name, stack in stacks_of(draft.module).items()}
     form = next((form for plan, form in FORMS.items() if plan in files), "conditions")
     contract = draft.contract.to_dict(verify, thresholds, preprocessing_of(subject))
+    asked = {"device": target.device, "runtime": target.runtime, "precision": target.precision}
     return {
         **{f"{ONNX}/{name}": data for name, data in files.items()},
         SPEC: subject.spec.to_yaml().encode(),
         SOURCE: source(graph, header(subject.spec.name, graph.name)).encode(),
         WEIGHTS: safetensors.torch.save(state, {"format": "pt"}),
         LICENSE: shipped.licence(),
-        CONTRACT: as_json(contract | {"form": form, "runtime": target.runtime, "precision": target.precision}),
+        CONTRACT: as_json(contract | {"form": form, **asked}),
         GOLDEN: golden_of(draft.module, draft.contract, verify, own),
     }
 

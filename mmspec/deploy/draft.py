@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 
 from mmspec.cost.budgets import with_costs
 from mmspec.deploy.cleaning import clean
-from mmspec.deploy.contract import Contract, contract_of
+from mmspec.deploy.contract import Contract, check_named, contract_of
 from mmspec.deploy.divergence import first_divergence
 from mmspec.deploy.file import FILE, Load, OneFile, proto_of
 from mmspec.deploy.liveness import live_parameters
@@ -118,12 +118,14 @@ def draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcon
 def serving_of(subject: Subject, target: Target) -> tuple[Graph, Contract, nn.Module]:
     """The graph that answers, what its callers may rely on, and the module that files are compared with.
 
-    Raises   SpecError; UserError: a router of ties
+    Raises   SpecError; UserError: a router of ties, a tolerance of an output that the model does not have
     """
     graph = with_costs(named_apart(lower_serving(subject.spec), subject.spec))
     module = serving_module(graph, subject)
     check_routers(module)
-    return graph, contract_of(subject.spec, graph, target), module
+    contract = contract_of(subject.spec, graph, target)
+    check_named(target, contract)
+    return graph, contract, module
 
 
 def named_apart(graph: Graph, spec: ModelSpec) -> Graph:

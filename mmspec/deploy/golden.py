@@ -18,7 +18,7 @@ from mmspec.deploy.contract import Contract
 from mmspec.deploy.target import Verify
 from mmspec.deploy.watching import close_calls, watching
 
-BATCH, BYTES = 3, 1 << 24  # samples of the larger case, as far as its inputs stay below so much
+BATCH, BYTES = 3, 1 << 24  # samples of the larger case, as far as its inputs and answers stay below so much
 Answers = Callable[[tuple[Tensor, ...]], dict[str, np.ndarray]]
 DRAWS = 16  # of inputs, for one without a close call
 
@@ -47,12 +47,21 @@ def _cases(module: nn.Module, contract: Contract, verify: Verify) -> Iterator[Ca
     )
     masks = [port.name for port in contract.inputs if port.dtype == "bool"]
     one, some = contract.batch(1), contract.batch(BATCH)
-    if sum(tensor.nbytes for tensor in draw(contract, {"batch": some, **longest}, 0)) > BYTES:
-        some = one
-    yield _clear(module, contract, verify, {"batch": one, **middle})
-    yield _clear(module, contract, verify, {"batch": some, **longest})
+    sizes = [{"batch": some, **longest}, {"batch": one, **longest}, {"batch": one, **middle}]
+    sizes.append({"batch": one} | {name: size.low for name, size in lengths.items()})
+    large = next((each for each in sizes if _bytes(module, contract, each) <= BYTES), sizes[-1])
+    small = {"batch": one} | {name: min(size, large[name]) for name, size in middle.items()}
+    yield _clear(module, contract, verify, small)
+    yield _clear(module, contract, verify, large)
     if masks:
-        yield _clear(module, contract, verify, {"batch": one, **middle}, masks)
+        yield _clear(module, contract, verify, small, masks)
+
+
+def _bytes(module: nn.Module, contract: Contract, sizes: dict[str, int]) -> int:
+    """Of the inputs and the answers of a case of these sizes."""
+    inputs = draw(contract, sizes, 0)
+    with torch.no_grad():
+        return sum(tensor.nbytes for tensor in (*inputs, *module(*inputs).values()))
 
 
 def _clear(

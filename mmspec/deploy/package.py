@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from mmspec.deploy.opinion import second_opinion
 from mmspec.deploy.parity import Parity, Runnable
 from mmspec.deploy.precision.lowering import in_precision
 from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
+from mmspec.deploy.rounding import TIMES, with_rounding
 from mmspec.deploy.staged import StagedDraft, halts, staged_draft_of
 from mmspec.deploy.subject import Subject, subject_of
 from mmspec.deploy.target import Target, load_target
@@ -58,11 +60,14 @@ def export(
     clock = _Clock(progress)
     subject = subject_of(spec_or_folder, seed)
     draft = drafted(subject, target, clock)
+    with clock("find what float32 costs"):
+        draft, needed = within_rounding(draft)
     with clock("check its structure"):
         structure = draft.check()
     cautions = foreseen(draft, draft.files, clock)
     with clock("compare with torch"):
         parity = draft.prove(progress)
+    parity.notes[:0] = needed
     beside = [second_opinion(draft, clock, progress)]
     lowered = None
     if target.precision != "fp32":
@@ -78,6 +83,20 @@ def export(
     with clock("write the package"):
         write_package(report, content, draft.subject, run_elsewhere)
     return report
+
+
+def within_rounding(
+    draft: Draft | StagedDraft | WritingDraft,
+) -> tuple[Draft | StagedDraft | WritingDraft, list[str]]:
+    """The draft, whose file may be off by as much as float32 needs; and in words, where that is more than the target says."""
+    before = draft.target.verify
+    verify = with_rounding(before, draft.module, draft.contract)
+    words = [
+        f"{name} may be off by {limit.tolerance:.2g}, {TIMES:g} times what torch's own float32 is off by from float64"
+        for name, limit in verify.outputs.items()
+        if limit != before.outputs.get(name)
+    ]
+    return replace(draft, target=draft.target.model_copy(update={"verify": verify})), words
 
 
 def drafted(subject: Subject, target: Target, step: Step) -> Draft | StagedDraft | WritingDraft:

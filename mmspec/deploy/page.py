@@ -9,6 +9,7 @@ from importlib.resources import files
 from mmspec.deploy.contract import Contract, Port
 from mmspec.deploy.parity import Compared
 from mmspec.deploy.report import Report
+from mmspec.deploy.target import Verify
 
 
 def render(report: Report) -> str:
@@ -20,7 +21,7 @@ def render(report: Report) -> str:
         _lead(report),
         _weights(report),
         _facts(report),
-        _contract(report.contract),
+        _contract(report.contract, report.target.verify),
         "<h2>Structure</h2><ul>" + "".join(f"<li>{escape(text)}</li>" for text in report.structure) + "</ul>",
         _parity(report),
         _experts(report),
@@ -41,12 +42,12 @@ def render(report: Report) -> str:
 
 
 def _lead(report: Report) -> str:
-    target, parity = report.target, report.parity
+    parity = report.parity
     return (
         f"<p class=lead>{escape(_what_ran(report))} was run by onnxruntime {escape(report.environment['onnxruntime'])} on a cpu "
         f"and compared with the torch module, case by "
-        f"case: {len(parity.compared)} cases, {parity.samples} samples, largest absolute error <b>{report.max_error:.2g}</b> where "
-        f"{target.verify.tolerance:g}, or {target.verify.relative:g} of the number, is allowed, exits equal.</p>"
+        f"case: {len(parity.compared)} cases, {parity.samples} samples, largest absolute error <b>{report.max_error:.2g}</b>; "
+        "every output within what is allowed below, exits equal.</p>"
     )
 
 
@@ -82,7 +83,15 @@ def _facts(report: Report) -> str:
     )
 
 
-def _contract(contract: Contract) -> str:
+def _contract(contract: Contract, verify: Verify) -> str:
+    def allowed(port: Port) -> str:
+        limit = verify.of(port.name, port.dtype)
+        return (
+            f"<span class=number>{limit.absolute:.2g}</span> or {limit.relative:g} of it"
+            if limit.absolute
+            else "nothing"
+        )
+
     def row(port: Port) -> Sequence[str]:
         return (
             f"<code>{escape(port.name)}</code>",
@@ -94,7 +103,7 @@ def _contract(contract: Contract) -> str:
     return (
         "<h2>Inputs and outputs</h2>"
         + _table(("input", "type", "meaning"), map(row, contract.inputs))
-        + _table(("output", "type", "meaning"), map(row, contract.outputs))
+        + _table(("output", "type", "meaning", "off by at most"), ((*row(p), allowed(p)) for p in contract.outputs))
         + f"<p class=note>{ranges}.</p>"
     )
 

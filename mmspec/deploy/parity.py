@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from mmspec.deploy.cases import MIXED_BATCH, Case, cases, largest_batch, mixed_thresholds, plain_case, randomised
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.file import Load
+from mmspec.deploy.rounding import with_rounding
 from mmspec.deploy.target import Tolerance, Verify
 from mmspec.deploy.watching import Watched, close_calls, stacks_of, watching
 from mmspec.errors import Failure
@@ -144,10 +145,11 @@ def check_parity(
     for draw in range(DRAWS):
         weights = f"random weights {draw}" if draw else "own weights"
         model = randomised(module, graph, seed=draw) if draw else module
+        within = with_rounding(verify, model, contract) if draw else verify
         file = given.with_arrays(_state(model)) if draw else given
         try:
             for thresholds, arrays, batches in _settings(file, model, graph, contract, verify, parity, draw):
-                setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, verify)
+                setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, within)
                 run = setting.file.tried(load)
                 for case in batches:
                     progress(f"{weights}, {case.name}")

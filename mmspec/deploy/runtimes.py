@@ -10,7 +10,7 @@ import torch
 from mmspec import openvino_runtime as second
 from mmspec.deploy.file import Load
 from mmspec.deploy.target import Target
-from mmspec.host import Run, session
+from mmspec.host import CUDA, Run, session
 
 
 def load_of(target: Target) -> Load:
@@ -31,7 +31,7 @@ def on_cuda_here(target: Target) -> bool:
 
 def on_cuda(content: str | bytes, threads: int) -> Run:
     """A file in ONNX Runtime on CUDA."""
-    return session(content, threads, ("CUDAExecutionProvider", "CPUExecutionProvider"))
+    return session(content, threads, CUDA)
 
 
 def name_of(target: Target) -> str:

@@ -75,6 +75,18 @@ class Tolerance(NamedTuple):
     relative: float
 
 
+class Deviation(Record):
+    """What an output may be off by."""
+
+    tolerance: PositiveFloat = Field(description="largest absolute error of a number")
+    relative: NonNegativeFloat = Field(
+        0.0, description="largest error as a share of the number, where that is more than `tolerance`"
+    )
+
+    def times(self, factor: float) -> "Deviation":
+        return Deviation(tolerance=factor * self.tolerance, relative=factor * self.relative)
+
+
 class Verify(Record):
     """What the proof asks for."""
 
@@ -87,6 +99,9 @@ class Verify(Record):
     relative: NonNegativeFloat = Field(
         1e-4, description="largest error as a share of the number, where that is more than `tolerance`"
     )
+    outputs: dict[str, Deviation] = Field(
+        default_factory=dict, description="what these outputs may be off by, by name, in place of the two above"
+    )
     second_opinion: bool = Field(
         True, description="an fp32 file is compared in OpenVINO as well, where that is installed"
     )
@@ -96,7 +111,10 @@ class Verify(Record):
 
     def of(self, output: str, dtype: str) -> Tolerance:
         """What an output may be off by: numbers by their tolerance; exits, ids and masks not at all."""
-        return Tolerance(self.tolerance, self.relative) if dtype == "float32" else Tolerance(0.0, 0.0)
+        if dtype != "float32":
+            return Tolerance(0.0, 0.0)
+        own = self.outputs.get(output, self)
+        return Tolerance(own.tolerance, own.relative)
 
 
 class Target(Record):

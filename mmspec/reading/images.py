@@ -21,6 +21,8 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from mmspec.reading.files import Array, File
 
 MEAN, STD = 0.5, 0.5
+CLIP = 16  # pictures of the largest size, as whose pixels those of all frames of a clip are bounded
+LEAST = 64 * 64  # pixels that a frame counts as: one takes time, however small
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # not EPS and the like, which start other programs
 TYPES = {1: "L", 3: "RGB"}
 Values = TypeVar("Values", bound=Any)  # arrays, and tensors as well
@@ -65,9 +67,12 @@ def pictures(file: File, count: int = 0) -> list[Image.Image]:
     Raises   OSError, ValueError: with a message of a few words, when it cannot be read, or is not animated.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.simplefilter(
+            "ignore", Image.DecompressionBombWarning
+        )  # that is said below, whatever other threads filter
         try:
             with Image.open(file, formats=FORMATS) as opened:
+                _check_size(opened, count)
                 if not count:
                     opened.load()
                     return [ImageOps.exif_transpose(opened)]
@@ -81,13 +86,33 @@ def pictures(file: File, count: int = 0) -> list[Image.Image]:
             raise
         except UnidentifiedImageError:
             raise ValueError(f"not an image of a known kind ({', '.join(FORMATS)})") from None
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        except Image.DecompressionBombError:
             raise ValueError(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
+        except ClipTooLong:
+            raise
         except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
             raise ValueError(f"damaged image ({error})") from None
     if len(ends) == 1:
         raise ValueError(f"a still picture, where the model sees {count} frames")
     return [shown[place] for place in places]
+
+
+def _check_size(opened: Image.Image, count: int) -> None:
+    """Raise DecompressionBombError before a picture, or any frame of a clip, is decoded that is too large."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is None:
+        return
+    if opened.width * opened.height > most:
+        raise Image.DecompressionBombError
+    frames = getattr(opened, "n_frames", 1) if count else 1
+    if max(opened.width * opened.height, LEAST) * frames > CLIP * most:
+        raise ClipTooLong(
+            f"{frames:,} frames of {opened.width} x {opened.height} pixels, and {CLIP * most:,} pixels are read"
+        )
+
+
+class ClipTooLong(ValueError):
+    """A clip's frames have too many pixels together."""
 
 
 def pixels(image: Image.Image, height: int, width: int, channels: int) -> Array:

@@ -2,6 +2,7 @@
 
     session = Session("package")
     session({"image": Path("seven.png"), "text": "which digit is this?"})["answers"]["label"]["answer"]
+    Session("writes").write({"image": Path("seven.png"), "text": "a picture of"}, tokens=20)["text"]
 
 Needs numpy and ONNX Runtime; Pillow, soundfile and tokenizers as far as the package reads pictures, sounds and a tokenizer.json.
 """

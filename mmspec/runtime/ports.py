@@ -16,6 +16,9 @@ from mmspec.reading.files import Array
 
 BATCH = "batch"
 KINDS = {"float32": "iuf", "int64": "iu", "bool": "b"}  # of numpy: what may become which type unharmed
+TYPES = {"float32": (int, float, np.integer, np.floating), "int64": (int, np.integer), "bool": (bool, np.bool_)}
+UNEVEN = "lists of different lengths, where the model takes an array"
+NOT_FINITE = "has a number that is not finite (NaN, or infinite in float32)"
 WORDS = {"float32": "numbers", "int64": "whole numbers", "bool": "true and false"}
 
 
@@ -108,9 +111,9 @@ class Contract:
             if isinstance(dim, str) and not 1 <= size <= self.dims[dim][1]:
                 raise BadRequest(port.name, f"{dim} is {size}, where the model takes 1 to {self.dims[dim][1]}")
         if port.dtype == "float32" and not np.isfinite(array).all():
-            raise BadRequest(port.name, "has a number that is not finite (NaN, or infinite in float32)")
+            raise BadRequest(port.name, NOT_FINITE)
         if port.dtype == "int64" and port.below and not ((array >= 0) & (array < port.below)).all():
-            raise BadRequest(port.name, f"ids are from 0 to {port.below - 1}")
+            raise BadRequest(port.name, _ids(port))
         for id, count in port.places:
             found = int((array == id).sum())
             if found != count:
@@ -127,17 +130,37 @@ def _port(name: str, told: Mapping[str, Any]) -> Port:
 
 def _array(port: Port, value: object) -> Array:
     try:
-        array = np.asarray(value)
-    except (ValueError, OverflowError):
-        raise BadRequest(port.name, "lists of different lengths, where the model takes an array") from None
+        array = np.asarray(value, object) if isinstance(value, list | tuple) else np.asarray(value)
+    except ValueError:
+        raise BadRequest(port.name, UNEVEN) from None
     if array.size == 0:
         raise BadRequest(port.name, "empty")
+    if array.dtype == object:
+        array = _typed(port, array)
     if array.dtype.kind not in KINDS[port.dtype]:
         raise BadRequest(port.name, f"the model takes {WORDS[port.dtype]} ({port.dtype})")
-    if port.dtype == "int64" and array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
-        raise BadRequest(port.name, f"ids are from 0 to {port.below - 1}")
+    if array.dtype.kind == "u" and port.dtype == "int64" and array.max() > np.iinfo(np.int64).max:
+        raise BadRequest(port.name, _ids(port))
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is refused
         return array.astype(port.dtype)
+
+
+def _typed(port: Port, array: Array) -> Array:
+    """Of objects, the numbers that they all are. Never through numpy's own guess, by which one long text among many numbers would
+    take that much room for each of them."""
+    kinds = set(map(type, array.ravel()))
+    if kinds & {list, tuple, np.ndarray}:
+        raise BadRequest(port.name, UNEVEN)
+    if not all(issubclass(kind, TYPES[port.dtype]) and (kind is not bool or port.dtype == "bool") for kind in kinds):
+        raise BadRequest(port.name, f"the model takes {WORDS[port.dtype]} ({port.dtype})")
+    try:
+        return array.astype("float64" if port.dtype == "float32" else port.dtype)
+    except OverflowError:
+        raise BadRequest(port.name, _ids(port) if port.dtype == "int64" else NOT_FINITE) from None
+
+
+def _ids(port: Port) -> str:
+    return f"ids are from 0 to {port.below - 1}" if port.below else "a number is too large"
 
 
 def _told(dims: tuple[int | str, ...]) -> str:

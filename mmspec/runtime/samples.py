@@ -15,6 +15,9 @@ from mmspec.reading.files import Array
 from mmspec.reading.preprocessing import Preprocessing, describe
 from mmspec.runtime.ports import BATCH, BadRequest, Contract, Port
 
+CHARACTERS = (
+    64  # of a text for each token that there may be: tokenizers take seconds for millions, and hold up all else
+)
 LONGEST_NAME = 80  # of an input's name, told back to who misspelt it
 
 
@@ -31,7 +34,7 @@ def sample_of(request: Mapping[str, object], contract: Contract, known: Preproce
 
     request  by input: numbers as the contract has them, without the batch; what the package can read (a text as str; a picture,
              clip or sound as the bytes of its file, or as a Path); None for a text that is absent. A str is never taken for a
-             path. Masks may be left out.
+             path. Masks may be left out, and a text that is written where it has a start.
 
     Raises   BadRequest: an input is unknown, missing, unreadable, or not what the contract says.
     """
@@ -43,6 +46,7 @@ def sample_of(request: Mapping[str, object], contract: Contract, known: Preproce
             near = get_close_matches(short, contract.inputs, 1)
             hint = f"did you mean {near[0]}?" if near else f"the inputs are: {', '.join(contract.inputs)}"
             raise BadRequest(short, f"there is no such input; {hint}")
+    request = {**dict.fromkeys(known.begun if known else (), ""), **request}
     masks = contract.masks
     arrays: dict[str, Array] = {}
     for name, port in contract.inputs.items():
@@ -127,6 +131,9 @@ def _present(contract: Contract, port: Port, value: object, known: Preprocessing
     if column is None or known is None:
         raise BadRequest(port.name, f"the package does not say how it is read; it takes {port.dtype} numbers")
     _check_kind(port, column, value)
+    longest = getattr(column, "length", None)
+    if isinstance(value, str) and longest is not None and len(value) > CHARACTERS * longest:
+        raise BadRequest(port.name, f"{len(value):,} characters, where the model takes {longest} tokens")
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise BadRequest(port.name, "half of a surrogate pair is no text")
     try:

@@ -12,21 +12,24 @@ import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import Any, Generic, TypeVar
 
-from mmspec.runtime.samples import Sample
 from mmspec.runtime.session import Result
 
-Waiting = tuple[Sample, "asyncio.Future[Result]"]
+T = TypeVar("T")
+Wanted = Callable[[], bool]  # whether anybody still waits for a batch
+Waiting = tuple[T, "asyncio.Future[Result]"]
 
 
-class Batcher:
-    """run: a result for each of some samples; most: samples of a batch; seen: told the size of each, in the thread."""
+class Batcher(Generic[T]):
+    """run: a result for each of some requests, in vain once they are no longer wanted; most: requests of a batch; seen: told the
+    size of each, in the thread."""
 
     def __init__(
-        self, run: Callable[[Sequence[Sample]], list[Result]], most: int, delay: float, seen: Callable[[int], None]
+        self, run: Callable[[Sequence[T], Wanted], list[Result]], most: int, delay: float, seen: Callable[[int], None]
     ) -> None:
         self._run, self._most, self._delay, self._seen = run, most, delay, seen
-        self._waiting: SimpleQueue[Waiting | None] = SimpleQueue()  # None: that was all
+        self._waiting: SimpleQueue[Waiting[T] | None] = SimpleQueue()  # None: that was all
         self._thread = Thread(target=self._work, name="model", daemon=True)
 
     def start(self) -> None:
@@ -36,10 +39,10 @@ class Batcher:
         """What waits is still run."""
         self._waiting.put(None)
 
-    async def __call__(self, sample: Sample) -> Result:
+    async def __call__(self, asked: T) -> Result:
         """The result of one; what the model raises is raised to all of its batch."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.put((sample, future))
+        self._waiting.put((asked, future))
         return await future
 
     def _work(self) -> None:
@@ -49,16 +52,16 @@ class Batcher:
                 continue
             self._seen(len(batch))
             try:
-                results: list[Result] | Exception = self._run([sample for sample, _ in batch])
+                results: list[Result] | Exception = self._run([asked for asked, _ in batch], _wanted(batch))
             except Exception as error:
                 results = error
             loop = batch[0][1].get_loop()
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_settle, batch, results)
 
-    def _gathered(self) -> list[Waiting]:
+    def _gathered(self) -> list[Waiting[T]]:
         """The next batch; empty at the end."""
-        batch: list[Waiting] = []
+        batch: list[Waiting[T]] = []
         end: float | None = None
         while len(batch) < self._most:
             try:
@@ -73,7 +76,11 @@ class Batcher:
         return batch
 
 
-def _settle(batch: Sequence[Waiting], results: list[Result] | Exception) -> None:
+def _wanted(batch: Sequence[Waiting[Any]]) -> Wanted:
+    return lambda: not all(future.done() for _, future in batch)
+
+
+def _settle(batch: Sequence[Waiting[Any]], results: list[Result] | Exception) -> None:
     for number, (_, future) in enumerate(batch):
         if future.done():
             continue

@@ -3,7 +3,8 @@
     {"inputs": {"image": {"base64": "iVBORw0..."}, "text": "which digit is this?"}}
 
 A value is a text; numbers, in lists; null for what is absent; {"base64": file}, the bytes of a picture, clip or sound; or
-{"raw": bytes, "shape": [...]}: numbers as little-endian bytes of the contract's type, in base64, rows first.
+{"raw": bytes, "shape": [...]}: numbers as little-endian bytes of the contract's type, in base64, rows first. Beside the inputs
+stand "tokens" and "stream" where a text is written.
 """
 
 from __future__ import annotations
@@ -12,50 +13,54 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mmspec.reading.files import Array
 from mmspec.runtime.ports import BadRequest, Contract, Port
+from mmspec.runtime.samples import LONGEST_NAME
 from mmspec.runtime.session import Result
 
 FORMS = 'a text, numbers, null, {"base64": ...} or {"raw": ..., "shape": [...]}'
 
 
-def request_of(body: bytes, contract: Contract) -> dict[str, object]:
-    """Inputs by name.   Raises ValueError: not JSON, or not of this form; BadRequest: a value is not."""
+class Malformed(Exception):
+    """A body that is no request."""
+
+
+def request_of(
+    body: bytes, contract: Contract, also: Sequence[str] = ()
+) -> tuple[dict[str, object], Mapping[str, object]]:
+    """Inputs by name, and what else is said, of what may be.   Raises Malformed; BadRequest: a value is none"""
+    if not body:
+        raise Malformed("the body is empty")
     try:
-        told = json.loads(body)  # NaN is let through: the contract's check says whose it is
+        told = json.loads(body, object_pairs_hook=_once)  # NaN is let through: the contract's check says whose it is
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"the body is not JSON: {error}") from error
-    if not isinstance(told, dict) or set(told) != {"inputs"} or not isinstance(told["inputs"], dict):
-        raise ValueError('the body is {"inputs": {...}}, values by the names of the contract')
-    return {name: _value(name, value, contract) for name, value in told["inputs"].items()}
+        raise Malformed(f"the body is not JSON: {error}") from error
+    form = ", ".join(['{"inputs": {...}', *(f'"{name}": ...' for name in also)]) + "}"
+    if not isinstance(told, dict) or not isinstance(told.get("inputs"), dict):
+        raise Malformed(f"the body is {form}, inputs by the names of the contract")
+    for name in told.keys() - {"inputs", *also}:
+        raise Malformed(f"there is no {name[:LONGEST_NAME]!r} beside the inputs; the body is {form}")
+    return {name: _value(name, value, contract) for name, value in told.pop("inputs").items()}, told
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Malformed(f"{twice[:LONGEST_NAME]!r} is said twice")
+    return found
 
 
 def reply_of(result: Result) -> dict[str, Any]:
     """JSON has no infinite numbers: they are null."""
     outputs = {name: _listed(array) for name, array in result["outputs"].items()}
     return {"outputs": outputs, "answers": result["answers"]}
-
-
-def schema_of(contract: Contract) -> dict[str, Any]:
-    """The JSON Schema of a body, for OpenAPI."""
-    inputs = {name: _schema(port, contract) for name, port in contract.inputs.items()}
-    required = [name for name in inputs if name not in contract.masks]
-    fields = {"type": "object", "properties": inputs, "required": required, "additionalProperties": False}
-    return {"type": "object", "properties": {"inputs": fields}, "required": ["inputs"], "additionalProperties": False}
-
-
-def _schema(port: Port, contract: Contract) -> dict[str, Any]:
-    told = contract.told["inputs"][port.name]
-    sizes = [
-        f"{dim}: {contract.dims[dim][0]} to {contract.dims[dim][1]}" for dim in port.dims[1:] if isinstance(dim, str)
-    ]
-    shape = f"{port.dtype}[{', '.join(map(str, port.dims[1:]))}]"
-    return {"description": "; ".join([f"{told['meaning']}: {shape}", *sizes, FORMS])}
 
 
 def _value(name: str, value: object, contract: Contract) -> object:
@@ -73,6 +78,10 @@ def _raw(port: Port, value: Mapping[str, object]) -> Array:
     dtype = np.dtype(port.dtype).newbyteorder("<")
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise BadRequest(port.name, "its shape is a list of whole numbers")
+    if len(shape) != len(port.dims) - 1 or any(
+        size > len(content) for size in shape
+    ):  # nor are huge numbers multiplied
+        raise BadRequest(port.name, f"has {len(content):,} bytes, and a shape that is not the model's, or larger")
     if len(content) != math.prod(shape) * dtype.itemsize:
         wanted = f"{math.prod(shape) * dtype.itemsize:,} of {port.dtype}{shape}"
         raise BadRequest(port.name, f"has {len(content):,} bytes, not the {wanted}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -35,17 +35,31 @@ class Histogram:
 
 
 class Metrics:
-    """answered: requests by status code; inside: those that are being answered now."""
+    """answered: requests by status code; inside: those that are being answered now; tokens: that were written, None where the
+    package does not write."""
 
     def __init__(self) -> None:
         self.answered: Counter[int] = Counter()
         self.inside = 0
+        self.tokens: int | None = None
         self.seconds = Histogram("mmspec_request_seconds", "From a request's arrival to its answer.", SECONDS)
         self.sizes = Histogram("mmspec_batch_samples", "Samples that the model was run on together.", SIZES)
 
+    def enter(self) -> Callable[[int], None]:
+        """A request came in; what is returned is told its status code when it is answered."""
+        self.inside += 1
+        start = time.perf_counter()
+
+        def leave(code: int) -> None:
+            self.inside -= 1
+            self.answered[code] += 1
+            self.seconds.add(time.perf_counter() - start)
+
+        return leave
+
     def text(self) -> str:
         lines = [
-            "# HELP mmspec_requests_total Answers to /v1/predict by status code.",
+            "# HELP mmspec_requests_total Answers by status code.",
             "# TYPE mmspec_requests_total counter",
         ]
         lines += [f'mmspec_requests_total{{code="{code}"}} {count}' for code, count in sorted(self.answered.items())]
@@ -54,6 +68,12 @@ class Metrics:
             "# TYPE mmspec_requests_inside gauge",
         ]
         lines += [f"mmspec_requests_inside {self.inside}", *self.seconds.lines(), *self.sizes.lines()]
+        if self.tokens is not None:
+            lines += [
+                "# HELP mmspec_written_tokens_total Tokens of texts.",
+                "# TYPE mmspec_written_tokens_total counter",
+            ]
+            lines += [f"mmspec_written_tokens_total {self.tokens}"]
         lines += ["# HELP process_cpu_seconds_total Of all threads.", "# TYPE process_cpu_seconds_total counter"]
         lines += [f"process_cpu_seconds_total {time.process_time():.6f}"]
         return "\n".join(lines) + "\n"

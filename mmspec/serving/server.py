@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,15 +22,17 @@ def serve(
     port: int = 8000,
     threads: int = 0,
     runtime: str | None = None,
+    device: str | None = None,
     told: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serve a package until SIGTERM or SIGINT; what is being answered then is answered.
 
     port     0 for any that is free
     threads  of the runtime, 0 for as many as there are cores
+    device   `cpu` or `cuda`; like `runtime`, what the package was exported for by default
     told     told the address once it listens
 
-    Raises   UserError: fastapi or uvicorn is missing, it is no package, or the address is taken.
+    Raises   UserError: fastapi or uvicorn is missing, it is no package, the device is not there, or the address is taken.
     """
     missing = [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]
     if missing:
@@ -39,7 +42,8 @@ def serve(
 
     from mmspec.serving.application import application
 
-    session = Session(package, threads, runtime, limits.batch)
+    session = Session(package, threads, runtime, limits.batch, device)
+    warnings.filterwarnings("ignore", module="PIL")  # of damaged pictures: the answer says what is wrong
     Image.MAX_IMAGE_PIXELS = limits.pixels  # this process reads what strangers send, and nothing else
     app = application(session, limits, Path(package).resolve().name)
     config = uvicorn.Config(

@@ -54,6 +54,15 @@ def test_a_damaged_clip_says_so(tmp_path):
         ClipColumn(3, 2, 1).read(path)
 
 
+def test_a_clip_of_too_many_pixels_is_not_decoded(tmp_path, monkeypatch):
+    path = animated(tmp_path / "a.gif", [0, 90] * 10)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 * 20 // 16)
+    assert ClipColumn(2, 2, 1).read(path).shape == (2, 1, 2, 2)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 * 20 // 16 - 1)
+    with pytest.raises(ValueError, match="20 frames of 4 x 4 pixels, and 81,904 pixels are read"):
+        ClipColumn(2, 2, 1).read(path)
+
+
 def test_what_is_saved_reads_the_same(tmp_path):
     column = ClipColumn(3, 2, 1)
     assert restore(json.loads(json.dumps(column.save(tmp_path))), tmp_path) == column

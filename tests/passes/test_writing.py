@@ -165,6 +165,7 @@ def test_a_text_ends_at_its_longest_and_a_beginning_must_be_there():
     given = model.inputs(2, 11)
     given["text_mask"][:] = [[True] * 11, [True] * 4 + [False] * 7]
     assert [len(text) for text in model.writer.generate(given, 100, stop=[])] == [1, 8]
+    assert [len(text) for text in model.writer.generate(given, [0, 3], stop=[])] == [0, 3]
     given["text_mask"][1] = False
     with pytest.raises(ValueError, match="sample 1 has no beginning"):
         model.writer.generate(given, 3)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from small_packages import SPEC, golden_of, packed
+from small_packages import SPEC, WRITES, golden_of, packed
 
 import mmspec
 from mmspec.components import CATALOGUE
@@ -25,6 +25,22 @@ def one_file(trained, tmp_path_factory):
 @pytest.fixture(scope="session")
 def stages(trained, tmp_path_factory):
     return packed(trained, "edge_cpu_stages", tmp_path_factory.mktemp("stages"))
+
+
+@pytest.fixture(scope="session")
+def learned_to_write(tmp_path_factory):
+    """A model that has learned to write short words backwards."""
+    home = tmp_path_factory.mktemp("learned")
+    words = ["abc", "bca", "cab", "aab", "bbc", "cca", "aba", "bcb", "ab", "bc", "ca", "abcab"]
+    (home / "pairs.csv").write_text("text,target\n" + "".join(f"{word},{word[::-1]}\n" for word in words * 2))
+    recipe = {"data": str(home / "pairs.csv"), "steps": 60, "batch": 16, "learning_rate": 1e-2}
+    mmspec.train(read(WRITES, CATALOGUE), recipe, out=home / "run")
+    return home / "run"
+
+
+@pytest.fixture(scope="session")
+def writer(learned_to_write, tmp_path_factory):
+    return packed(learned_to_write, "edge_cpu_writer", tmp_path_factory.mktemp("writer"))
 
 
 @pytest.fixture(scope="session", params=["one_file", "stages"])

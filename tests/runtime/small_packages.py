@@ -1,13 +1,13 @@
 """Packages of a small model, and what torch answered for them."""
 
 import shutil
+from contextlib import nullcontext
 
 import safetensors.numpy
 
 from mmspec.deploy import load_target
 from mmspec.deploy.contents import contents_of
-from mmspec.deploy.draft import draft_of
-from mmspec.deploy.staged import staged_draft_of
+from mmspec.deploy.package import drafted
 from mmspec.deploy.subject import subject_of
 
 SPEC = """
@@ -26,11 +26,22 @@ heads: {label: {type: classification, classes: 12}}
 objectives: [{type: cross_entropy, head: label, target: answer}]
 """
 
+WRITES = """
+name: backwards
+inputs:
+  text: {type: text, vocab_size: 257, length: 8}
+  target: {type: text, vocab_size: 258, length: 10, start: 0, end: 257}
+encoders: {text: {type: text_transformer, width: 16, depth: 1, heads: 2}}
+decoders: {answer: {type: text_decoder, from: [target, text], width: 16, depth: 1, heads: 2}}
+heads: {words: {type: language_model, from: [answer, answer.embedding]}}
+objectives: [{type: next_token, text: target}]
+"""
+
 
 def packed(trained, target, home):
     """What `export` writes of a draft, without the proofs, which tests/deploy is about."""
     target, subject = load_target(target), subject_of(trained)
-    draft = (staged_draft_of if target.exits == "stages" else draft_of)(subject, target)
+    draft = drafted(subject, target, lambda step: nullcontext())
     files = {name: proto.SerializeToString(deterministic=True) for name, proto in draft.files.protos.items()}
     folder = home / "package"
     for name, content in contents_of(draft, {**files, **draft.accessories}).items():

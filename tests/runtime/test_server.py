@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -104,12 +106,37 @@ def test_what_comes_together_is_run_together_and_each_gets_its_own(one_file, exa
 P = [[[0.0] * 8] * 8]
 
 
+def png(width, height, noise=0):
+    """A picture in base64, of which as many pixels as there are bytes of noise are there."""
+    parts = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(noise))))
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).decode()
+
+
+BOMB, HALF = png(5000, 5000), png(8, 8, 40)
+
+
 @pytest.mark.parametrize(
     ("body", "code", "name", "message"),
     [
         ("{", 400, None, "the body is not JSON"),
         ("[" * 100_000, 400, None, "the body is not JSON"),
         (b"\xff\xfe", 400, None, "the body is not JSON"),
+        ("", 400, None, "the body is empty"),
+        ('{"inputs": {"text": "a", "text": "b"}}', 400, None, "'text' is said twice"),
+        ({"inputs": {}, "tokens": 3}, 400, None, "there is no 'tokens' beside the inputs"),
+        ({"inputs": [{"image": P, "text": "a"}] * 300}, 400, None, 'the body is {"inputs": {...}}'),
+        ('{"inputs": {"\\ud800": 1}}', 422, "?", "there is no such input"),
+        ('{"inputs": {"image": ' + "[" * 60 + "1" + "]" * 60 + ', "text": "a"}}', 422, "image", "of shape [1, 1, "),
+        ({"inputs": {"image": [P] * 300, "text": "a"}}, 422, "image", "of shape [300, 1, 8, 8]"),
+        ({"inputs": {"image": P, "text": [1, 2], "text_mask": [True]}}, 422, "text_mask", "its text_length is 1"),
+        ({"inputs": {"image": P, "text": [257]}}, 422, "text", "ids are from 0 to 256"),
+        ({"inputs": {"image": P, "text": "x" * 8_000_000}}, 422, "text", "8,000,000 characters"),
+        ({"inputs": {"image": {"base64": BOMB}, "text": "a"}}, 422, "image", "more than 16,777,216 pixels"),
+        ({"inputs": {"image": {"base64": HALF}, "text": "a"}}, 422, "image", "damaged image"),
+        ({"inputs": {"image": {"raw": "AAAA", "shape": [10**3000] * 500}, "text": "a"}}, 422, "image", "a shape that is not"),
         ({"image": P}, 400, None, 'the body is {"inputs": {...}}'),
         ({"inputs": {"image": P}}, 422, "text", "missing"),
         ({"inputs": {"image": P, "text": "a", "txt": 1}}, 422, "txt", "did you mean text?"),
@@ -120,7 +147,8 @@ P = [[[0.0] * 8] * 8]
         ({"inputs": {"image": {"base64": "%%%"}, "text": "a"}}, 422, "image", "not base64"),
         ({"inputs": {"image": {"base64": 5}, "text": "a"}}, 422, "image", "not base64"),
         ({"inputs": {"image": {"base64": "iVBORw0KGgo="}, "text": "a"}}, 422, "image", "image"),
-        ({"inputs": {"image": {"raw": "AAAA", "shape": [1, 8, 8]}, "text": "a"}}, 422, "image", "has 3 bytes, not the 256"),
+        ({"inputs": {"image": {"raw": "AAAA", "shape": [1, 8, 8]}, "text": "a"}}, 422, "image", "has 3 bytes, and a shape"),
+        ({"inputs": {"image": {"raw": "AAAA" * 30, "shape": [1, 8, 8]}, "text": "a"}}, 422, "image", "90 bytes, not the 256"),
         ({"inputs": {"image": {"raw": "AAAA", "shape": [-1]}, "text": "a"}}, 422, "image", "list of whole numbers"),
         ({"inputs": {"image": {"path": "/etc/passwd"}, "text": "a"}}, 422, "image", "is a text, numbers"),
         ({"inputs": {"image": {"url": "http://here/"}, "text": "a"}}, 422, "image", "is a text, numbers"),
@@ -183,6 +211,21 @@ def test_another_type_than_json_is_refused(one_file):
     assert asyncio.run(ask()).status_code == 415
 
 
+def test_wrong_addresses_are_answered_like_wrong_requests_and_wrong_requests_are_counted(one_file):
+    async def ask():
+        async with client_of(one_file) as client:
+            wrong = [await client.get("/v1/predict"), await client.post("/v1/write"), await client.get("/v2")]
+            packed = await client.post("/v1/predict", content=b"", headers={**JSON, "content-encoding": "gzip"})
+            broken = await client.post("/v1/predict", content='{"inputs": {"\\ud800": 1}}', headers=JSON)
+            return [*wrong, packed, broken], metrics(await client.get("/metrics"))
+
+    answers, counted = asyncio.run(ask())
+    assert [answer.status_code for answer in answers] == [405, 404, 404, 415, 422]
+    assert all(answer.json()["error"]["message"] for answer in answers)
+    assert (counted['mmspec_requests_total{code="415"}'], counted['mmspec_requests_total{code="422"}']) == (1, 1)
+    assert counted["mmspec_requests_inside"] == 0
+
+
 def test_more_than_fit_inside_are_told_to_come_back(one_file):
     bodies = [{"inputs": {"image": P, "text": "a"}}] * 6
     *answers, counted = posted(one_file, *bodies, inside=2, delay_ms=200, batch=32)
@@ -224,10 +267,15 @@ def test_it_says_what_it_serves(one_file):
     assert metadata.json()["contract"] == json.loads((one_file / "contract.json").read_text())
     schema = described.json()["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["properties"]["inputs"]["required"] == ["image", "text"]
+    told = schema["properties"]["inputs"]["properties"]["text"]["description"]
+    assert "int64[text_length]; text_length: 1 to 32" in told
+    body = metadata.json()["example"]
     assert (
-        "int64[text_length]; text_length: 1 to 32"
-        in schema["properties"]["inputs"]["properties"]["text"]["description"]
+        body
+        == described.json()["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]["example"]
     )
+    answer, _ = posted(one_file, body)
+    assert answer.status_code == 200
 
 
 def test_told_to_stop_it_answers_what_it_has_begun(one_file):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,10 @@ PICTURE = np.zeros((1, 8, 8)).tolist()
         ({"image": PICTURE[0]}, r"image: of shape \[8, 8\], where the model takes \[1, 8, 8\]"),
         ({"image": np.full((1, 8, 8), np.nan)}, "image: has a number that is not finite"),
         ({"image": np.full((1, 8, 8), 1e300).tolist()}, "image: has a number that is not finite"),
+        ({"image": [[[None] * 8] * 8]}, r"image: the model takes numbers \(float32\)"),
+        ({"image": [[[10**400] * 8] * 8]}, "image: has a number that is not finite"),
+        ({"text": ["x" * 10**6] + ["y"] * 10**6}, r"text: the model takes whole numbers \(int64\)"),  # 4 TB as numpy's texts
+        ({"text": "x" * 2049}, "text: 2,049 characters, where the model takes 32 tokens"),
         ({"image": {"a": 1}}, r"image: the model takes numbers \(float32\)"),
         ({"image": np.zeros((1, 8, 8), bool)}, r"image: the model takes numbers \(float32\)"),
         ({"text": ""}, "text: empty text"),
@@ -116,7 +121,7 @@ PICTURE = np.zeros((1, 8, 8)).tolist()
         ({"text": [257]}, "text: ids are from 0 to 256"),
         ({"text": [-1]}, "text: ids are from 0 to 256"),
         ({"text": [2**63]}, "text: ids are from 0 to 256"),
-        ({"text": [2**70]}, r"text: the model takes whole numbers \(int64\)"),
+        ({"text": [2**70]}, "text: ids are from 0 to 256"),
         ({"text": [1, 2], "text_mask": [True]}, "text_mask: its text_length is 1, where that of another input is 2"),
         ({"text": [1], "text_mask": [1]}, r"text_mask: the model takes true and false \(bool\)"),
         ({"text": "a", "text_mask": [True]}, "text_mask: goes with text as numbers only"),
@@ -209,6 +214,8 @@ def test_openvino_runs_the_same_package(one_file):
         ({"runtime": "tensorrt"}, "runtime 'tensorrt' is not run here; what is: onnxruntime, openvino"),
         ({"threads": -1}, "threads is a whole number"),
         ({"most": 0}, "a batch has at least one sample"),
+        ({"device": "tpu"}, "device is cpu or cuda, not 'tpu'"),
+        ({"device": "cuda", "runtime": "openvino"}, "OpenVINO is run on a cpu"),
     ],
 )
 def test_what_a_session_cannot_be_is_said(one_file, arguments, message):
@@ -230,8 +237,26 @@ def test_a_package_of_another_form_is_said_to_be_one(one_file, tmp_path):
     told = json.loads((one_file / "contract.json").read_text())
     assert (told["form"], told["runtime"], told["precision"]) == ("conditions", "onnxruntime", "fp32")
     (tmp_path / "contract.json").write_text(json.dumps(told | {"form": "other"}))
-    with pytest.raises(UserError, match="a package of form 'other'; what answers requests here: conditions, stages"):
+    with pytest.raises(UserError, match="a package of form 'other'; what is run here: conditions, stages, writer"):
         Session(tmp_path)
+
+
+def test_on_cuda_it_answers_as_torch_did_or_says_in_a_line_that_there_is_none(one_file, tmp_path):
+    shutil.copytree(one_file, tmp_path / "package")
+    told = json.loads((one_file / "contract.json").read_text())
+    assert told["device"] == "cpu"
+    (tmp_path / "package" / "contract.json").write_text(json.dumps(told | {"device": "cuda"}))
+    for package, device in ((one_file, "cuda"), (tmp_path / "package", None)):
+        try:
+            session = Session(package, device=device)
+        except UserError as error:
+            told = str(error)
+        else:
+            told = "is not run on cuda here"
+            for request, wanted in golden_of(package):
+                same(session(request)["outputs"], wanted)
+        assert "is not run on cuda here" in told and len(told.splitlines()) == 1
+    assert Session(tmp_path / "package", device="cpu").device == "cpu"
 
 
 def test_samples_of_one_batch_leave_at_different_exits_as_they_do_alone(session):

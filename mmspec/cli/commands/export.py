@@ -65,21 +65,28 @@ def _lines(report: Report, ink: Ink) -> list[str]:
     facts = f"opset {file['opset']}, {file['nodes']:,} nodes, {file['parameters']:,} parameters, {quantity(file['bytes'], 'B')}"
     text = ["", f"{ink.bold(report.model)}   {ink.dim(f'{report.weights}; {facts}')}", ""]
     columns = (Column("output"), Column("largest error", right=True), Column("allowed", right=True))
-    verify = report.target.verify
-    allowed = f"{verify.tolerance:.0e} or {verify.relative:.0e} of it"
-    rows = [(name, f"{error:.1e}", allowed) for name, error in report.parity.max_error.items()]
+    rows = [(name, f"{error:.1e}", _allowed(report, name)) for name, error in report.parity.max_error.items()]
     text += [*lines(columns, rows, ink), ""]
     parity = report.parity
     form = "" if report.target.precision == "fp32" else "in float32, "
     text += ink.wrapped(f"{form}compared with torch in {len(parity.compared)} runs, {parity.samples:,} samples")
     if parity.excused:
         text += ink.wrapped(f"{parity.excused} samples lie too close to a threshold to be judged", "note:")
+    for told in parity.notes:
+        text += ink.wrapped(told, "note:")
     for addition in report.beside:
         text += [line for word in addition.words for line in ink.wrapped(word)]
     text += [line for word in _times(report) for line in ink.wrapped(word)]
     if not report.trained:
         text += ink.wrapped("these weights were never trained", "note:")
     return [*text, *ink.wrapped(f"wrote {report.folder}: what runs is {report.file['name']}")]
+
+
+def _allowed(report: Report, output: str) -> str:
+    """What an output may be off by, in words."""
+    dtype = next((port.dtype for port in report.contract.outputs if port.name == output), "float32")
+    limit = report.target.verify.of(output, dtype)
+    return f"{limit.absolute:.2g} or {limit.relative:.0e} of it" if limit.absolute else "equal"
 
 
 def _times(report: Report) -> list[str]:

@@ -16,6 +16,7 @@ from mmspec.serving.limits import DEFAULT
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any that is free")
 @click.option("--threads", type=click.IntRange(0), default=0, help="of the runtime  [as many as there are cores]")
 @click.option("--runtime", metavar="NAME", help="onnxruntime or openvino  [what the package was exported for]")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[what the package was exported for]")
 @click.option(
     "--batch", type=click.IntRange(1), default=DEFAULT.batch, show_default=True, help="samples that are run together"
 )
@@ -37,9 +38,13 @@ from mmspec.serving.limits import DEFAULT
 @click.option(
     "--pixels", type=click.IntRange(1), default=DEFAULT.pixels, show_default=True, help="largest picture that is read"
 )
+@click.option(
+    "--tokens", type=click.IntRange(1), default=DEFAULT.tokens, show_default=True,
+    help="written for a request at most, where the package writes",
+)  # fmt: skip
 def command(
-    package: str, host: str, port: int, threads: int, runtime: str | None,
-    batch: int, delay_ms: float, inside: int, seconds: float, body_bytes: int, pixels: int,
+    package: str, host: str, port: int, threads: int, runtime: str | None, device: str | None,
+    batch: int, delay_ms: float, inside: int, seconds: float, body_bytes: int, pixels: int, tokens: int,
 ) -> None:  # fmt: skip
     """Answer requests over HTTP with what was exported, until SIGTERM or Ctrl-C. Addresses are listed at /docs.
 
@@ -49,5 +54,6 @@ def command(
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # to be told to stop is no failure of a server
 
-    limits = Limits(body_bytes, pixels, inside, seconds, batch, delay_ms)
-    serve(package, limits, host, port, threads, runtime, lambda address: click.echo(f"serving {package} at {address}"))
+    limits = Limits(body_bytes, pixels, inside, seconds, batch, delay_ms, tokens)
+    told = lambda address: click.echo(f"serving {package} at {address}")  # noqa: E731
+    serve(package, limits, host, port, threads, runtime, device, told)

@@ -183,7 +183,8 @@ def lowered_of(draft: Drafted, step: Step) -> Lowered:
 
 
 def kept_by_openvino(draft: Drafted, roles: Roles) -> Roles:
-    """The routers and exit heads that OpenVINO computes in float32 beside bfloat16, as it reads them from the files.
+    """The routers and exit heads that OpenVINO computes in float32 beside bfloat16, wherever a file decides by them. (At the last
+    exit a head answers, and decides nothing.)
 
     Raises   Failure: a router that it does not
     """
@@ -191,7 +192,7 @@ def kept_by_openvino(draft: Drafted, roles: Roles) -> Roles:
     for proto in draft.files.protos.values():
         values = read_by(proto, openvino_runtime.in_float32)
         for layer in layers(proto, weights):
-            wide[layer.name] = wide.get(layer.name, True) and layer.y in values
+            wide[layer.name] = wide.get(layer.name, False) or layer.y in values
     narrow = [name for name in roles.routers if not wide.get(name, True)]
     if narrow:
         raise Failure(f"OpenVINO would compute in bfloat16, although they decide: {', '.join(narrow)}")
