@@ -4,7 +4,7 @@ speed   a ViT-B/16 of three blocks (its products are those of all twelve), one t
         a ratio to the float32 file in ONNX Runtime, run in turn in one process: of processor time, which on one thread is the
         latency without what else the machine does, and of wall time; the size as a ratio to the float32 file
 bf16    OpenVINO's bfloat16 over the float32 file in ONNX Runtime, batch 8, for other networks, and for a product by itself: no
-        network can gain more on its products
+        network can gain more on its products than that
 loss    a network trained on the digits questions (the folder that is given, or one that is trained here): validation accuracy of
         the float32 file and of each other, by training's own count
 """

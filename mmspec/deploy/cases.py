@@ -82,6 +82,12 @@ def plain_case(contract: Contract, batch: int, seed: int) -> Case:
     return Case(f"batch {batch}", draw(contract, sizes, seed))
 
 
+def smallest_case(contract: Contract, seed: int) -> Case:
+    """The smallest batch of the shortest texts."""
+    sizes = {name: size.low for name, size in contract.dims.items()}
+    return Case(f"batch {contract.batch(1)}, the smallest", draw(contract, sizes, seed))
+
+
 def draw(
     contract: Contract, sizes: Mapping[str, int], seed: int, absent: list[str] | None = None
 ) -> tuple[Tensor, ...]:

@@ -96,6 +96,28 @@ def simplify(model: ir.Model) -> None:
     rewrite(model)
 
 
+def bound(model: ir.Model) -> None:
+    """Clip of integers, which ONNX Runtime has and TensorRT has not, as Max and Min, which both have."""
+    import onnx_ir as ir
+
+    for graph in (model.graph, *_subgraphs(model)):
+        for node in list(graph):
+            given = node.outputs[0] if node.outputs else None
+            if node.op_type != "Clip" or given is None or given.dtype is None or not given.dtype.is_integer():
+                continue
+            value, *bounds = node.inputs
+            for kind, limit in zip(("Max", "Min"), bounds, strict=False):
+                if limit is not None:
+                    step = ir.node(kind, [value, limit])
+                    step.outputs[0].dtype, step.outputs[0].shape = given.dtype, given.shape
+                    graph.insert_before(node, step)
+                    value = step.outputs[0]
+            assert value is not None
+            value.name, given.name = given.name, None
+            ir.convenience.replace_all_uses_with(given, value, replace_graph_outputs=True)
+            graph.remove(node, safe=True)
+
+
 def merge(model: ir.Model) -> None:
     from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
@@ -128,6 +150,7 @@ PASSES: tuple[Callable[[ir.Model], None], ...] = (
     widen,  # casts that it makes of constants are folded
     fold,  # shapes of constants, before rules look at them
     simplify,
+    bound,  # after the rules, which make Clip of Max and Min
     fold,  # what the rules made constant
     merge,  # after folding: equal constants make equal expressions
     drop_unused,  # what all of them left behind

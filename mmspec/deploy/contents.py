@@ -76,6 +76,7 @@ def contents_of(
         SOURCE: source(graph, header(subject.spec.name, graph.name)).encode(),
         WEIGHTS: safetensors.torch.save(state, {"format": "pt"}),
         LICENSE: shipped.licence(),
+        **subject.licences,
         CONTRACT: as_json(contract | {"form": form, **asked}),
         GOLDEN: golden_of(draft.module, draft.contract, verify, own),
     }

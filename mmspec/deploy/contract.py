@@ -8,11 +8,10 @@ from typing import Any
 
 from mmspec.cost.budgets import most_spent
 from mmspec.deploy.target import Size, Target, Verify
-from mmspec.errors import UserError
 from mmspec.ir import Dim, Graph, Value
 from mmspec.ir.placeholders import Placeholder, placeholders
 from mmspec.spec import ModelSpec
-from mmspec.spec.diagnostics import did_you_mean, listing
+from mmspec.spec.diagnostics import SpecError, did_you_mean, listing
 
 DTYPES = {"f32": "float32", "i64": "int64", "bool": "bool"}
 
@@ -108,14 +107,19 @@ def contract_of(spec: ModelSpec, graph: Graph, target: Target) -> Contract:
 
 
 def check_named(target: Target, contract: Contract) -> None:
-    """Raise UserError where the target says what an output may be off by that the model does not have, or that is no number."""
+    """Raise SpecError where the target says what an output may be off by that the model does not have, or that is no number."""
     numbers = [port.name for port in contract.outputs if port.dtype == "float32"]
-    for name in target.verify.outputs:
-        if name not in numbers:
-            hint = did_you_mean(name, numbers)
-            raise UserError(
-                f"{target.name}: verify.outputs names {name!r}{hint}; outputs of numbers are: {listing(numbers)}"
-            )
+    wrong = [
+        target.diagnostic(
+            ("verify", "outputs", name),
+            f"no output {name!r} of numbers{did_you_mean(name, numbers)}",
+            f"outputs of numbers are: {listing(numbers)}",
+        )
+        for name in target.verify.outputs
+        if name not in numbers
+    ]
+    if wrong:
+        raise SpecError(wrong)
 
 
 def names_of(graph: Graph) -> dict[str, str]:

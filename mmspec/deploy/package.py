@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
@@ -15,6 +15,7 @@ from mmspec.deploy.beside import additions, foreseen
 from mmspec.deploy.contents import as_json, contents_of, write_package
 from mmspec.deploy.draft import Draft, Step, draft_of
 from mmspec.deploy.file import FILE
+from mmspec.deploy.licences import read_licences, told
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.measurement import Measured, measured, written
 from mmspec.deploy.opinion import second_opinion
@@ -41,6 +42,7 @@ def export(
     out: str | Path,
     seed: int = 0,
     progress: Progress = lambda text: None,
+    licences: str | Path | Iterable[str | Path] = (),
 ) -> Report:
     """Write the package of a model for a target into the folder `out`, after the file has been proved to be the model.
 
@@ -48,6 +50,8 @@ def export(
                     the folder of a built or trained model
     target          a target, the path or the name of one
     progress        told each step in a few words
+    licences        files with the licences of weights, data and tokenizers, which go into the package beside those in the folder's
+                    `licences/`; without any, manifest.json and the report say "not stated"
 
     Raises   SpecError, UserError: what the user can mend.   Failure: the file is not the model, or the disk is full. Then `out` is
              as it was before.
@@ -59,6 +63,7 @@ def export(
     check_replaceable(Path(out))
     clock = _Clock(progress)
     subject = subject_of(spec_or_folder, seed)
+    subject = replace(subject, licences=read_licences(licences, subject.licences))
     draft = drafted(subject, target, clock)
     with clock("find what float32 costs"):
         draft, needed = within_rounding(draft)
@@ -131,6 +136,7 @@ def report_of(
         model=draft.subject.spec.name,
         spec_sha256=sha256(draft.subject.spec.to_yaml().encode()),
         weights=draft.subject.origin,
+        licence=told(draft.subject.licences),
         trained=draft.subject.metrics is not None,
         accuracy=accuracy_of(draft.subject),
         target=draft.target,

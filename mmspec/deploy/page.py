@@ -61,11 +61,12 @@ def _what_ran(report: Report) -> str:
 
 
 def _weights(report: Report) -> str:
+    licence = f"Licence of weights and data: {escape(report.licence)}."
     if not report.trained:
         caution = "The file is the model; what the model answers, nobody has measured."
-        return f"<p class=warn>Weights: {escape(report.weights)}. {caution}</p>"
+        return f"<p class=warn>Weights: {escape(report.weights)}. {caution} {licence}</p>"
     known = "" if report.accuracy is None else f", validation accuracy {report.accuracy:.3f}"
-    return f"<p>Weights: {escape(report.weights)}{known}.</p>"
+    return f"<p>Weights: {escape(report.weights)}{known}. {licence}</p>"
 
 
 def _facts(report: Report) -> str:
@@ -150,13 +151,19 @@ def _parity(report: Report) -> str:
 
 
 def _experts(report: Report) -> str:
-    if not report.parity.experts:
+    parity = report.parity
+    if not parity.experts:
         return ""
     rows = (
-        (f"<code>{escape(name)}</code>", ", ".join(f"{n:,}" for n in counts))
-        for name, counts in report.parity.experts.items()
+        (
+            f"<code>{escape(name)}</code>",
+            ", ".join(f"{n:,}" for n in counts),
+            ", ".join(f"{n:,}" for n in parity.without[name]) + (" (no weights do)" if name in parity.always else ""),
+        )
+        for name, counts in parity.experts.items()
     )
-    return "<h2>Experts</h2>" + _table(("module", "tokens that each expert met, over all cases"), rows)
+    titles = ("module", "tokens that each expert met, over all cases", "runs that left it without any")
+    return "<h2>Experts</h2>" + _table(titles, rows)
 
 
 TITLES = {"runtimes": "Another runtime", "precision": "Fewer bits", "tensorrt": "TensorRT", "triton": "Triton"}

@@ -31,6 +31,7 @@ class Report:
 
     folder      where the package lies
     weights     where the weights come from; `trained` says whether a training of ours made them
+    licence     of weights and data: files in the package, or "not stated"
     file        of what is run: its path in the package, bytes, sha256, opset, ir_version, nodes, parameters, operators
     structure   what was checked before the file ran
     seconds     wall time of each step
@@ -42,6 +43,7 @@ class Report:
     model: str
     spec_sha256: str
     weights: str
+    licence: str
     trained: bool
     accuracy: float | None
     target: Target
@@ -72,6 +74,7 @@ class Report:
             "provenance": {
                 "spec_sha256": self.spec_sha256,
                 "weights": self.weights,
+                "licence_of_weights_and_data": self.licence,
                 "trained": self.trained,
                 "target": self.target.name,
                 "precision": self.target.precision,
@@ -87,6 +90,7 @@ class Report:
                 "name": self.model,
                 "spec_sha256": self.spec_sha256,
                 "weights": self.weights,
+                "licence_of_weights_and_data": self.licence,
                 "trained": self.trained,
                 "accuracy": self.accuracy,
             },

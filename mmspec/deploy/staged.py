@@ -20,7 +20,6 @@ from mmspec.deploy.draft import Step, provenance, serving_of
 from mmspec.deploy.file import Load, loaded, proto_of, with_arrays
 from mmspec.deploy.liveness import live_by_stage, live_parameters
 from mmspec.deploy.parity import Parity, check_parity
-from mmspec.deploy.precision.stored import names_held
 from mmspec.deploy.splitting import halves
 from mmspec.deploy.structure import Held, problems_of, refuse
 from mmspec.deploy.subject import Subject
@@ -29,6 +28,7 @@ from mmspec.deploy.tracing import traced, translated
 from mmspec.deploy.watching import loops_of, stacks_of
 from mmspec.host import EXIT, STAGES, Host, session
 from mmspec.ir import Graph
+from mmspec.packaged.held import stored
 from mmspec.spec import ModelSpec, SpecError
 
 if TYPE_CHECKING:
@@ -214,9 +214,9 @@ def _problems(draft: StagedDraft, files: Files, held: Held | None) -> Iterator[s
         found = problems_of(proto, draft.contracts[name], draft.target.opset, weights, wanted[name], 0, 0, held)
         yield from (f"{name}: {problem}" for problem in found)
         if name in names:
-            foreign = sorted(names_held(proto) & weights.keys() - wanted[name])
+            foreign = sorted(stored(proto).keys() & weights.keys() - wanted[name])
             yield from (f"{name}: the weight {weight} belongs to another file" for weight in foreign)
-    every = {weight for proto in protos.values() for weight in names_held(proto)}
+    every = {weight for proto in protos.values() for weight in stored(proto)}
     yield from (
         f"the weight {weight} is in none of the files" for weight in sorted(live_parameters(draft.graph) - every)
     )

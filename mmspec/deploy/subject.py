@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from mmspec.backend import build_graph, read_folder
 from mmspec.components import load
+from mmspec.deploy.licences import licences_beside
 from mmspec.errors import UserError
 from mmspec.ir import Graph
 from mmspec.spec import ModelSpec
@@ -24,7 +25,8 @@ class Subject:
     """A closed spec, its weights by name, and what is known of them.
 
     `origin` says in a few words where the weights come from; `metrics` is what training measured, None for weights that no
-    training of ours made; `data` is the folder with what reads inputs as training did.
+    training of ours made; `data` is the folder with what reads inputs as training did. `licences`: of weights and data, by their
+    place in a package; empty where nobody said.
     """
 
     spec: ModelSpec
@@ -32,6 +34,7 @@ class Subject:
     origin: str
     metrics: Mapping[str, Any] | None = None
     data: Path | None = None
+    licences: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def subject_of(given: ModelSpec | str | Path, seed: int = 0) -> Subject:
@@ -66,7 +69,9 @@ def _from_folder(folder: Path) -> Subject:
             raise UserError(f"cannot read {metrics}: {error}") from error
     origin = "trained" if known is not None else "of a folder without metrics.json: nothing is known of its training"
     data = folder / "data"
-    return Subject(_settled(spec), module.state_dict(), origin, known, data if data.is_dir() else None)
+    return Subject(
+        _settled(spec), module.state_dict(), origin, known, data if data.is_dir() else None, licences_beside(folder)
+    )
 
 
 def serving_module(graph: Graph, subject: Subject) -> nn.Module:

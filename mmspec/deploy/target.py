@@ -31,7 +31,7 @@ from mmspec.deploy.tensorrt.options import TensorRT
 from mmspec.deploy.triton.options import Serving
 from mmspec.errors import UserError
 from mmspec.spec import reader
-from mmspec.spec.diagnostics import did_you_mean, listing
+from mmspec.spec.diagnostics import Diagnostic, did_you_mean, listing
 from mmspec.spec.document import read_document
 from mmspec.spec.source import Source
 
@@ -148,6 +148,7 @@ class Target(Record):
     serving: Serving | None = Field(None, description="what serves the model")
 
     _file: str = PrivateAttr("<target>")
+    _text: str = PrivateAttr("")  # of the file, where it was read from one
 
     @field_validator("runtime")
     @classmethod
@@ -278,6 +279,13 @@ class Target(Record):
         """The file's, without its ending."""
         return Path(self._file).stem
 
+    def diagnostic(self, path: tuple[str, ...], message: str, *notes: str) -> Diagnostic:
+        """A mistake at a key of the file, such as `("verify", "outputs", "label")`."""
+        if not self._text:
+            return Diagnostic(message, notes=notes, file=self._file)
+        document = read_document(Source(self._file, self._text), Target, "the target")
+        return document.diagnostic(path, message, *notes, at_key=True)
+
 
 def load_target(path: str | Path) -> Target:
     """A target by path, or by the name of a shipped one (`edge_cpu_fp32`).
@@ -303,5 +311,5 @@ def read_target(text: str, origin: str = "<target>") -> Target:
 
 def _target(source: Source) -> Target:
     target = read_document(source, Target, "the target").record
-    target._file = source.name
+    target._file, target._text = source.name, source.text
     return target

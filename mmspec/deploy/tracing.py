@@ -147,19 +147,6 @@ def _attention(
     return op.MatMul(op.Softmax(scores, axis=-1), value)
 
 
-def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:
-    """The nearest number within bounds. Clip is for floating-point numbers: that of integers ONNX Runtime knows, and TensorRT does
-    not, which knows their Max and Min."""
-    from onnxscript import opset18
-
-    op: Any = opset18
-    low, high = (bound if bound is None else op.CastLike(bound, x) for bound in (min, max))
-    if x.dtype.is_floating_point():
-        return op.Clip(x, low, high)
-    above = x if low is None else op.Max(x, low)
-    return above if high is None else op.Min(above, high)
-
-
 def _divided(x: Any, by: Any, rounding_mode: str | None = None) -> Any:
     """Integers are divided as integers. torch's translation makes floating-point numbers of them on the way, of which a runtime
     that computes in bfloat16 keeps 8 bits: the 1,001st place would become the 1,000th."""
@@ -175,7 +162,6 @@ def _divided(x: Any, by: Any, rounding_mode: str | None = None) -> Any:
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     operator.le: _less_or_equal,
     torch.ops.aten.scaled_dot_product_attention.default: _attention,
-    torch.ops.aten.clamp.default: _clamp,
     torch.ops.aten.div.Tensor_mode: _divided,
 }
 

@@ -43,12 +43,14 @@ class Watched:
                  was not, an expert's last claimed token over the first that it left, or a sample's last kept token over the first
                  that was left out, as a share of its importance
     chosen       by module of experts, how many tokens (or samples) met each
+    idle         by module of experts, how often each met none when the module was asked
     """
 
     exit_margin: Tensor
     tie_margin: Tensor
     scores: dict[str, list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
     chosen: dict[str, Tensor] = field(default_factory=dict)
+    idle: dict[str, Tensor] = field(default_factory=dict)
 
 
 TIE = 1e-5  # two experts whose probabilities for a token are nearer than this are tied, in float32
@@ -78,8 +80,8 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
     for name, child in module.named_modules():
         outer = next((stack for stack in rows if name.startswith(f"{stack}.")), None)
         if isinstance(child, Experts):
-            seen.chosen[name] = torch.zeros(len(child), dtype=torch.int64)
-            handles.append(child.register_forward_pre_hook(_counting(seen.chosen[name])))
+            seen.chosen[name], seen.idle[name] = torch.zeros(2, len(child), dtype=torch.int64)
+            handles.append(child.register_forward_pre_hook(_counting(seen.chosen[name], seen.idle[name])))
         elif isinstance(child, watched):
             handles.append(child.register_forward_pre_hook(_leading(outer, rows, seen)))
         elif isinstance(child, (Keep, Best)):
@@ -132,9 +134,11 @@ def _going_on(name: str, loop: Loop, rows: dict[str, Tensor], seen: Watched) -> 
     return goes_on
 
 
-def _counting(met: Tensor) -> Any:
+def _counting(met: Tensor, idle: Tensor) -> Any:
     def hook(experts: Experts, args: tuple[Tensor, ...]) -> None:
-        met.add_(args[0].flatten().bincount(minlength=len(experts))[: len(experts)])
+        counts = args[0].flatten().bincount(minlength=len(experts))[: len(experts)]
+        met.add_(counts)
+        idle.add_(counts.eq(0) & (args[0].numel() > 0))
 
     return hook
 

@@ -21,7 +21,6 @@ from mmspec.deploy.file import Load, array, initializers, loaded, proto_of, with
 from mmspec.deploy.greedy import check_texts
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Parity, check_parity
-from mmspec.deploy.precision.stored import names_held
 from mmspec.deploy.structure import Held, problems_of, refuse
 from mmspec.deploy.subject import Subject, serving_module
 from mmspec.deploy.target import Target
@@ -31,6 +30,7 @@ from mmspec.deploy.watching import stacks_of
 from mmspec.host import session
 from mmspec.ir import Graph
 from mmspec.ir.placeholders import placeholders
+from mmspec.packaged.held import stored
 from mmspec.passes.text_cut import LAST
 from mmspec.passes.text_step import PAST, PLACES, PRESENT
 from mmspec.passes.writing import Writing, cut_for_writing
@@ -257,9 +257,9 @@ def _problems(draft: WritingDraft, files: Files, held: Held | None) -> Iterator[
             protos[name], draft.contracts[name], draft.target.opset, weights, live, draft.conditions[name], 0, held
         )
         yield from (f"{name}: {problem}" for problem in found)
-        foreign = sorted(names_held(protos[name]) & draft.subject.state.keys() - live)
+        foreign = sorted(stored(protos[name]).keys() & draft.subject.state.keys() - live)
         yield from (f"{name}: the weight {weight} is not needed there" for weight in foreign)
-    every = {weight for proto in protos.values() for weight in names_held(proto)}
+    every = {weight for proto in protos.values() for weight in stored(proto)}
     yield from (
         f"the weight {weight} is in none of the files" for weight in sorted(live_parameters(draft.graph) - every)
     )

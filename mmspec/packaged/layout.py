@@ -5,6 +5,7 @@ spec.yaml             resolved: every default written out
 model.py              the same model as stand-alone source, torch only
 model.safetensors     its weights, by our names
 LICENSE               of what is mmspec's in here: model.py, host.py and writer.py
+licences/             of weights, data and tokenizers, where whoever exported it handed them over
 onnx/                 model.onnx; or stage models, stages.json and host.py; or files that write a text, writer.json, writer.py and
                       host.py; where weights lie beside them, model.onnx.data of one file, weights.data of several
 tensorrt/, triton/    what builds and holds engines, and a model repository, where the target asks for them
@@ -18,7 +19,8 @@ verification.json     what was proved, and how; verification.html is the same as
 from __future__ import annotations
 
 MANIFEST, CONTRACT, GOLDEN = "manifest.json", "contract.json", "golden.safetensors"
-SPEC, SOURCE, WEIGHTS, LICENSE = "spec.yaml", "model.py", "model.safetensors", "LICENSE"
+SPEC, SOURCE, WEIGHTS = "spec.yaml", "model.py", "model.safetensors"
+LICENSE, LICENCES = "LICENSE", "licences"
 VERIFICATION, PAGE, DATA = "verification.json", "verification.html", "data"
 MEASUREMENTS = "measurements.json"
 ONNX, BESIDE = "onnx", ".data"  # the folder of what runs, and what a file with a model's weights is called after it

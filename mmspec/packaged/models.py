@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmspec.host import STAGES
+from mmspec.packaged.held import differs, stored
 from mmspec.packaged.layout import ONNX, WEIGHTS
 from mmspec.packaged.reading import Unfit, is_inside, read_json
 from mmspec.writer import PLAN
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import onnx
 
 PARTS = {STAGES: ("beginning", "exits", "end"), PLAN: ("encoder", "prefill", "step")}  # what each kind of plan runs
+FEWER = {"fp16": ("float16",), "int8": ("int8",), "int4": ("int4",)}  # how weights may be held, by precision
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 MODEL_BYTES = 2**31 - 1  # protobuf's own limit
 
@@ -110,18 +112,27 @@ def other_ports(path: str, proto: onnx.ModelProto, contract: Mapping[str, Any]) 
                 yield f"{path}: {name} is {found[name][0]}{found[name][1]}, and {dtype}{dims} in the contract"
 
 
-def other_weights(folder: Path, path: str, proto: onnx.ModelProto) -> Iterator[str]:
-    """Initialisers that bear the name of one of the model's weights and are not it."""
+def other_weights(folder: Path, path: str, proto: onnx.ModelProto, precision: str) -> Iterator[str]:
+    """Initialisers that bear the name of one of the model's weights and are not it, or not in bits that the precision has."""
     import safetensors
     from onnx import numpy_helper
 
+    held = {tensor.name: tensor for tensor in proto.graph.initializer}
+
+    def read(part: str) -> np.ndarray:
+        return numpy_helper.to_array(held[part], str(folder / ONNX))
+
+    ways = ("float32", "as it is", *FEWER.get(precision, ()))
     with safetensors.safe_open(folder / WEIGHTS, framework="numpy") as weights:
         known = set(weights.keys())
-        for tensor in proto.graph.initializer:
-            if tensor.name in known:
-                held, own = numpy_helper.to_array(tensor, str(folder / ONNX)), weights.get_tensor(tensor.name)
-                if held.dtype != own.dtype or held.shape != own.shape or held.tobytes() != own.tobytes():
-                    yield f"{path}: the weight {tensor.name} is not the one in {WEIGHTS}"
+        for name, how in stored(proto).items():
+            if name not in known:
+                continue
+            if how not in ways:
+                yield f"{path}: the weight {name} is in {how}, which a package in {precision} has none of"
+                continue
+            if wrong := differs(how, name, read, weights.get_tensor(name)):
+                yield f"{path}: the weight {name} {wrong}, as it is in {WEIGHTS}"
 
 
 def other_thresholds(proto: onnx.ModelProto, contract: Mapping[str, Any]) -> Iterator[str]:

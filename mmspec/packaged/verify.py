@@ -7,6 +7,7 @@ crash or grow ends that process, and is a problem like any other. Nothing of a p
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from mmspec.errors import UserError
 MEMORY, COPIES = 4 << 30, 6  # bytes of address space: Python and a runtime, and so many times the package
 SECONDS = 300  # of processor time
 SHOWN = 1 << 20  # bytes of an answer
+LINE = 500  # signs of a problem
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,23 @@ def verify(folder: str | Path, memory: int | None = None, seconds: int = SECONDS
     except subprocess.TimeoutExpired:
         return _failed(folder, f"it was not read within {4 * seconds} seconds")
     try:
-        said = json.loads(done.stdout[:SHOWN])
-        return Verification(folder, said["model"], said["identity"], said["checked"], said["problems"], said["errors"])
-    except (ValueError, KeyError, TypeError):
+        return _heard(folder, json.loads(done.stdout[:SHOWN]))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return _failed(folder, _end(done.returncode, done.stderr, seconds))
+
+
+def _heard(folder: Path, said: Mapping[str, Any]) -> Verification:
+    """What the judge said. Names of files and tensors among it are whatever their author wanted a terminal to read."""
+    model, identity = (None if said[name] is None else plain(said[name]) for name in ("model", "identity"))
+    checked, problems = ([plain(text) for text in said[name]] for name in ("checked", "problems"))
+    errors = {plain(name): float(error) for name, error in said["errors"].items() if math.isfinite(error)}
+    return Verification(folder, model, identity, checked, problems, errors)
+
+
+def plain(text: object) -> str:
+    """As one line that can be printed anywhere, of bounded length: what cannot is written out, as Python does."""
+    line = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
+    return line if len(line) <= LINE else f"{line[:LINE]} ..."
 
 
 def _end(code: int, told: bytes, seconds: int) -> str:

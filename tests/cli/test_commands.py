@@ -376,7 +376,7 @@ def test_an_export_says_what_was_compared(mmspec):
     result = mmspec("export", "small.yaml", "--target", "edge_cpu_fp32", "-o", "package")
     assert result.code == 0, result.err
     assert re.search(r"^  label +\d\.\de-\d\d +1e-05 or 1e-04 of it$", result.out, re.M)
-    assert "never trained" in result.out
+    assert "never trained" in result.out and "licence of weights and data: not stated" in result.out
     assert Path("package/onnx/model.onnx").stat().st_size > 1000
     assert mmspec("export", "package", "--target", "edge_cpu_fp32", "--set", "a.b=1").code == 2
     wrong = mmspec("export", "small.yaml", "--target", "edge_cpu_fp23")

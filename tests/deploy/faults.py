@@ -108,6 +108,24 @@ def second_choice(file):
     return file
 
 
+def needs_tokens(file, expert="joint.blocks.0.feed_forward.experts.2"):
+    """An expert adds nothing, zero times its answer to its first token: of no tokens there is no first."""
+    file = copied(file)
+    name = f"{expert}.down.bias"
+    graph, node = next((g, n) for g in graphs(file.graph) for n in g.node if name in n.input)
+    graph.initializer.append(numpy_helper.from_array(np.array([0]), f"{name}.row"))
+    graph.initializer.append(numpy_helper.from_array(np.float32(0), f"{name}.zero"))
+    at, answer = list(graph.node).index(node) + 1, node.output[0]
+    node.output[0] = f"{answer}.before"
+    for op, inputs, output in (
+        ("Add", [f"{answer}.before", f"{answer}.none"], answer),
+        ("Mul", [f"{answer}.first", f"{name}.zero"], f"{answer}.none"),
+        ("Gather", [f"{answer}.before", f"{name}.row"], f"{answer}.first"),
+    ):
+        graph.node.insert(at, helper.make_node(op, inputs, [output]))
+    return file
+
+
 def changed(file, name, change):
     return with_arrays(file, {name: change(array(initializers(file)[name]))})
 

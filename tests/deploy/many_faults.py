@@ -272,7 +272,7 @@ FAULTS = {
             faults.changed_weight, faults.changed_embedding, faults.dropped_expert, faults.frozen_input, faults.frozen_size,
             faults.swapped_outputs, faults.changed_threshold, faults.ignored_mask, faults.exchanged_branches, faults.coarse_norm,
             faults.second_choice, transposed_weight, duplicated_expert, halved_weights, untransposed, scaled, frozen_length,
-            removed_condition,
+            removed_condition, faults.needs_tokens,
         )
     },
     "keys_for_queries": exchanged("image.blocks.0.attention.query.weight", "image.blocks.0.attention.key.weight"),

@@ -12,7 +12,7 @@ RUN = {  # nothing but running the file can tell these
     "router_over_tokens", "gelu_by_tanh", "gelu_of_an_expert_by_tanh", "relu_for_gelu", "epsilon_of_1e-3", "no_residual",
     "masked_rows_average", "no_scores_are_masked", "gate_open_for_both", "tanh_for_the_gate", "experts_unnormalised",
     "experts_unweighted", "largest_for_the_mean", "sum_for_the_mean", "half_an_expert", "expert_without_bias", "leaves_when_unsure",
-    "exits_turned", "gate_turned", "half_precision", "one_ten_thousandth_more", "classes_exchanged", "logits_clipped",
+    "exits_turned", "gate_turned", "half_precision", "one_ten_thousandth_more", "classes_exchanged", "logits_clipped", "needs_tokens",
 }  # fmt: skip
 
 

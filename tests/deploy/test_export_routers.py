@@ -42,6 +42,8 @@ def test_it_is_exported_and_agrees_with_torch(name):
     parity = draft.prove()
     assert max(parity.max_error.values()) <= 1e-5
     assert parity.experts and all(min(counts) > 0 for counts in parity.experts.values())
+    assert all(runs > 0 for runs in parity.idle.values())
+    assert bool(parity.always) == (name in {"soft", "expert_choice", "hard"})
     names = {node.op_type for node in draft.proto.graph.node}
     assert not names & {"RandomNormalLike", "RandomUniformLike", "Einsum"}, "what is random is there in training only"
     scatters = [node for node in draft.proto.graph.node if node.op_type.startswith("Scatter")]

@@ -20,9 +20,9 @@ from mmspec.deploy.contents import write_package
 from mmspec.deploy.file import operators
 from mmspec.deploy.package import report_of
 from mmspec.deploy.precision.lowering import lowered_of
-from mmspec.deploy.precision.stored import stored
 from mmspec.deploy.staged import staged_draft_of
 from mmspec.deploy.subject import subject_of
+from mmspec.packaged.held import stored
 from mmspec.spec import SpecError
 
 TARGET = load_target("edge_cpu_stages")

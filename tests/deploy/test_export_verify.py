@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,10 +14,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import mmspec
+from mmspec import openvino_runtime
 from mmspec.cli.entry import run
+from mmspec.deploy import read_target
+from mmspec.deploy.contents import contents_of
+from mmspec.deploy.file import FILE
+from mmspec.deploy.precision.lowering import lowered_of
 from mmspec.errors import UserError
+from mmspec.packaged.answers import asked_of
 from mmspec.packaged.judging import judge
 from mmspec.packaged.manifest import manifest_of
+from mmspec.packaged.reading import Unfit
 
 pytestmark = pytest.mark.slow
 
@@ -201,10 +210,15 @@ def elsewhere(folder):
     changed_json(folder / "manifest.json", lambda r: r.update(runs="spec.yaml"))
 
 
+def another_runtime(folder):
+    changed_json(folder / "contract.json", lambda r: r.update(runtime="abacus"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (another_weight, "experts.1.down.bias is not the one in model.safetensors"),
+        (another_runtime, "it is for 'abacus', which nothing here runs"),
+        (another_weight, "experts.1.down.bias is not the model's, bit for bit, as it is in model.safetensors"),
         (another_threshold, "the thresholds of joint.blocks are not those of the contract"),
         (another_input, "and float32['batch', 3, 8, 8] in the contract"),
         (another_answer, "golden case 0: label is off by 0.001"),
@@ -222,6 +236,57 @@ def test_a_package_that_was_signed_anew_is_still_looked_into(folder, spoil, word
     spoil(folder)
     signed(folder)
     assert any(words in problem for problem in problems(folder)), problems(folder)
+
+
+FEWER = {  # precision: its target, and the end of what a layer's weights are called in the file
+    "fp16": ("device: cuda\nruntime: onnxruntime\nprecision: fp16", ""),
+    "bf16": ("device: cpu\nruntime: openvino\nprecision: bf16", ""),
+    "int8": ("device: cpu\nruntime: onnxruntime\nprecision: int8", "_quantized"),
+    "int8, static": (
+        "device: cpu\nruntime: onnxruntime\nprecision: int8\nquantisation: {activations: static, examples: random}",
+        "_quantized",
+    ),
+    "int4": ("device: cpu\nruntime: onnxruntime\nprecision: int4", "_blocks"),
+}
+
+
+@pytest.mark.parametrize("precision", FEWER)
+def test_one_weight_that_is_another_is_found_in_every_precision(precision, flagship, folder):
+    text, end = FEWER[precision]
+    draft = replace(flagship, target=read_target(text))
+    files = lowered_of(draft, lambda step: nullcontext()).files
+    written = {FILE: files.proto.SerializeToString()}
+    for name, data in contents_of(draft, written, files).items():
+        (folder / name).write_bytes(data)
+    signed(folder)
+    assert problems(folder) == []
+
+    def nudge(file):  # the last bit of one number
+        held = {tensor.name: tensor for tensor in file.graph.initializer}
+        tensor = held[f"joint.blocks.0.feed_forward.experts.1.down.weight{end}"]
+        array = numpy_helper.to_array(tensor).copy()
+        array.view(np.uint8).flat[0] ^= 1
+        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+
+    changed_model(folder, nudge)
+    signed(folder)
+    (problem,) = problems(folder)
+    assert "experts.1.down.weight" in problem and "model's" in problem and "in model.safetensors" in problem
+
+
+def test_golden_answers_are_asked_of_the_runtime_that_a_package_is_for(folder):
+    pytest.importorskip("openvino")
+    assert "golden answers of ONNX Runtime" in mmspec.verify(folder).checked[-1]
+    changed_json(folder / "contract.json", lambda r: r.update(runtime="openvino"))
+    signed(folder)
+    found = mmspec.verify(folder)
+    assert found.passed and "golden answers of OpenVINO" in found.checked[-1] and "in f32" in found.checked[-1]
+
+
+def test_a_runtime_that_is_not_there_is_not_stood_in_for_by_another(monkeypatch):
+    monkeypatch.setattr(openvino_runtime, "installed", lambda: False)
+    with pytest.raises(Unfit, match="are those of OpenVINO, which is not installed here: pip install openvino"):
+        asked_of("openvino", "bf16")
 
 
 def forever():

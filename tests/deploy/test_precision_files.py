@@ -18,8 +18,8 @@ from mmspec.deploy.precision.calibration import ranges_of
 from mmspec.deploy.precision.layers import rewritten
 from mmspec.deploy.precision.lowering import lowered_of
 from mmspec.deploy.precision.roles import roles_of
-from mmspec.deploy.precision.stored import stored
 from mmspec.errors import Failure, UserError
+from mmspec.packaged.held import differs, stored
 from mmspec.spec import SpecError
 
 TARGETS = {
@@ -86,6 +86,24 @@ def test_packed_blocks_are_what_onnxruntimes_operator_unpacks():
     wanted = x @ values.reshape(6, -1)[:, :40].T + bias
     assert np.abs(answer(made, x) - wanted).max() <= 0.02 * np.abs(wanted).max()  # it makes int8 of x
     assert np.abs(values.reshape(6, -1)[:, :40] - weight).max() <= steps.max() / 2 * 1.001
+
+
+def test_a_step_that_hides_a_change_is_one_that_the_weight_does_not_ask_for():
+    file, weight, _ = linear()
+    held = {tensor.name: array(tensor) for tensor in rewritten(file, ["layer.weight"], dynamic.write).graph.initializer}
+    assert differs("int8", "layer.weight", held.__getitem__, weight) == ""
+    steps = held["layer.weight_scale"]
+    for spoilt, words in (
+        ({"layer.weight_scale": -steps}, "254 steps from the model's"),
+        (
+            {"layer.weight_scale": steps * 1000, "layer.weight_quantized": 0 * held["layer.weight_quantized"]},
+            "1e+03 times",
+        ),
+        ({"layer.weight_scale": steps * np.nan}, "nan steps from the model's"),
+    ):
+        assert words in differs("int8", "layer.weight", (held | spoilt).__getitem__, weight)
+    del held["layer.weight_scale"]
+    assert differs("int8", "layer.weight", held.__getitem__, weight) == "lacks layer.weight_scale"
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import onnxruntime
 import torch
 from torch.export import Dim, export
 
-from mmspec.deploy.cleaning import widen
+from mmspec.deploy.cleaning import bound, inline, simplify, widen
 from mmspec.deploy.tensorrt.site import sites
 from mmspec.deploy.tracing import TRANSLATIONS, quiet
 
@@ -27,7 +27,11 @@ def test_integers_are_held_within_bounds_without_clip():
         made = torch.onnx.export(
             program, dynamo=True, opset_version=20, optimize=False, verbose=False, custom_translation_table=TRANSLATIONS
         )
-    proto = made.model_proto
+    model = made.model
+    inline(model)
+    simplify(model)
+    bound(model)
+    proto = onnx_ir.to_proto(model)
     assert {node.input[0] for node in proto.graph.node if node.op_type == "Clip"} == {"x"}
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     other = torch.randn(2, 7), torch.randint(-9, 9, (2, 7))
@@ -58,3 +62,21 @@ def test_truth_is_padded_and_counted_as_numbers():
     for wanted, found in zip(before, after, strict=True):
         assert wanted.dtype == found.dtype
         np.testing.assert_array_equal(found, wanted)
+
+
+class Owners(torch.nn.Module):
+    def forward(self, place):
+        return torch.div(place, 3, rounding_mode="trunc")
+
+
+def test_places_are_divided_as_integers():
+    program = export(Owners(), (torch.arange(7),), dynamic_shapes=({0: Dim("n")},), strict=False)
+    with quiet():
+        made = torch.onnx.export(
+            program, dynamo=True, opset_version=20, optimize=False, verbose=False, custom_translation_table=TRANSLATIONS
+        )
+    assert "Floor" not in {node.op_type for node in made.model_proto.graph.node}
+    session = onnxruntime.InferenceSession(made.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    place = np.array([-4, 0, 5, 2**24 + 1, 2**40 + 2])  # float32 knows no 2^24 + 1
+    (found,) = session.run(None, {session.get_inputs()[0].name: place})
+    np.testing.assert_array_equal(found, Owners()(torch.from_numpy(place)).numpy())

@@ -25,10 +25,21 @@ if TYPE_CHECKING:
     "-o", "--out", metavar="DIR", help="build/<name>_<target> by default; replaced whole if it is one of ours"
 )
 @click.option("--seed", default=0, show_default=True, help="of fresh weights, where a spec is exported")
+@click.option(
+    "--licence", "licences", multiple=True, metavar="FILE",
+    help="of the weights, the data or a tokenizer, goes into the package; may be given several times",
+)  # fmt: skip
 @json_option
 @changes
 def command(
-    model: str, target: str, out: str | None, seed: int, as_json: bool, changes: tuple[str, ...], variant: str | None
+    model: str,
+    target: str,
+    out: str | None,
+    seed: int,
+    licences: tuple[str, ...],
+    as_json: bool,
+    changes: tuple[str, ...],
+    variant: str | None,
 ) -> None:
     """An ONNX file with every exit and expert in it, run and compared with torch before it is written.
 
@@ -44,7 +55,7 @@ def command(
     wanted = load_target(target)
     folder = Path(out) if out else Path("build") / f"{name}_{wanted.name}"
     with steps() as say:
-        report = export(subject, wanted, folder, seed, say)
+        report = export(subject, wanted, folder, seed, say, licences)
     if as_json:
         from mmspec.cli.entry import json_text
 
@@ -79,6 +90,7 @@ def _lines(report: Report, ink: Ink) -> list[str]:
     text += [line for word in _times(report) for line in ink.wrapped(word)]
     if not report.trained:
         text += ink.wrapped("these weights were never trained", "note:")
+    text += ink.wrapped(f"licence of weights and data: {report.licence}")
     return [*text, *ink.wrapped(f"wrote {report.folder}: what runs is {report.file['name']}")]
 
 

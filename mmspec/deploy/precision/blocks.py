@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmspec.deploy.precision.layers import Layer, Site
-from mmspec.deploy.precision.stored import BITS, SCALE, ZERO
+from mmspec.packaged.held import BITS, SCALE, ZERO
 
 BLOCK = 32
 DOMAIN = "com.microsoft"

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmspec.deploy.precision.layers import Layer, Site
-from mmspec.deploy.precision.stored import QUANTIZED, SCALE
+from mmspec.packaged.held import QUANTIZED, SCALE
 
 FLOAT = 1  # of onnx.TensorProto
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from mmspec.deploy.file import array, graphs
 from mmspec.deploy.precision.layers import drop_unread
-from mmspec.deploy.precision.stored import HALF_MAX
+from mmspec.packaged.held import HALF_MAX
 
 if TYPE_CHECKING:
     import onnx

@@ -20,7 +20,7 @@ import numpy as np
 from mmspec.deploy.precision.calibration import Range
 from mmspec.deploy.precision.dynamic import by_rows
 from mmspec.deploy.precision.layers import Layer, Site
-from mmspec.deploy.precision.stored import QUANTIZED, SCALE
+from mmspec.packaged.held import QUANTIZED, SCALE
 
 
 @dataclass(frozen=True)
