@@ -2,11 +2,14 @@
 the whole text at every step in ONNX Runtime (`decoding: none`), and by transformers' own `generate` with its cache, in torch.
 
 One small GPT-2 with the same random weights for all three, which write the same ids, or the run ends. They are timed in turn in the
-same run, on one thread; printed is the best of a few rounds, and its ratio to transformers'. Needs the package transformers.
+same run, on one thread; printed is the best of a few rounds, and its ratio to transformers'. Then the same network in fewer bits:
+int8 and int4 beside float32, in turn, tokens per second and bytes as ratios to float32, and how many tokens of the float32 files'
+texts are the same. Needs the package transformers.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +22,7 @@ from transformers.utils import logging
 
 import mmspec
 from mmspec.backend import write_folder
+from mmspec.deploy import read_target
 from mmspec.host import session
 from mmspec.spec import ModelSpec
 from mmspec.writer import Writer
@@ -26,6 +30,13 @@ from mmspec.writer import Writer
 WIDTH, DEPTH, HEADS, VOCABULARY, LENGTH = 384, 6, 6, 4096, 256
 BEGUN, MORE = 32, 128  # tokens of the beginning, and that are written
 ROUNDS = 3
+INT4 = """
+device: cpu
+runtime: onnxruntime
+precision: int4
+decoding: cache
+weights: beside
+"""
 
 Texts = list[list[int]]
 
@@ -45,6 +56,13 @@ def main() -> None:
         files = {name: mmspec.export(Path(home) / "built", name, folder).path for name, folder in packages.items()}
         writer = Writer.load(files["edge_cpu_writer"].parent, threads=1)
         whole = session(str(files["edge_cpu_fp32"]), 1)
+        few = {"float32": files["edge_cpu_writer"].parent.parent} | {
+            name: mmspec.export(Path(home) / "built", target, Path(home) / name).folder
+            for name, target in (("int8", "edge_cpu_writer_int8"), ("int4", read_target(INT4)))
+        }
+        fewer = {name: Writer.load(folder / "onnx", threads=1) for name, folder in few.items()}
+        sizes = {name: sum(file.stat().st_size for file in (folder / "onnx").iterdir()) for name, folder in few.items()}
+        kept = {name: texts_of(folder) for name, folder in few.items() if name != "float32"}
     print(f"GPT-2, width {WIDTH}, {DEPTH} blocks, {BEGUN} tokens of beginning, {MORE} written; tokens per second\n")
     print(f"{'batch':>5} {'cache, ORT':>12} {'no cache, ORT':>14} {'transformers':>13} {'ORT / transformers':>19}")
     for batch in (1, 8):
@@ -69,6 +87,33 @@ def main() -> None:
             f"{batch:5} {rates['cache']:12.0f} {rates['none']:14.0f} {rates['theirs']:13.0f} {ratio:19.2f}", flush=True
         )
 
+    print(f"\nin fewer bits, as ratios to float32 ({sizes['float32'] / 1e6:.1f} MB)\n")
+    print(f"{'':>8} {'bytes':>7} {'batch 1':>8} {'batch 8':>8} {'same tokens':>12} {'error of logits':>16}")
+    rates = {batch: tokens_per_second(fewer, batch) for batch in (1, 8)}
+    for name, found in kept.items():
+        gains = " ".join(f"{rates[batch][name] / rates[batch]['float32']:8.2f}" for batch in (1, 8))
+        size = sizes[name] / sizes["float32"]
+        print(f"{name:>8} {size:7.2f} {gains} {1 - found['other']:12.3f} {found['error']:16.3f}")
+
+
+def tokens_per_second(writers: dict[str, Writer], batch: int) -> dict[str, float]:
+    """Of each, in turn; the best of a few rounds."""
+    ids = np.random.default_rng(0).integers(0, VOCABULARY, (batch, BEGUN))
+    given = {"text": ids, "text_mask": np.ones_like(ids, bool)}
+    best = dict.fromkeys(writers, float("inf"))
+    for _ in range(ROUNDS + 1):
+        for name, writer in writers.items():
+            start = time.perf_counter()
+            writer.generate(given, MORE, stop=[])
+            best[name] = min(best[name], time.perf_counter() - start)
+    return {name: batch * MORE / seconds for name, seconds in best.items()}
+
+
+def texts_of(folder: Path) -> dict[str, float]:
+    """What the export found along the float32 files' texts."""
+    found: dict[str, float] = json.loads((folder / "verification.json").read_text())["precision"]["loss"]["texts"]
+    return found
+
 
 def spec() -> ModelSpec:
     sizes = [f"inputs.text.vocab_size={VOCABULARY}", f"inputs.text.length={LENGTH}"]
@@ -78,7 +123,7 @@ def spec() -> ModelSpec:
 
 def peer() -> GPT2LMHeadModel:
     config = GPT2Config(
-        vocab_size=VOCABULARY, n_positions=LENGTH, n_embd=WIDTH, n_layer=DEPTH, n_head=HEADS, initializer_range=0.1,
+        vocab_size=VOCABULARY, n_positions=LENGTH, n_embd=WIDTH, n_layer=DEPTH, n_head=HEADS, initializer_range=0.05,
         bos_token_id=0, eos_token_id=None, pad_token_id=0,
     )  # fmt: skip
     return GPT2LMHeadModel(config).eval()

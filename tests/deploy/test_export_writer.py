@@ -15,8 +15,6 @@ from safetensors.numpy import load_file
 import mmspec
 from mmspec.components import CATALOGUE
 from mmspec.deploy import Mismatch, load_target
-from mmspec.deploy.file import initializers
-from mmspec.deploy.measurement import written
 from mmspec.deploy.package import report_of, run_elsewhere, write_package
 from mmspec.deploy.subject import subject_of
 from mmspec.deploy.target import read_target
@@ -153,14 +151,6 @@ def test_the_package_writes_without_torch_and_without_mmspec(draft, tmp_path):
     assert mmspec.verify(report.folder).errors["next"] <= 1e-5
     contract = json.loads((report.folder / "contract.json").read_text())
     assert contract["form"] == "writer" and report.path == report.folder / "onnx" / "writer.json"
-    both = initializers(draft.files.protos[PREFILL]).keys() & initializers(draft.files.protos[STEP]).keys()
-    shared = sum(
-        draft.weights[name].nbytes for name in both & draft.weights.keys() if draft.weights[name].nbytes >= 1024
-    )
-    inside = sum(map(len, written(draft.files, {}).values()))
-    assert (
-        shared and inside - sum(map(len, written(draft.files, {}, beside=True).values())) > 0.7 * shared
-    )  # less its pages
     golden = load_file(report.folder / "golden.safetensors")
     for number in range(3):
         inputs = {
@@ -195,7 +185,7 @@ assert not {"torch", "mmspec"} & set(sys.modules)
         ("exits: stages", "a host runs stages or writes a text"),
         ("shapes: {length: {min: 3}}", "begins with any number of tokens"),
         ("shapes: {batch: {min: 2, max: 4}}", "samples leave the batch"),
-        ("serving: {triton: {}}", "run by its own loop"),
+        ("serving: {triton: {}}", "a loop of their own"),
         ("runtime: tensorrt\ntensorrt: {version: '10.3'}", "for ONNX Runtime and OpenVINO"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from mmspec.components import CATALOGUE
 from mmspec.deploy import read_target
 from mmspec.deploy.file import array, initializers, with_arrays
+from mmspec.deploy.measurement import written
 from mmspec.deploy.precision.lowering import lowered_of, random_examples
 from mmspec.deploy.precision.texts import MOST, begun, texts_of
 from mmspec.deploy.subject import subject_of
@@ -106,3 +107,17 @@ def test_keys_for_values_cost_more_tokens_than_are_allowed(draft):
         node.input[:] = [names[1 - names.index(name)] if name in names else name for name in node.input]
     with pytest.raises(Failure, match=r"texts: .*% of \d+ tokens would be others, where 10\.0% may be"):
         replace(made, files=replace(made.files, protos={**made.files.protos, STEP: step})).prove()
+
+
+def test_weights_that_the_beginning_and_the_step_share_are_written_once(draft):
+    held = [initializers(draft.files.protos[file]) for file in (PREFILL, STEP)]
+    names = [
+        name for name in held[0].keys() & held[1].keys() & draft.weights.keys() if draft.weights[name].nbytes >= 4096
+    ]
+    inside, beside = written(draft.files, {}), written(draft.files, {}, beside=True)
+    assert beside.keys() - inside.keys() == {"weights.data"} and "answer.blocks.0.attention.query.weight" in names
+    for name in names:
+        content = draft.weights[name].tobytes()
+        assert sum(part.count(content) for part in inside.values()) == 2
+        assert [file for file, part in beside.items() if content in part] == ["weights.data"]
+        assert beside["weights.data"].count(content) == 1
