@@ -39,9 +39,8 @@ def traced(module: nn.Module, contract: Contract) -> ExportedProgram:
     )
     if isinstance(module, Part):  # which takes any number of values
         dynamic = (dynamic,)
-    from torch._dynamo.exc import (
-        UserError as Specialised,
-    )  # now: an interrupt while torch.export imports it leaves it unnamed
+    # now: an interrupt while torch.export imports it would leave it unnamed below
+    from torch._dynamo.exc import UserError as Specialised
 
     refused: Exception | None = None
     with quiet(), torch.no_grad():
