@@ -129,6 +129,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _say(f"no space left on the disk{f' for {error.filename}' if error.filename else ''}", 1)
+        if error.errno == errno.EFBIG:
+            return _say("a file would be larger than may be written here (ulimit -f, or the file system)", 1)
         return _internal(error, typed)
     except MemoryError:
         return _say("out of memory", 1)

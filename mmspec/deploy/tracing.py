@@ -39,6 +39,9 @@ def traced(module: nn.Module, contract: Contract) -> ExportedProgram:
     )
     if isinstance(module, Part):  # which takes any number of values
         dynamic = (dynamic,)
+    # now: an interrupt while torch.export imports it would leave it unnamed below
+    from torch._dynamo.exc import UserError as Specialised
+
     refused: Exception | None = None
     with quiet(), torch.no_grad():
         for assumed in (False, True):
@@ -48,7 +51,7 @@ def traced(module: nn.Module, contract: Contract) -> ExportedProgram:
                     prefer_deferred_runtime_asserts_over_guards=assumed,
                 )  # fmt: skip
                 return _without_assumptions(program) if assumed else program
-            except (torch._dynamo.exc.UserError, ValueError) as error:
+            except (Specialised, ValueError) as error:
                 refused = refused or error
     raise Failure(f"torch cannot trace the model for all sizes that the target allows: {refused}") from refused
 
