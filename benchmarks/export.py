@@ -44,7 +44,10 @@ def main(names: list[str]) -> None:
             continue
         child = subprocess.run([sys.executable, __file__, "--one", name], capture_output=True, text=True)
         if child.returncode:
-            reason = child.stderr.strip().splitlines() or [f"ended with {child.returncode}"]
+            killed = "killed, as a process is that takes more memory than there is"
+            reason = (
+                [killed] if child.returncode == -9 else child.stderr.strip().splitlines() or ["ended without a word"]
+            )
             print(f"{name:29} {size:6.2f} FAILED: {' | '.join(reason[-6:])}", flush=True)
             failed.append(name)
             continue
