@@ -98,7 +98,7 @@ class Parity:
     without: dict[str, list[int]] = field(default_factory=dict)  # runs in which it met none, by module
     always: list[str] = field(
         default_factory=list
-    )  # modules whose experts all meet tokens, whatever their router's weights
+    )  # modules whose experts all meet tokens, whatever the router's weights
     notes: list[str] = field(default_factory=list)  # what could not be tried
 
     @property
@@ -231,9 +231,8 @@ def _more(contract: Contract, verify: Verify, graph: Graph, plain: Case) -> Iter
     most = largest_batch(graph, contract)
     if most > max(verify.batches):
         yield replace(plain_case(contract, most, 17), name=f"batch {most}, the largest")
-    together = any(
-        "batch" in str(dim) for port in contract.outputs for dim in port.dims[1:]
-    )  # such as who is like whom
+    # such as who is like whom
+    together = any("batch" in str(dim) for port in contract.outputs for dim in port.dims[1:])
     if contract.batch(1) == 1 and not together:
         yield replace(plain, name=f"{plain.name}, each sample as by itself", alone=True)
 

@@ -188,7 +188,6 @@ async def bytes_of(request: Request, most: int) -> bytes:
 
 def refusal(why: Refused) -> JSONResponse:
     told = {"message": why.message} if why.name is None else {"input": why.name, "message": why.message}
-    told = {
-        name: said.encode(errors="replace").decode() for name, said in told.items()
-    }  # half a surrogate pair is no JSON
+    # half a surrogate pair is no JSON
+    told = {name: said.encode(errors="replace").decode() for name, said in told.items()}
     return JSONResponse({"error": told}, why.code, {"Retry-After": "1"} if why.code == 429 else None)
