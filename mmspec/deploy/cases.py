@@ -1,11 +1,10 @@
-"""What the file and torch are compared on: inputs of many shapes and masks, weights that hide nothing, thresholds that let
-samples leave at every exit."""
+"""What the file and torch are compared on: inputs of many shapes and masks, and weights that hide nothing."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +12,10 @@ from torch import Tensor, nn
 from mmspec.cost.flops import Sizes, op_flops
 from mmspec.cost.memory import peak_activations
 from mmspec.deploy.contract import Contract, Port
-from mmspec.deploy.watching import stacks_of, watching
 from mmspec.errors import UserError
 from mmspec.ir import Graph, parameters
 from mmspec.ir.placeholders import Placeholder
 
-MIXED_BATCH = 16  # samples among which the exits are to be mixed
 FLOPS, ACTIVATIONS = 20 * 10**9, 1 << 30  # that the largest batch may take
 
 
@@ -76,6 +73,22 @@ def largest_batch(graph: Graph, contract: Contract) -> int:
     return min(contract.batch_limit, FLOPS // max(work, 1), ACTIVATIONS // max(held, 1))
 
 
+def largest_case(graph: Graph, contract: Contract, batches: Sequence[int]) -> Case | None:
+    """The largest batch, where it is larger than these."""
+    most = largest_batch(graph, contract)
+    return replace(plain_case(contract, most, 17), name=f"batch {most}, the largest") if most > max(batches) else None
+
+
+def full_case(contract: Contract, batch: int, seed: int) -> Case:
+    """One batch of that size of the longest texts, with nothing absent."""
+    sizes = {name: size.high for name, size in contract.dims.items()} | {"batch": batch}
+    ports = zip(contract.inputs, draw(contract, sizes, seed), strict=True)
+    return Case(
+        f"batch {batch}, nothing absent",
+        tuple(torch.ones_like(tensor) if port.dtype == "bool" else tensor for port, tensor in ports),
+    )
+
+
 def plain_case(contract: Contract, batch: int, seed: int) -> Case:
     """One batch of that size, texts of middle length, ragged."""
     sizes = {name: (size.low + size.high) // 2 for name, size in contract.dims.items()} | {"batch": batch}
@@ -126,35 +139,6 @@ def planted(ids: Tensor, place: Placeholder, generator: torch.Generator) -> Tens
     others = ids.masked_fill(ids.eq(place.id), place.id - 1 if place.id else 1)
     order = torch.rand(ids.shape, generator=generator).argsort(dim=1)
     return others.scatter(1, order[:, : place.count], place.id)
-
-
-def mixed_thresholds(module: nn.Module, case: Case, margin: float) -> dict[str, Tensor] | None:
-    """Thresholds by stack that part the case's samples: after each block at most half of those that are left leave, and the
-    threshold lies in the widest gap between two of their scores. None where no gap is wider than twice the margin."""
-    stacks = stacks_of(module)
-    before = {name: stack.thresholds.clone() for name, stack in stacks.items()}
-    for stack in stacks.values():
-        stack.force(stack.earlier)
-    with torch.no_grad(), watching(module, case.batch) as seen:
-        module(*case.inputs)
-    for name, stack in stacks.items():
-        stack.thresholds.copy_(before[name])
-    found = {name: torch.full_like(stack.thresholds, torch.inf) for name, stack in stacks.items()}
-    parted = False
-    for name, stack in stacks.items():
-        alive = torch.ones(case.batch, dtype=torch.bool)
-        for exit in range(stack.earlier):
-            sure = seen.scores[name][exit][1]
-            ordered = sure[alive].sort().values
-            start = (len(ordered) - 1) // 2  # from here on, at most half are above
-            gaps = ordered.diff()[start:]
-            if len(gaps) == 0 or gaps.max() <= 2 * margin:
-                continue
-            at = start + int(gaps.argmax())
-            found[name][exit] = (ordered[at] + ordered[at + 1]) / 2
-            alive &= sure <= found[name][exit]
-            parted = True
-    return found if parted else None
 
 
 def randomised(module: nn.Module, graph: Graph, seed: int) -> nn.Module:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FILE = "model.onnx"
 Found = TypeVar("Found")
+Arrays = dict[str, np.ndarray]
 
 
 def proto_of(model: ir.Model, name: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
@@ -65,10 +66,12 @@ def array(tensor: onnx.TensorProto) -> np.ndarray:
 
 
 def with_arrays(proto: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """A copy in which these initialisers have other values, of the same shapes."""
+    """A copy in which these initialisers have other values, of the same shapes; the file itself where it holds none of them."""
     import onnx
     from onnx import numpy_helper
 
+    if not initializers(proto).keys() & arrays.keys():
+        return proto
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     for name, tensor in initializers(copy).items():

@@ -1,6 +1,7 @@
 """The parity gate: the file, run by its runtime, against the eager torch module, over every case.
 
-    weights      the model's own, and all of them drawn anew; routers then changed until each expert went without tokens
+    weights      the model's own, and all of them drawn anew; routers then steered until each expert met tokens, and until each went
+                 without
     thresholds   as they are; every sample forced to leave at exit 0, 1, ...; set so that the exits are mixed
     inputs       see cases.py
 
@@ -11,7 +12,9 @@ watching.py); those that do are counted, and too many of them fail.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -19,21 +22,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmspec.deploy.cases import (
-    MIXED_BATCH,
-    Case,
-    cases,
-    largest_batch,
-    mixed_thresholds,
-    plain_case,
-    randomised,
-    smallest_case,
-)
+from mmspec.deploy.cases import Case, cases, full_case, largest_case, plain_case, randomised, smallest_case
 from mmspec.deploy.contract import Contract
-from mmspec.deploy.file import Load
+from mmspec.deploy.differences import as_arrays, beyond, joined, largest, worst
+from mmspec.deploy.exits import forced, mixed_thresholds, restored, stay, thresholds_of
+from mmspec.deploy.file import Arrays, Load
 from mmspec.deploy.rounding import with_rounding
-from mmspec.deploy.starving import spare, starve
-from mmspec.deploy.target import Tolerance, Verify
+from mmspec.deploy.steering import fed, spare, starved
+from mmspec.deploy.target import Verify
 from mmspec.deploy.watching import Watched, close_calls, stacks_of, watching
 from mmspec.errors import Failure
 from mmspec.host import session
@@ -43,9 +39,12 @@ if TYPE_CHECKING:
     import onnx
 
 EXCUSED = 0.05  # of all samples; more close calls that went the other way are a mistake
-DRAWS = 6  # of random weights, until every expert has met a token
+MIXED_BATCH = 16  # samples among which the exits are to be mixed
+DRAWS = 3  # of random weights, in which steering a router may fail
 
-Arrays = dict[str, np.ndarray]
+Tell = Callable[[str], None]
+Experts = dict[str, list[int]]  # by module
+Steer = Callable[[nn.Module, Sequence[Tensor], Experts], AbstractContextManager[Arrays]]
 
 
 class Runnable(Protocol):
@@ -160,28 +159,22 @@ def check_parity(
     Raises   Mismatch, Failure.
     """
     parity = Parity()
-    for draw in range(DRAWS):
+    for draw in range(1 if own else 2):
         weights = f"random weights {draw}" if draw else "own weights"
         model = randomised(module, graph, seed=draw) if draw else module
         within = with_rounding(verify, model, contract) if draw else verify
         file = given.with_arrays(_state(model)) if draw else given
-        try:
+        with restored(model):
             for thresholds, arrays, batches in _settings(file, model, graph, contract, verify, parity, draw):
                 setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, within)
                 run = setting.file.tried(load)
                 for case in batches:
                     progress(f"{weights}, {case.name}")
                     setting.compare(case, run, parity)
-        finally:
-            _restore(model)
-        idle = [f"{name}.{i}" for name, counts in parity.experts.items() for i, n in enumerate(counts) if n == 0]
-        if own or (draw and not idle):
-            break
-    else:
-        raise Failure(f"no token met the experts {', '.join(idle)} in {DRAWS} draws of weights; they were not compared")
     if parity.experts and not own:
-        spared = _Setting("", "no sample leaves early", module, given, contract, verify)
-        _leave_idle(spared, graph, parity, progress, load)
+        setting = _Setting("random weights", "no sample leaves early", module, given, contract, verify)
+        _meet_all(setting, graph, parity, progress, load)
+        _leave_idle(setting, graph, parity, progress, load)
     if parity.excused > EXCUSED * parity.samples:
         told = f"{parity.excused} of {parity.samples} samples were close calls that went the other way"
         raise Failure(f"{told}; rounding does not do that, and the file was not written")
@@ -198,18 +191,13 @@ def _settings(
     draw: int,
 ) -> Iterator[tuple[str, Arrays, list[Case]]]:
     """What the thresholds are, in the module and (changed initialisers) in the file, and the cases to try under them."""
-    stacks = stacks_of(model)
     seed = 1000 * draw
-    yield "as they are", {}, list(cases(contract, verify.batches if draw < 2 else [max(verify.batches)], seed))
     plain = plain_case(contract, max(verify.batches), seed + 11)
-    if not draw:
-        yield "as they are", {}, list(_more(contract, verify, graph, plain))
-    for exit in range(max((stack.exits for stack in stacks.values()), default=0)):
-        for stack in stacks.values():
-            stack.force(min(exit, stack.earlier))
-        arrays = {f"{path}.thresholds": stack.thresholds.numpy().copy() for path, stack in stacks.items()}
+    more = [] if draw else _more(contract, verify, graph, plain)
+    yield "as they are", {}, [*cases(contract, verify.batches, seed), *more]
+    for exit, arrays in forced(model):
         yield f"every sample leaves at exit {exit}", arrays, [plain]
-    _restore(model)
+    stacks = stacks_of(model)
     if not stacks:
         return
     many = plain_case(contract, max(*verify.batches, min(MIXED_BATCH, contract.batch_limit)), seed + 13)
@@ -228,47 +216,75 @@ def _settings(
 
 def _more(contract: Contract, verify: Verify, graph: Graph, plain: Case) -> Iterator[Case]:
     """With its own weights: the largest batch that is not too much work, and each sample by itself."""
-    most = largest_batch(graph, contract)
-    if most > max(verify.batches):
-        yield replace(plain_case(contract, most, 17), name=f"batch {most}, the largest")
+    if (case := largest_case(graph, contract, verify.batches)) is not None:
+        yield case
     # such as who is like whom
     together = any("batch" in str(dim) for port in contract.outputs for dim in port.dims[1:])
     if contract.batch(1) == 1 and not together:
         yield replace(plain, name=f"{plain.name}, each sample as by itself", alone=True)
 
 
-def _leave_idle(setting: _Setting, graph: Graph, parity: Parity, progress: Callable[[str], None], load: Load) -> None:
+def _meet_all(setting: _Setting, graph: Graph, parity: Parity, tell: Tell, load: Load) -> None:
+    """Compare a batch until every expert has met a token.   Raises Mismatch; Failure: one met none"""
+    case = full_case(setting.contract, setting.contract.batch(max(setting.verify.batches)), 19)
+    weights = "random weights, experts without tokens first choices"
+    missed = _steered(setting, graph, parity, tell, load, case, weights, fed, lambda: _never(parity.experts))
+    if missed:
+        raise Failure(
+            f"no token met the experts {_listed(missed)}, whatever the routers' weights; they were not compared"
+        )
+
+
+def _leave_idle(setting: _Setting, graph: Graph, parity: Parity, tell: Tell, load: Load) -> None:
     """Compare the smallest sample until every expert that can has met no token.   Raises Mismatch; Failure: one always met some"""
     case = smallest_case(setting.contract, 19)
-    spared = None
-    for draw in range(DRAWS, 2 * DRAWS + max(map(len, parity.experts.values()))):
+    with restored(setting.model):
+        stay(setting.model)
+        spared = spare(setting.model, case.inputs)
+    parity.always = [name for name, count in spared.items() if not count]
+
+    def busy() -> Experts:
+        found = _never({name: runs for name, runs in parity.without.items() if spared[name]})
+        return {name: experts[: spared[name]] for name, experts in found.items()}
+
+    weights = "random weights, experts left without tokens"
+    left = _steered(setting, graph, parity, tell, load, case, weights, starved, busy)
+    if left:
+        told = f"no comparison left the experts {_listed(left)} without tokens"
+        raise Failure(f"{told}; how a runtime fares there is not known")
+
+
+def _steered(
+    setting: _Setting, graph: Graph, parity: Parity, tell: Tell, load: Load, case: Case, weights: str, steer: Steer,
+    wanted: Callable[[], Experts],
+) -> Experts:  # fmt: skip
+    """Compare the case with routers steered to what is wanted, until that is nothing; or what is left of it after DRAWS random
+    weights that brought nothing."""
+    in_vain, before = 0, wanted()
+    for draw in itertools.count(2):
+        if not before or in_vain == DRAWS:
+            return before
         model = randomised(setting.model, graph, seed=draw)
-        for stack in stacks_of(model).values():
-            stack.force(stack.earlier)
-        spared = spare(model, case.inputs) if spared is None else spared
-        parity.always = [name for name, count in spared.items() if not count]
-        busy = {
-            name: [expert for expert, runs in enumerate(parity.without[name]) if not runs]
-            for name, count in spared.items() if count and not all(parity.without[name])
-        }  # fmt: skip
-        if not busy:
-            return
-        starve(model, case.inputs, {name: experts[: spared[name]] for name, experts in busy.items()})
-        arrays = _state(model) | {
-            f"{path}.thresholds": stack.thresholds.numpy() for path, stack in stacks_of(model).items()
-        }
-        weights = f"random weights {draw}, experts left without tokens"
-        progress(f"{weights}, {case.name}")
-        verify = with_rounding(setting.verify, model, setting.contract)
-        here = replace(setting, weights=weights, model=model, file=setting.file.with_arrays(arrays), verify=verify)
-        here.compare(case, here.file.tried(load), parity)
-    names = ", ".join(f"{name}.{expert}" for name, experts in busy.items() for expert in experts)
-    raise Failure(f"no comparison left the experts {names} without tokens; how a runtime fares there is not known")
+        stay(model)
+        with steer(model, case.inputs, before):
+            tell(f"{weights}, {case.name}")
+            file = setting.file.with_arrays(_state(model) | thresholds_of(model))
+            verify = with_rounding(setting.verify, model, setting.contract)
+            here = replace(setting, weights=weights, model=model, file=file, verify=verify)
+            here.compare(case, file.tried(load), parity)
+        after = wanted()
+        in_vain, before = in_vain + 1 if after == before else 0, after
+    raise AssertionError("it counts without end")
 
 
-def _restore(model: nn.Module) -> None:
-    for stack in stacks_of(model).values():
-        stack.force(None)
+def _never(counts: Mapping[str, list[int]]) -> Experts:
+    """Experts that are counted 0 times, by module that has some."""
+    found = {name: [expert for expert, count in enumerate(each) if not count] for name, each in counts.items()}
+    return {name: experts for name, experts in found.items() if experts}
+
+
+def _listed(experts: Experts) -> str:
+    return ", ".join(f"{name}.{expert}" for name, numbers in experts.items() for expert in numbers)
 
 
 @dataclass(frozen=True)
@@ -285,13 +301,13 @@ class _Setting:
     def compare(self, case: Case, run: Callable[[tuple[Tensor, ...]], Arrays], parity: Parity) -> None:
         """Add the case to what was compared.   Raises Mismatch."""
         with torch.no_grad(), watching(self.model, case.batch) as seen:
-            wanted = _arrays(self.file.asked(self.model(*case.inputs)))
+            wanted = as_arrays(self.file.asked(self.model(*case.inputs)))
         if case.alone:
             with torch.no_grad():
-                wanted = _joined(_arrays(self.file.asked(self.model(*sample))) for sample in case.samples)
+                wanted = joined(as_arrays(self.file.asked(self.model(*sample))) for sample in case.samples)
         try:
             found = run(case.inputs)
-            alone = _joined(map(run, case.samples)) if case.alone else None
+            alone = joined(map(run, case.samples)) if case.alone else None
         except Exception as error:  # the runtime's own kinds, which share no base
             reason = " ".join(str(error).split())[:300]
             raise self.mismatch(case, "any", f"the runtime cannot run it: {reason}") from error
@@ -311,13 +327,13 @@ class _Setting:
                 raise self.mismatch(case, port.name, told)
             if not np.isfinite(a).all():
                 raise self.mismatch(case, port.name, "torch itself gives a number that is not finite")
-            differs |= _beyond(a, b, self.verify.of(port.name, port.dtype), case.batch)
+            differs |= beyond(a, b, self.verify.of(port.name, port.dtype), case.batch)
         close = close_calls(seen, self.verify.margin)
         wrong = differs & ~close
         if wrong.any():
-            raise self.mismatch(case, *_worst(wanted, found, self.contract, wrong, self.verify))
+            raise self.mismatch(case, *worst(wanted, found, self.contract, wrong, self.verify))
         errors = {
-            name: float(_per_sample(a, found[name], case.batch)[~differs].max(initial=0)) for name, a in wanted.items()
+            name: float(largest(a, found[name], case.batch)[~differs].max(initial=0)) for name, a in wanted.items()
         }
         exits = {name: np.bincount(value).tolist() for name, value in wanted.items() if name.endswith(".exit")}
         counts = int(close.sum()), int((differs & close).sum())
@@ -325,53 +341,6 @@ class _Setting:
 
     def mismatch(self, case: Case, output: str, detail: str) -> Mismatch:
         return Mismatch(self.weights, self.thresholds, case, output, detail, copy.deepcopy(self.model), self.file)
-
-
-def _beyond(a: np.ndarray, b: np.ndarray, allowed: Tolerance, batch: int) -> np.ndarray:
-    """Samples with a number that is further off than allowed, or is none.   [B V, ...] x 2 -> bool[B]"""
-    wanted = a.astype(np.float64)
-    within = np.abs(wanted - b) <= np.maximum(allowed.absolute, allowed.relative * np.abs(wanted))
-    return ~within.reshape(batch, -1).all(axis=1)  # type: ignore[no-any-return]
-
-
-def _per_sample(a: np.ndarray, b: np.ndarray, batch: int) -> np.ndarray:
-    """The largest absolute difference of each sample, whose views lie side by side.   [B V, ...] x 2 -> f64[B]"""
-    error: np.ndarray = np.abs(a.astype(np.float64) - b.astype(np.float64)).reshape(batch, -1)
-    return error.max(axis=1, initial=0)  # type: ignore[no-any-return]
-
-
-def _worst(
-    wanted: Mapping[str, np.ndarray],
-    found: Mapping[str, np.ndarray],
-    contract: Contract,
-    wrong: np.ndarray,
-    verify: Verify,
-) -> tuple[str, str]:
-    """The output that differs most plainly, and how: exits before numbers."""
-    for port in sorted(contract.outputs, key=lambda port: port.dtype == "float32"):
-        error = np.where(wrong, _per_sample(wanted[port.name], found[port.name], len(wrong)), 0)
-        sample = int(np.nanargmax(np.where(np.isnan(error), np.inf, error)))
-        if port.dtype != "float32" and error.any():
-            a, b = wanted[port.name][sample], found[port.name][sample]
-            return (
-                port.name,
-                f"{int((error != 0).sum())} of {len(wrong)} samples differ, such as sample {sample}: {b} where torch says {a}",
-            )
-        allowed = verify.of(port.name, port.dtype)
-        if (wrong & _beyond(wanted[port.name], found[port.name], allowed, len(wrong))).any():
-            told = f"{allowed.absolute:g} is allowed, or {allowed.relative:g} of the number"
-            return port.name, f"off by {error[sample]:.3g} at sample {sample}, where {told}"
-    raise AssertionError("a mismatch without a difference")
-
-
-def _arrays(outputs: Mapping[str, Tensor]) -> Arrays:
-    return {name: value.numpy() for name, value in outputs.items()}
-
-
-def _joined(answers: Iterable[Arrays]) -> Arrays:
-    """Answers to one sample each, as the answer to the batch."""
-    given = list(answers)
-    return {name: np.concatenate([answer[name] for answer in given]) for name in given[0]}
 
 
 def _state(model: nn.Module) -> Arrays:

@@ -37,11 +37,21 @@ def rounding(module: nn.Module, contract: Contract) -> dict[str, float]:
     """By output of numbers: the largest error of a sample, of the median sample, which no sample moves that takes another exit or
     another expert in float64."""
     case = plain_case(contract, contract.batch(SAMPLES), 23)
-    exact = copy.deepcopy(module).double()
+    exact = _in_float64(module)
     with torch.no_grad():
         found, true = module(*case.inputs), exact(*(_double(tensor) for tensor in case.inputs))
     names = [port.name for port in contract.outputs if port.dtype == "float32"]
     return {name: float(_by_sample(found[name] - true[name], case.batch).median()) for name in names}
+
+
+def _in_float64(module: nn.Module) -> nn.Module:
+    """A copy of its own, made in one step: one in float32 on the way would be held as well."""
+    held = (*module.parameters(), *module.buffers())
+    wide = {id(tensor): tensor.detach().double() for tensor in held if tensor.is_floating_point()}
+    parameters = {id(tensor) for tensor in module.parameters()}
+    return copy.deepcopy(module, {
+        key: nn.Parameter(value, requires_grad=False) if key in parameters else value for key, value in wide.items()
+    })  # fmt: skip
 
 
 def _double(tensor: Tensor) -> Tensor:

@@ -76,9 +76,9 @@ def _from_folder(folder: Path) -> Subject:
 
 
 def serving_module(graph: Graph, subject: Subject) -> nn.Module:
-    """The torch module of a serving graph, in evaluation, with the subject's weights and without gradients."""
+    """The torch module of a serving graph, in evaluation, with the subject's weights (no copies) and without gradients."""
     module = build_graph(graph)
-    module.load_state_dict({name: subject.state[name] for name in module.state_dict()})
+    module.load_state_dict({name: subject.state[name] for name in module.state_dict()}, assign=True)
     return module.eval().requires_grad_(False)  # with gradients, torch.onnx loses the sizes inside a condition
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 import mmspec
 from mmspec.backend import build_objectives
-from mmspec.deploy.cases import Case, mixed_thresholds
+from mmspec.deploy.cases import Case
+from mmspec.deploy.exits import mixed_thresholds
 from mmspec.spec import ModelSpec, SpecError
 
 DEPTH, BATCH = 4, 16

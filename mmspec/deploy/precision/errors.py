@@ -7,7 +7,6 @@ exits      share of samples that leave elsewhere, with the thresholds as they ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,8 +14,9 @@ import torch
 from torch import nn
 
 from mmspec.deploy.cases import Case
-from mmspec.deploy.file import Load
-from mmspec.deploy.parity import Arrays, Runnable
+from mmspec.deploy.exits import forced
+from mmspec.deploy.file import Arrays, Load
+from mmspec.deploy.parity import Runnable
 from mmspec.deploy.precision.task import Values
 from mmspec.deploy.watching import stacks_of
 from mmspec.errors import Failure
@@ -58,12 +58,12 @@ class Errors:
 def errors_of(module: nn.Module, files: Runnable, load: Load, examples: Sequence[Values]) -> Errors:
     """The file against the module: floats with every exit forced, integers with the thresholds as they are."""
     found = Errors()
-    for forced, arrays in settings(module):
+    for exits_forced, arrays in _settings(module):
         run = files.with_arrays(arrays).tried(load)
         for values in examples:
             wanted, got = _wanted(module, files, values), run(values)
             for name, value in wanted.items():
-                if forced == (value.dtype == np.float32):
+                if exits_forced == (value.dtype == np.float32):
                     found.add(name, value, got[name])
     return found
 
@@ -87,22 +87,9 @@ def _wanted(module: nn.Module, files: Runnable, values: Values) -> Arrays:
         return {name: value.numpy() for name, value in files.asked(module(*values)).items()}
 
 
-def settings(module: nn.Module) -> Iterator[tuple[bool, Arrays]]:
+def _settings(module: nn.Module) -> Iterator[tuple[bool, Arrays]]:
     """Thresholds of the module, and of a file beside it: whether they are forced, and what they then are."""
-    stacks = stacks_of(module)
-    with restored(module):
-        for exit in range(max((stack.exits for stack in stacks.values()), default=1)):
-            for stack in stacks.values():
-                stack.force(min(exit, stack.earlier))
-            yield True, {f"{path}.thresholds": stack.thresholds.numpy().copy() for path, stack in stacks.items()}
+    yield from ((True, arrays) for _, arrays in forced(module))
+    if not stacks_of(module):
+        yield True, {}
     yield False, {}
-
-
-@contextmanager
-def restored(module: nn.Module) -> Iterator[None]:
-    """Thresholds are afterwards what they were."""
-    try:
-        yield
-    finally:
-        for stack in stacks_of(module).values():
-            stack.force(None)

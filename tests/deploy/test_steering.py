@@ -1,4 +1,5 @@
-"""Of every router whose choice may leave an expert without tokens there are weights that do, for any of its experts."""
+"""Of every router whose choice may leave an expert without tokens there are weights that do, for any of its experts; and of every
+router there are weights by which any of its experts meets some."""
 
 from functools import cache
 
@@ -8,10 +9,11 @@ import torch
 from test_export_routers import NARROW, ROUTERS, spec
 
 import mmspec
+from mmspec.backend.runtime import Experts
 from mmspec.deploy import load_target
-from mmspec.deploy.cases import plain_case, randomised, smallest_case
+from mmspec.deploy.cases import full_case, plain_case, randomised, smallest_case
 from mmspec.deploy.draft import serving_of
-from mmspec.deploy.starving import direction, spare, starve
+from mmspec.deploy.steering import direction, fed, spare, starved
 from mmspec.deploy.subject import subject_of
 from mmspec.deploy.watching import stacks_of, watching
 
@@ -23,6 +25,7 @@ MORE = {
     "top_p": "type: top_p, experts: 3, p: 0.9",
     "by_modality": "type: top_k, experts: 3, k: 1, normalise: false, input: modality",
     "dropping": "type: switch, experts: 3, capacity: 1",
+    "many": "type: top_k, experts: 24, k: 1",
     "full": "type: switch, experts: 3, capacity: 2, drop: next",
 }
 
@@ -62,8 +65,8 @@ def test_any_expert_of_any_router_goes_without_tokens_unless_all_always_have_som
     for first in range(count if FREE[name] else 0):
         idle = {(first + i) % count for i in range(FREE[name])}
         model, _ = drawn(name, seed=first)
-        starve(model, case.inputs, {module: sorted(idle) for module in free})
-        assert all(idle <= found for found in left(model, case).values())
+        with starved(model, case.inputs, {module: sorted(idle) for module in free}):
+            assert all(idle <= found for found in left(model, case).values())
 
 
 def test_where_each_claims_its_own_or_the_others_have_no_room_no_weights_leave_one_without():
@@ -78,8 +81,8 @@ def test_experts_by_task_and_those_behind_exits_go_without_tokens():
         model, contract = drawn(name)
         case = smallest_case(contract, 0)
         free = spare(model, case.inputs)
-        starve(model, case.inputs, {module: [1] for module in free})
-        assert all(1 in found for found in left(model, case).values()) and len(free) == 2
+        with starved(model, case.inputs, {module: [1] for module in free}):
+            assert all(1 in found for found in left(model, case).values()) and len(free) == 2
 
 
 def test_a_direction_has_every_token_before_it_and_there_is_none_where_they_surround_the_origin():
@@ -90,3 +93,27 @@ def test_a_direction_has_every_token_before_it_and_there_is_none_where_they_surr
         v = direction(tokens)
         assert v is not None and (tokens @ v).min() >= 1 - 1e-9
     assert direction(torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)) is None
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_every_expert_is_some_tokens_choice_where_a_router_is_steered_to_it(name):
+    model, contract = drawn(name)
+    case, before = full_case(contract, 4, 0), {path: value.clone() for path, value in model.state_dict().items()}
+    with torch.no_grad(), watching(model, case.batch) as seen:
+        model(*case.inputs)
+    for first in range(len(next(iter(seen.chosen.values())))):
+        with fed(model, case.inputs, {module: [first] for module in seen.chosen}):
+            with torch.no_grad(), watching(model, case.batch) as steered:
+                model(*case.inputs)
+            assert all(counts[first] for counts in steered.chosen.values())
+    assert all(value.equal(before[path]) for path, value in model.state_dict().items())
+
+
+def test_of_many_experts_as_many_meet_tokens_as_there_are_tokens():
+    model, contract = drawn("many")
+    case = smallest_case(contract, 0)
+    names = [name for name, child in model.named_modules() if isinstance(child, Experts)]
+    with fed(model, case.inputs, {name: list(range(20)) for name in names}):
+        with torch.no_grad(), watching(model, case.batch) as seen:
+            model(*case.inputs)
+    assert [int(counts[:20].bool().sum()) for counts in seen.chosen.values()] == [5] * len(names)  # 4 patches and a word
