@@ -66,9 +66,10 @@ def array(tensor: onnx.TensorProto) -> np.ndarray:
 
 
 def with_arrays(proto: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """A copy in which these initialisers have other values, of the same shapes; the file itself where it holds none of them."""
+    """A copy in which these initialisers have other values, of the same shapes, in the type that they have in the file; the file
+    itself where it holds none of them."""
     import onnx
-    from onnx import numpy_helper
+    from onnx import helper, numpy_helper
 
     if not initializers(proto).keys() & arrays.keys():
         return proto
@@ -77,7 +78,8 @@ def with_arrays(proto: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> onn
     for name, tensor in initializers(copy).items():
         if name in arrays:
             assert tuple(tensor.dims) == arrays[name].shape, f"{name} is {list(tensor.dims)} in the file"
-            tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(arrays[name]), name))
+            value = arrays[name].astype(helper.tensor_dtype_to_np_dtype(tensor.data_type), order="C", copy=False)
+            tensor.CopyFrom(numpy_helper.from_array(value, name))
     return copy
 
 
