@@ -155,14 +155,19 @@ def _attention(
 
 
 def _divided(x: Any, by: Any, rounding_mode: str | None = None) -> Any:
-    """Integers are divided as integers. torch's translation makes floating-point numbers of them on the way, of which a runtime
-    that computes in bfloat16 keeps 8 bits: the 1,001st place would become the 1,000th."""
+    """Integers are divided as integers, and without a rest: what is left over is taken away before.
+
+    torch's translation makes floating-point numbers of them on the way, of which a runtime that computes in bfloat16 keeps 8 bits:
+    the 1,001st place would become the 1,000th. OpenVINO computes a division in one kernel with the sum before it, and rounds where
+    ONNX cuts off: 35 / 4 is 9 there.
+    """
     from onnxscript import opset18
     from onnxscript.function_libs.torch_lib.ops.core import aten_div_mode
 
     op: Any = opset18
     if rounding_mode == "trunc" and x.dtype.is_integer():
-        return op.Div(x, op.CastLike(by, x))
+        by = op.CastLike(by, x)
+        return op.Div(op.Sub(x, op.Mod(x, by, fmod=1)), by)
     return aten_div_mode(x, by, rounding_mode)
 
 
