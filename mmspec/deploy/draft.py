@@ -16,6 +16,7 @@ from mmspec.deploy.cleaning import clean
 from mmspec.deploy.contract import Contract, check_named, contract_of
 from mmspec.deploy.divergence import first_divergence
 from mmspec.deploy.file import FILE, Load, OneFile, proto_of
+from mmspec.deploy.foreign import Foreign
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Mismatch, Parity, check_parity
 from mmspec.deploy.report import sha256, structure_checks
@@ -106,7 +107,7 @@ def draft_of(subject: Subject, target: Target, step: Step = lambda text: nullcon
     with step("build the serving form"):
         graph, contract, module = serving_of(subject, target)
     with step("trace with torch.export"):
-        program = traced(module, contract)
+        program = traced(module, contract, Foreign.of(subject.spec, graph))
     with step("translate to ONNX"):
         model, program = translated(program, contract, target.opset)
     with step("clean"):

@@ -18,6 +18,7 @@ from mmspec.deploy.contract import Contract
 from mmspec.deploy.cutting import Cut, Part, cut
 from mmspec.deploy.draft import Step, provenance, serving_of
 from mmspec.deploy.file import Load, loaded, proto_of, with_arrays
+from mmspec.deploy.foreign import Foreign
 from mmspec.deploy.liveness import live_by_stage, live_parameters
 from mmspec.deploy.parity import Parity, check_parity
 from mmspec.deploy.splitting import halves
@@ -123,8 +124,9 @@ def staged_draft_of(subject: Subject, target: Target, step: Step = lambda text: 
     with step("build the serving form"):
         graph, contract, module = serving_of(subject, target)
         place = cut(module, _stack_of(subject, module), contract)
+    foreign = Foreign.of(subject.spec, graph)
     with step("trace and translate the frame"):
-        frame = _translated(place.frame(), subject, target)
+        frame = _translated(place.frame(), subject, target, foreign)
         given = {EXIT, *(port.name for port in (*place.carried, *place.answer))}
         split = halves(*frame, given, [port.name for port in contract.outputs])
     files = {BEGINNING: split.beginning} | ({END: split.end} if split.end else {})
@@ -132,7 +134,7 @@ def staged_draft_of(subject: Subject, target: Target, step: Step = lambda text: 
     kept = [port.name for port in (*place.carried, *place.answer) if port.name in asked | set(split.outputs.values())]
     for number in range(place.stages.exits):
         with step(f"trace and translate exit {number}"):
-            files[f"exit_{number}.onnx"] = _translated(place.exit(number, kept), subject, target)
+            files[f"exit_{number}.onnx"] = _translated(place.exit(number, kept), subject, target, foreign)
     protos = {name: proto for name, (proto, _) in files.items()}
     contracts = {name: each for name, (_, each) in files.items()}
     plan = _plan(place, split.outputs, kept, split.end is not None)
@@ -172,9 +174,11 @@ def _stack_of(subject: Subject, module: nn.Module) -> str:
     raise SpecError([subject.spec.diagnostic(halting[-1] if halting else "", message, hint=hint)])
 
 
-def _translated(piece: tuple[Part, Contract], subject: Subject, target: Target) -> tuple[onnx.ModelProto, Contract]:
+def _translated(
+    piece: tuple[Part, Contract], subject: Subject, target: Target, foreign: Foreign
+) -> tuple[onnx.ModelProto, Contract]:
     module, contract = piece
-    program = traced(module.eval(), contract)
+    program = traced(module.eval(), contract, foreign)
     model, _ = translated(program, contract, target.opset)
     return proto_of(clean(model, contract), subject.spec.name, provenance(subject, target)), contract
 

@@ -16,6 +16,7 @@ from torch.export import Dim, ExportedProgram
 
 from mmspec.deploy.contract import Contract, terms
 from mmspec.deploy.cutting import Part
+from mmspec.deploy.foreign import Foreign
 from mmspec.errors import Failure
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 INT64_MAX = 2**63 - 1
 
 
-def traced(module: nn.Module, contract: Contract) -> ExportedProgram:
+def traced(module: nn.Module, contract: Contract, foreign: Foreign) -> ExportedProgram:
     """The program of a module for every size that the contract allows.
 
     Where a text is cut into blocks, torch cannot prove what it assumes of their number and would refuse. It is then asked to put
     its assumptions into the program, from which they are taken out: `prove` runs the file for other lengths.
 
-    Raises   Failure: a dimension that was declared dynamic became a constant while tracing.
+    Raises   SpecError: a module of somebody else cannot be traced, or not for all sizes.   Failure: another cannot
     """
     dims = {name: Dim(name, min=size.low, max=size.high) for name, size in contract.dims.items()}
     dynamic: tuple[Any, ...] = tuple(
@@ -39,21 +40,24 @@ def traced(module: nn.Module, contract: Contract) -> ExportedProgram:
     )
     if isinstance(module, Part):  # which takes any number of values
         dynamic = (dynamic,)
+
     # now: an interrupt while torch.export imports it would leave it unnamed below
     from torch._dynamo.exc import UserError as Specialised
 
-    refused: Exception | None = None
-    with quiet(), torch.no_grad():
-        for assumed in (False, True):
-            try:
+    refusals: list[Exception] = []
+    for assumed in (False, True):
+        try:
+            with quiet(), torch.no_grad(), foreign.watched(module):
                 program = torch.export.export(
                     module, example(contract), dynamic_shapes=dynamic, strict=False,
                     prefer_deferred_runtime_asserts_over_guards=assumed,
                 )  # fmt: skip
-                return _without_assumptions(program) if assumed else program
-            except (Specialised, ValueError) as error:
-                refused = refused or error
-    raise Failure(f"torch cannot trace the model for all sizes that the target allows: {refused}") from refused
+            return _without_assumptions(program) if assumed else program
+        except Exception as error:  # whatever somebody else's code raises
+            if not isinstance(error, (Specialised, ValueError)) and not foreign.inside:
+                raise
+            refusals.append(foreign.refusal(error, contract))
+    raise refusals[0]
 
 
 def _without_assumptions(program: ExportedProgram) -> ExportedProgram:
@@ -172,7 +176,7 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without the exporter's remarks on packages that we do not use and on its own deprecations."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir")]
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "torch.fx.experimental.symbolic_shapes")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

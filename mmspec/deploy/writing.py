@@ -18,6 +18,7 @@ from mmspec.deploy.cleaning import clean
 from mmspec.deploy.contract import DTYPES, Contract, Port, Range, named_dim, names_of
 from mmspec.deploy.draft import Step, provenance, serving_of
 from mmspec.deploy.file import Load, array, initializers, loaded, proto_of, with_arrays
+from mmspec.deploy.foreign import Foreign
 from mmspec.deploy.greedy import check_texts
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.parity import Parity, check_parity
@@ -162,12 +163,12 @@ def writing_draft_of(subject: Subject, target: Target, step: Step = lambda text:
     parts = {ENCODER: cut.encoder, PREFILL: cut.prefill, STEP: cut.step}
     parts_there = {name: part for name, part in parts.items() if part is not None}
     contracts = {name: _contract(part, graph, contract, cut) for name, part in parts_there.items()}
-    protos, conditions = {}, {}
+    foreign, protos, conditions = Foreign.of(subject.spec, graph), {}, {}
     for name, part in parts_there.items():
         with step(f"trace and translate {name.removesuffix('.onnx')}"):
             piece = serving_module(part, subject)
             conditions[name] = sum(stack.earlier for stack in stacks_of(piece).values())
-            model, _ = translated(traced(piece, contracts[name]), contracts[name], target.opset)
+            model, _ = translated(traced(piece, contracts[name], foreign), contracts[name], target.opset)
             protos[name] = proto_of(clean(model, contracts[name]), subject.spec.name, provenance(subject, target))
     files = Files(protos, plan_of(subject.spec, graph, contract, cut), tuple(port.name for port in contract.inputs))
     return WritingDraft(subject, target, graph, contract, module, files, parts_there, contracts, conditions)

@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import replace
 
+import faults
 import numpy as np
 import onnx
 import onnxruntime
@@ -142,6 +143,7 @@ def test_the_flagship_passes_its_gates_in_every_precision_and_what_decides_stays
         assert len(made.chosen) == 44, "a layer of an expert, of a branch or of a second head was left out"
     assert [v.type for v in made.files.proto.graph.output] == [v.type for v in flagship.proto.graph.output]
     assert any("fresh" in note for note in fidelity.notes), "nobody trained it, and the report must say so"
+    assert not any("tokens" in note for note in fidelity.notes), "each expert ran without tokens"
 
 
 @pytest.mark.slow
@@ -171,6 +173,15 @@ def test_a_file_that_answers_otherwise_loses_more_than_is_allowed(flagship):
     ):
         replace(made, files=replace(made.files, proto=proto), draft=replace(made.draft, target=read_target(
             TARGETS["int8"].replace("0.1", "0.02")))).prove()  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_expert_that_breaks_without_tokens_is_found_in_fewer_bits(flagship):
+    spoilt = replace(flagship, proto=faults.needs_tokens(flagship.proto))
+    with pytest.raises(
+        Failure, match=r"cannot run the file in fewer bits, batch 1, the smallest, with experts that have no tokens"
+    ):
+        lowered(spoilt, "int8").prove()
 
 
 @pytest.mark.slow

@@ -113,7 +113,9 @@ def test_of_many_experts_as_many_meet_tokens_as_there_are_tokens():
     model, contract = drawn("many")
     case = smallest_case(contract, 0)
     names = [name for name, child in model.named_modules() if isinstance(child, Experts)]
-    with fed(model, case.inputs, {name: list(range(20)) for name in names}):
-        with torch.no_grad(), watching(model, case.batch) as seen:
-            model(*case.inputs)
-    assert [int(counts[:20].bool().sum()) for counts in seen.chosen.values()] == [5] * len(names)  # 4 patches and a word
+    wanted = {name: list(range(20)) for name in names}
+    with fed(model, case.inputs, wanted), torch.no_grad(), watching(model, case.batch) as seen:
+        model(*case.inputs)
+    assert [int(counts[:20].bool().sum()) for counts in seen.chosen.values()] == [5] * len(
+        names
+    )  # 4 patches and a word

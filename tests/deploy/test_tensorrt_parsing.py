@@ -16,9 +16,10 @@ from onnx import helper, numpy_helper
 from mmspec.deploy import read_target
 from mmspec.deploy.contract import Range
 from mmspec.deploy.file import operators as operators_in
+from mmspec.deploy.places import place
 from mmspec.deploy.precision.lowering import lowered_of
 from mmspec.deploy.tensorrt.operators import FIRST, LAST, operators, opsets, taken_since, version_of
-from mmspec.deploy.tensorrt.parsing import check_parsing, findings, place
+from mmspec.deploy.tensorrt.parsing import check_parsing, findings
 from mmspec.spec import SpecError
 
 DIMS = {"batch": Range(1, 8, 2), "n": Range(1, 6, 5)}

@@ -7,18 +7,21 @@ exits      share of samples that leave elsewhere, with the thresholds as they ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from mmspec.deploy.cases import Case
-from mmspec.deploy.exits import forced
+from mmspec.deploy.cases import Case, smallest_case
+from mmspec.deploy.contract import Contract
+from mmspec.deploy.exits import forced, restored, stay, thresholds_of
 from mmspec.deploy.file import Arrays, Load
 from mmspec.deploy.parity import Runnable
 from mmspec.deploy.precision.task import Values
-from mmspec.deploy.watching import stacks_of
+from mmspec.deploy.steering import spare, starved
+from mmspec.deploy.watching import stacks_of, watching
 from mmspec.errors import Failure
 
 
@@ -80,6 +83,26 @@ def runs_everywhere(module: nn.Module, files: Runnable, load: Load, cases: Itera
             raise Failure(f"the runtime cannot run the file in fewer bits, {case.name}: {reason}") from error
         for name, value in wanted.items():
             Errors().add(name, value, got[name])
+
+
+def runs_without_tokens(module: nn.Module, files: Runnable, load: Load, contract: Contract) -> list[str]:
+    """Raise Failure unless the files give numbers where experts have no tokens: each in turn that can be without, by changed
+    weights of routers. Returns those for which none were found."""
+    case = smallest_case(contract, 3)
+    with restored(module):
+        stay(module)
+        spared = {name: count for name, count in spare(module, case.inputs).items() if count}
+        experts = {name: len(cast(nn.ModuleList, module.get_submodule(name))) for name in spared}
+        left = {(name, expert) for name, count in experts.items() for expert in range(count)}
+        for turn in range(max((-(-experts[name] // spared[name]) for name in spared), default=0)):
+            idle = {name: list(range(experts[name]))[turn * n : (turn + 1) * n] for name, n in spared.items()}
+            with starved(module, case.inputs, {name: some for name, some in idle.items() if some}) as weights:
+                with torch.no_grad(), watching(module, case.batch) as seen:
+                    module(*case.inputs)
+                here = replace(case, name=f"{case.name}, with experts that have no tokens")
+                runs_everywhere(module, files.with_arrays(weights | thresholds_of(module)), load, [here])
+                left -= {(name, i) for name, runs in seen.idle.items() for i, n in enumerate(runs.tolist()) if n}
+    return [f"{name}.{expert}" for name, expert in sorted(left)]
 
 
 def _wanted(module: nn.Module, files: Runnable, values: Values) -> Arrays:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from mmspec import openvino_runtime
 from mmspec.deploy.addition import Addition
-from mmspec.deploy.cases import cases
+from mmspec.deploy.cases import cases, largest_batch, largest_case
 from mmspec.deploy.draft import Draft, Step
 from mmspec.deploy.file import Load, read_by, read_in
 from mmspec.deploy.parity import Runnable
 from mmspec.deploy.precision import blocks, dynamic, half
 from mmspec.deploy.precision.calibration import Range, ranges_of
-from mmspec.deploy.precision.errors import errors_of, runs_everywhere
+from mmspec.deploy.precision.errors import errors_of, runs_everywhere, runs_without_tokens
 from mmspec.deploy.precision.fidelity import Fidelity, judged, metric_of, told
 from mmspec.deploy.precision.layers import layers, rewritten
 from mmspec.deploy.precision.roles import Roles, roles_of
@@ -94,6 +96,7 @@ class Lowered:
         metric, note = metric_of(self.task, target.loss, draft.files, plain, self.files, load, draft.subject.origin)
         errors = errors_of(draft.module, self.files, load, examples)
         runs_everywhere(draft.module, self.files, load, cases(draft.contract, target.verify.batches, seed=3))
+        busy = runs_without_tokens(draft.module, self.files, load, draft.contract)
         texts = None
         if isinstance(draft, WritingDraft):
             assert isinstance(self.files, Files), "they are the draft's own in fewer bits"
@@ -101,16 +104,25 @@ class Lowered:
         notes = [note] if note else []
         if target.device == "cuda" and "CUDA" not in ran:
             notes.append("there is no CUDA device here: the file was run on the CPU, and not on CUDA")
+        if busy:
+            notes.append(f"always with tokens, and not tried without: the experts {', '.join(busy)}")
         if self.source == RANDOM:
             notes.append("ranges of activations were found on random inputs: on the task's own they may be cut")
         return judged(errors, target.loss, target.allowed, metric, texts, source, ran, notes)
 
     def _examples(self) -> tuple[list[Values], str]:
-        if self.task is None:
-            found = random_examples(self.draft, sum(self.target.verify.batches), seed=1)
-            return found, f"{_count(found)} random inputs"
-        found = [values for values, _ in self.task.validation(BATCHES)]
-        return found, f"{_count(found)} validation examples of {self.task.data.name}"
+        """Batches, the last of them as large as those before it make one and the gate's largest is; and what they are."""
+        draft, task = self.draft, self.task
+        if task is None:
+            found = random_examples(draft, sum(self.target.verify.batches), seed=1)
+            largest = largest_case(draft.graph, draft.contract, self.target.verify.batches)
+            return [*found, *([largest.inputs] if largest else [])], f"{_count(found)} random inputs"
+        found = [values for values, _ in task.validation(BATCHES)]
+        told = f"{_count(found)} validation examples of {task.data.name}"
+        alike = [values for values in found if all(a.shape == b.shape for a, b in zip(values, found[0], strict=True))]
+        times = min(len(alike), largest_batch(draft.graph, draft.contract) // len(found[0][0]))
+        joined = [tuple(map(torch.cat, zip(*alike[:times], strict=True)))] if times > 1 else []
+        return [*found, *joined], told
 
     def words(self) -> Iterator[str]:
         """What was made, in sentences."""

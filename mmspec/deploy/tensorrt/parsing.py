@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmspec.deploy.contract import Range, terms
+from mmspec.deploy.places import place
 from mmspec.deploy.tensorrt.limits import limits
 from mmspec.deploy.tensorrt.operators import INSTEAD, OPERATORS_MD, Version, operators, opsets, taken_since
 from mmspec.deploy.tensorrt.site import TYPES, Site, origin, sites
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 GUIDE = "TensorRT developer guide, Working with Dynamic Shapes"
 OWN = "no document says; we have not tried it"
-KEYS = {"thresholds": "halting", "experts": "router"}  # a weight's path has the left, where the spec has the right
 
 
 @dataclass(frozen=True)
@@ -197,19 +197,6 @@ RULES: tuple[Rule, ...] = (
     _keeps_limits,
     _counts_outside,
 )
-
-
-def place(name: str, spec: ModelSpec) -> str:
-    """The path in the spec of what a weight or an input belongs to: "joint.blocks.0.feed_forward.router.weight" ->
-    "fusion.joint.router", "text_mask" -> "inputs.text"; "" where there is none."""
-    first, *rest = name.split(".")
-    for node in spec.nodes:
-        if node.name == first and rest:
-            keys = [KEYS.get(segment, segment) for segment in rest if segment not in ("weight", "bias")]
-            key = next((key for key in reversed(keys) if key in type(node.component).model_fields), None)
-            return f"{node.path}.{key}" if key else node.path
-    read = first.removesuffix("_mask")
-    return f"inputs.{read}" if read in spec.inputs else ""
 
 
 def in_words(version: Version) -> str:
