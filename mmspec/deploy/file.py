@@ -65,6 +65,12 @@ def array(tensor: onnx.TensorProto) -> np.ndarray:
     return numpy_helper.to_array(tensor)
 
 
+def read_in(proto: onnx.ModelProto) -> Callable[[str], np.ndarray]:
+    """What the main graph holds, by name.   Raises KeyError: nothing of that name"""
+    held = initializers(proto)
+    return lambda name: array(held[name])
+
+
 def with_arrays(proto: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> onnx.ModelProto:
     """A copy in which these initialisers have other values, of the same shapes, in the type that they have in the file; the file
     itself where it holds none of them."""
