@@ -165,16 +165,22 @@ def _divided(x: Any, by: Any, rounding_mode: str | None = None) -> Any:
     from onnxscript.function_libs.torch_lib.ops.core import aten_div_mode
 
     op: Any = opset18
-    if rounding_mode == "trunc" and x.dtype.is_integer():
+    if rounding_mode is not None and x.dtype.is_integer():
         by = op.CastLike(by, x)
-        return op.Div(op.Sub(x, op.Mod(x, by, fmod=1)), by)
+        return op.Div(op.Sub(x, op.Mod(x, by, fmod=int(rounding_mode == "trunc"))), by)
     return aten_div_mode(x, by, rounding_mode)
+
+
+def _floor_divided(x: Any, by: Any) -> Any:
+    """`x // by`: see `_divided`."""
+    return _divided(x, by, "floor")
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     operator.le: _less_or_equal,
     torch.ops.aten.scaled_dot_product_attention.default: _attention,
     torch.ops.aten.div.Tensor_mode: _divided,
+    torch.ops.aten.floor_divide.default: _floor_divided,
 }
 
 
