@@ -6,7 +6,7 @@ import small_exports as small
 from mmspec.components import CATALOGUE
 from mmspec.spec import read
 
-FUSION = "heads: 2, expansion: 2, depth: 3"
+FUSION, DEEPER = "heads: 2, expansion: 2, depth: 2", "heads: 2, expansion: 2, depth: 3"
 TEMPLATE = """
 name: halting
 inputs:
@@ -34,12 +34,12 @@ CASES = {
     "budget_and_improvement": {
         "inputs": "budget: {type: number}",
         "fusion": f"type: gated, {FUSION}, halting: {{type: budget, head: label, own_heads: true}}",
-        "one": f"{FUSION}, halting: {{type: improvement, threshold: 0.9, head: word, exits: [2]}}",
+        "one": f"{DEEPER}, halting: {{type: improvement, threshold: 0.9, head: word, exits: [2]}}",
     },
     "streams_and_an_encoder": {
         "fusion": f"type: transformer, streams: multi, {FUSION}, halting: {{type: by_stream, threshold: 0.8}}",
-        "one": f"{FUSION}, halting: {{type: patience, head: word}}",
-        "depth": 3,
+        "one": f"{DEEPER}, halting: {{type: patience, head: word}}",
+        "depth": 2,
         "encoder": ", halting: {type: entropy, threshold: 1.2, head: picture}",
         "outputs": "joint.image.exit, joint.text.exit",
     },
