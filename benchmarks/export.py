@@ -25,7 +25,7 @@ from pathlib import Path
 import mmspec
 from mmspec import shipped
 
-COPIES = 6  # of the weights: two modules, two files, a file's content and what a runtime makes of it
+COPIES = 6  # of the weights: two modules and two files, and twice more in float64 or in the runtime
 GIB = 1 << 30
 HEADER = ("spec", "GiB", "runs", "samples", "ORT", "OpenVINO", "experts", "idle", "s", "peak")
 LINE = "{:29} {:>6} {:>5} {:>8} {:>8} {:>9} {:>8} {:>5} {:>5} {:>6}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -139,6 +140,24 @@ def planted(ids: Tensor, place: Placeholder, generator: torch.Generator) -> Tens
     others = ids.masked_fill(ids.eq(place.id), place.id - 1 if place.id else 1)
     order = torch.rand(ids.shape, generator=generator).argsort(dim=1)
     return others.scatter(1, order[:, : place.count], place.id)
+
+
+@contextmanager
+def drawn(module: nn.Module, graph: Graph, seed: int) -> Iterator[nn.Module]:
+    """The module with every parameter drawn anew, inside of the `with` statement; for seed 0 the module itself."""
+    if not seed:
+        yield module
+        return
+    model = randomised(module, graph, seed)
+    try:
+        yield model
+    finally:
+        let_go(model)
+
+
+def let_go(copy: nn.Module) -> None:
+    """Give a copy's memory back. Compiled modules refer to themselves: Python would find them late, and there may be no room."""
+    copy.to("meta")
 
 
 def randomised(module: nn.Module, graph: Graph, seed: int) -> nn.Module:

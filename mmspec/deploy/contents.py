@@ -41,7 +41,7 @@ from mmspec.writer import PLAN
 
 if TYPE_CHECKING:
     from mmspec.deploy.draft import Draft
-    from mmspec.deploy.parity import Runnable
+    from mmspec.deploy.precision.lowering import Lowered
     from mmspec.deploy.staged import StagedDraft
     from mmspec.deploy.writing import WritingDraft
 
@@ -51,11 +51,11 @@ ROUNDED = 0.02  # what an answer of a file in fewer bits may be off by where ano
 
 
 def contents_of(
-    draft: Draft | StagedDraft | WritingDraft, files: Mapping[str, bytes], lowered: Runnable | None = None
+    draft: Draft | StagedDraft | WritingDraft, files: Mapping[str, bytes], lowered: Lowered | None = None
 ) -> dict[str, bytes]:
     """All but what reports on it; `files` are those that run, which go into a folder of their own.
 
-    lowered   the same files as they are run, where they are in fewer bits than the draft's
+    lowered   the same files as they are run, where they are in another precision than the draft's
     """
     subject, target = draft.subject, draft.target
     verify, own = target.verify, None
@@ -63,13 +63,14 @@ def contents_of(
         # a processor that has no bfloat16 computes in float32, which is as far off as the target allows
         off = target.allowed if target.precision == "bf16" else ROUNDED
         verify = verify.model_copy(update={"tolerance": off, "relative": off, "margin": off, "outputs": {}})
-        own = lowered.run(asked_of(target.runtime, target.precision).load)
+        own = lowered.files.run(asked_of(target.runtime, target.precision).load)
     graph = lower(subject.spec)
     state = {name: tensor.contiguous() for name, tensor in subject.state.items()}
     thresholds = {name: stack.thresholds.tolist() for name, stack in stacks_of(draft.module).items()}
     form = next((form for plan, form in FORMS.items() if plan in files), "conditions")
     contract = draft.contract.to_dict(verify, thresholds, preprocessing_of(subject))
     asked = {"device": target.device, "runtime": target.runtime, "precision": target.precision}
+    ranges = {"ranges": lowered.spans} if lowered is not None and lowered.ranges else {}
     return {
         **{f"{ONNX}/{name}": data for name, data in files.items()},
         SPEC: subject.spec.to_yaml().encode(),
@@ -77,7 +78,7 @@ def contents_of(
         WEIGHTS: safetensors.torch.save(state, {"format": "pt"}),
         LICENSE: shipped.licence(),
         **subject.licences,
-        CONTRACT: as_json(contract | {"form": form, **asked}),
+        CONTRACT: as_json(contract | {"form": form, **asked, **ranges}),
         GOLDEN: golden_of(draft.module, draft.contract, verify, own),
     }
 

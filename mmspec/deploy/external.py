@@ -7,11 +7,12 @@ A file of more than 2 GB cannot be serialised; it is written in two parts, which
 from __future__ import annotations
 
 import hashlib
+import io
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmspec.packaged.layout import BESIDE
 
@@ -35,7 +36,27 @@ def serialised(protos: Mapping[str, onnx.ModelProto], beside: bool = False) -> d
         return {name: proto.SerializeToString(deterministic=True) for name, proto in protos.items()}
     data = _Data((next(iter(protos)) if len(protos) == 1 else "weights") + BESIDE)
     parts = {name: data.without_weights(proto) for name, proto in protos.items()}
-    return {**parts, data.name: bytes(data.content)}
+    return {**parts, data.name: data.content.getvalue()}
+
+
+def without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of all but the main graph's initialisers, of which there may be more than memory for twice."""
+    import onnx
+
+    rest = onnx.ModelProto()
+    _copy(proto, rest, but="graph")
+    _copy(proto.graph, rest.graph, but="initializer")
+    return rest
+
+
+def _copy(source: Any, into: Any, but: str) -> None:
+    for field, value in source.ListFields():
+        if field.name == but:
+            continue
+        if isinstance(value, (str, bytes, int, float)):
+            setattr(into, field.name, value)
+        else:
+            getattr(into, field.name).MergeFrom(value)
 
 
 class _Data:
@@ -43,7 +64,7 @@ class _Data:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.content = bytearray()
+        self.content = io.BytesIO()  # gives its bytes without a copy
         self.places: dict[tuple[str, bytes], int] = {}
 
     def without_weights(self, proto: onnx.ModelProto) -> bytes:
@@ -51,14 +72,13 @@ class _Data:
         import onnx
         from onnx import numpy_helper
 
-        rest = onnx.ModelProto()
-        rest.CopyFrom(proto)
-        for tensor in rest.graph.initializer:
-            content = bytes(tensor.raw_data or numpy_helper.to_array(tensor).tobytes())
+        rest = without_weights(proto)
+        for held in proto.graph.initializer:
+            content = bytes(held.raw_data or numpy_helper.to_array(held).tobytes())
             if len(content) < SMALL:
+                rest.graph.initializer.add().CopyFrom(held)
                 continue
-            for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
-                tensor.ClearField(field)
+            tensor = rest.graph.initializer.add(name=held.name, dims=held.dims, data_type=held.data_type)
             tensor.data_location = onnx.TensorProto.EXTERNAL
             said = (("location", self.name), ("offset", self.place(tensor.name, content)), ("length", len(content)))
             for key, value in said:
@@ -68,9 +88,9 @@ class _Data:
     def place(self, name: str, content: bytes) -> int:
         key = name, hashlib.sha256(content).digest()
         if key not in self.places:
-            self.content.extend(bytes(-len(self.content) % PAGE))
-            self.places[key] = len(self.content)
-            self.content.extend(content)
+            self.content.write(bytes(-self.content.tell() % PAGE))
+            self.places[key] = self.content.tell()
+            self.content.write(content)
         return self.places[key]
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmspec import __version__
-from mmspec.deploy.external import laid_down, too_large
+from mmspec.deploy.external import laid_down, too_large, without_weights
 from mmspec.errors import Failure
 from mmspec.host import Load as Load
 from mmspec.host import Run, session
@@ -65,21 +65,28 @@ def array(tensor: onnx.TensorProto) -> np.ndarray:
     return numpy_helper.to_array(tensor)
 
 
+def read_in(proto: onnx.ModelProto) -> Callable[[str], np.ndarray]:
+    """What the main graph holds, by name.   Raises KeyError: nothing of that name"""
+    held = initializers(proto)
+    return lambda name: array(held[name])
+
+
 def with_arrays(proto: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> onnx.ModelProto:
     """A copy in which these initialisers have other values, of the same shapes, in the type that they have in the file; the file
     itself where it holds none of them."""
-    import onnx
     from onnx import helper, numpy_helper
 
     if not initializers(proto).keys() & arrays.keys():
         return proto
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    for name, tensor in initializers(copy).items():
-        if name in arrays:
+    copy = without_weights(proto)
+    for name, tensor in initializers(proto).items():
+        held = copy.graph.initializer.add()
+        if name not in arrays:
+            held.CopyFrom(tensor)
+        else:
             assert tuple(tensor.dims) == arrays[name].shape, f"{name} is {list(tensor.dims)} in the file"
             value = arrays[name].astype(helper.tensor_dtype_to_np_dtype(tensor.data_type), order="C", copy=False)
-            tensor.CopyFrom(numpy_helper.from_array(value, name))
+            held.CopyFrom(numpy_helper.from_array(value, name))
     return copy
 
 

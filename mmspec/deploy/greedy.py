@@ -6,6 +6,7 @@ may differ from the token on at which the module's two likeliest are nearer than
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmspec.deploy.cases import Case, draw, randomised
+from mmspec.deploy.cases import Case, draw, drawn
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.file import Load
 from mmspec.deploy.parity import Compared, Mismatch
@@ -33,22 +34,24 @@ def check_texts(
     """Each comparison that held, with its own weights and, where not `own`, random ones.   Raises Mismatch."""
     allowed = verify.of(files.plan["head"], "float32")
     for number, weights in enumerate(("own weights",) if own else ("own weights", "random weights 1")):
-        model = randomised(module, graph, seed=1) if number else module
-        state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-        writer = (files.with_arrays(state) if number else files).writer(load)
-        for batch in verify.batches:
-            for filled in ("behind", "in front"):
-                case = _case(contract, files.plan, batch, filled, seed=31 * number + batch)
-                progress(f"{weights}, {case.name}")
-                found = writer.generate(_arrays(contract, case.inputs), TOKENS, stop=[])
-                close = 0
-                for sample, text in enumerate(found):
-                    wrong = _parted(model, contract, files.plan, case, sample, text, allowed)
-                    close += wrong == ""
-                    if wrong:
-                        raise Mismatch(weights, "none", case, files.plan["head"], wrong, model, files)
-                told = f"{case.name}: up to {TOKENS} more, as torch writes them"
-                yield Compared(weights, "none", told, batch, {}, {}, close, close)
+        with drawn(module, graph, number) as model:
+            state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+            writer = (files.with_arrays(state) if number else files).writer(load)
+            for batch in verify.batches:
+                for filled in ("behind", "in front"):
+                    case = _case(contract, files.plan, batch, filled, seed=31 * number + batch)
+                    progress(f"{weights}, {case.name}")
+                    found = writer.generate(_arrays(contract, case.inputs), TOKENS, stop=[])
+                    close = 0
+                    for sample, text in enumerate(found):
+                        wrong = _parted(model, contract, files.plan, case, sample, text, allowed)
+                        close += wrong == ""
+                        if wrong:
+                            raise Mismatch(
+                                weights, "none", case, files.plan["head"], wrong, copy.deepcopy(model), files
+                            )
+                    told = f"{case.name}: up to {TOKENS} more, as torch writes them"
+                    yield Compared(weights, "none", told, batch, {}, {}, close, close)
 
 
 def _case(contract: Contract, plan: Mapping[str, Any], batch: int, filled: str, seed: int) -> Case:

@@ -19,8 +19,8 @@ from mmspec.deploy.licences import read_licences, told
 from mmspec.deploy.liveness import live_parameters
 from mmspec.deploy.measurement import Measured, measured, written
 from mmspec.deploy.opinion import second_opinion
-from mmspec.deploy.parity import Parity, Runnable
-from mmspec.deploy.precision.lowering import in_precision
+from mmspec.deploy.parity import Parity
+from mmspec.deploy.precision.lowering import Lowered, in_precision
 from mmspec.deploy.report import Report, accuracy_of, environment, files_facts, sha256
 from mmspec.deploy.rounding import TIMES, with_rounding
 from mmspec.deploy.staged import StagedDraft, halts, staged_draft_of
@@ -84,7 +84,9 @@ def export(
     beside += additions(draft, lowered, cautions, placed, clock, progress)
     with clock("measure in a process of its own"):
         measurements = measured(target, draft.contract, written(files, draft.accessories, target.weights == "beside"))
-    report, content = report_of(draft, structure, parity, Path(out), clock.seconds, tuple(beside), files, measurements)
+    report, content = report_of(
+        draft, structure, parity, Path(out), clock.seconds, tuple(beside), lowered, measurements
+    )
     with clock("write the package"):
         write_package(report, content, draft.subject, run_elsewhere)
     return report
@@ -119,16 +121,16 @@ def report_of(
     out: Path,
     seconds: Mapping[str, float],
     beside: tuple[Addition, ...] = (),
-    files: Runnable | None = None,
+    lowered: Lowered | None = None,
     measurements: Measured | None = None,
 ) -> tuple[Report, dict[str, bytes]]:
     """What is known of a draft that passed, and its files by name.
 
-    files   those in the target's precision, where they are not the draft's
+    lowered   it in the target's precision, where that is not the draft's
     """
     live = live_parameters(draft.graph)
     weights = {name: array for name, array in draft.weights.items() if name in live}
-    runs = files or draft.files
+    runs = (lowered or draft).files
     content = written(runs, {}, draft.target.weights == "beside")
     plan = next((name for name in draft.accessories if name.endswith(".json")), FILE)
     report = Report(
@@ -149,7 +151,7 @@ def report_of(
         beside=beside,
         measurements=measurements,
     )
-    package = contents_of(draft, {**content, **draft.accessories}, files)
+    package = contents_of(draft, {**content, **draft.accessories}, lowered)
     for addition in beside:
         package |= addition.files
     if measurements is not None:

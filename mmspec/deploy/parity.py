@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmspec.deploy.cases import Case, cases, full_case, largest_case, plain_case, randomised, smallest_case
+from mmspec.deploy.cases import Case, cases, drawn, full_case, largest_case, plain_case, smallest_case
 from mmspec.deploy.contract import Contract
 from mmspec.deploy.differences import as_arrays, beyond, joined, largest, worst
 from mmspec.deploy.exits import forced, mixed_thresholds, restored, stay, thresholds_of
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 EXCUSED = 0.05  # of all samples; more close calls that went the other way are a mistake
 MIXED_BATCH = 16  # samples among which the exits are to be mixed
-DRAWS = 3  # of random weights, in which steering a router may fail
+DRAWS = 6  # of random weights, in which steering a router may fail
 
 Tell = Callable[[str], None]
 Experts = dict[str, list[int]]  # by module
@@ -161,10 +161,9 @@ def check_parity(
     parity = Parity()
     for draw in range(1 if own else 2):
         weights = f"random weights {draw}" if draw else "own weights"
-        model = randomised(module, graph, seed=draw) if draw else module
-        within = with_rounding(verify, model, contract) if draw else verify
-        file = given.with_arrays(_state(model)) if draw else given
-        with restored(model):
+        with drawn(module, graph, draw) as model, restored(model):
+            within = with_rounding(verify, model, contract) if draw else verify
+            file = given.with_arrays(_state(model)) if draw else given
             for thresholds, arrays, batches in _settings(file, model, graph, contract, verify, parity, draw):
                 setting = _Setting(weights, thresholds, model, file.with_arrays(arrays), contract, within)
                 run = setting.file.tried(load)
@@ -260,21 +259,20 @@ def _steered(
 ) -> Experts:  # fmt: skip
     """Compare the case with routers steered to what is wanted, until that is nothing; or what is left of it after DRAWS random
     weights that brought nothing."""
-    in_vain, before = 0, wanted()
-    for draw in itertools.count(2):
-        if not before or in_vain == DRAWS:
-            return before
-        model = randomised(setting.model, graph, seed=draw)
-        stay(model)
-        with steer(model, case.inputs, before):
-            tell(f"{weights}, {case.name}")
-            file = setting.file.with_arrays(_state(model) | thresholds_of(model))
-            verify = with_rounding(setting.verify, model, setting.contract)
-            here = replace(setting, weights=weights, model=model, file=file, verify=verify)
-            here.compare(case, file.tried(load), parity)
-        after = wanted()
-        in_vain, before = in_vain + 1 if after == before else 0, after
-    raise AssertionError("it counts without end")
+
+    in_vain, left, draws = 0, wanted(), itertools.count(2)
+    while left and in_vain < DRAWS:
+        with drawn(setting.model, graph, next(draws)) as model:
+            stay(model)
+            with steer(model, case.inputs, left):
+                tell(f"{weights}, {case.name}")
+                file = setting.file.with_arrays(_state(model) | thresholds_of(model))
+                verify = with_rounding(setting.verify, model, setting.contract)
+                here = replace(setting, weights=weights, model=model, file=file, verify=verify)
+                here.compare(case, file.tried(load), parity)
+        before, left = left, wanted()
+        in_vain = in_vain + 1 if left == before else 0
+    return left
 
 
 def _never(counts: Mapping[str, list[int]]) -> Experts:

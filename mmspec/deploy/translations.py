@@ -48,15 +48,25 @@ def _attention(
 
 
 def _divided(x: Any, by: Any, rounding_mode: str | None = None) -> Any:
-    """Integers are divided as integers. torch's translation makes floating-point numbers of them on the way, of which a runtime
-    that computes in bfloat16 keeps 8 bits: the 1,001st place would become the 1,000th."""
+    """Integers are divided as integers, and without a rest: what is left over is taken away before.
+
+    torch's translation makes floating-point numbers of them on the way, of which a runtime that computes in bfloat16 keeps 8 bits:
+    the 1,001st place would become the 1,000th. OpenVINO computes a division in one kernel with the sum before it, and rounds where
+    ONNX cuts off: 35 / 4 is 9 there.
+    """
     from onnxscript import opset18
     from onnxscript.function_libs.torch_lib.ops.core import aten_div_mode
 
     op: Any = opset18
-    if rounding_mode == "trunc" and x.dtype.is_integer():
-        return op.Div(x, op.CastLike(by, x))
+    if rounding_mode is not None and x.dtype.is_integer():
+        by = op.CastLike(by, x)
+        return op.Div(op.Sub(x, op.Mod(x, by, fmod=int(rounding_mode == "trunc"))), by)
     return aten_div_mode(x, by, rounding_mode)
+
+
+def _floor_divided(x: Any, by: Any) -> Any:
+    """`x // by`: see `_divided`."""
+    return _divided(x, by, "floor")
 
 
 def _cast(x: Any, dtype: Any, non_blocking: bool = False, copy: bool = False, memory_format: Any = None) -> Any:
@@ -127,6 +137,7 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     operator.le: _less_or_equal,
     torch.ops.aten.scaled_dot_product_attention.default: _attention,
     torch.ops.aten.div.Tensor_mode: _divided,
+    torch.ops.aten.floor_divide.default: _floor_divided,
     # what torch would decompose first; see `tracing.translated`
     torch.ops.aten.to.dtype: _cast,
     torch.ops.aten.rsub.Scalar: _subtracted_from,

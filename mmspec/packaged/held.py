@@ -5,11 +5,13 @@ w_quantized, w_scale      int8 [D, width] and the step of each row: within half 
 w_blocks, w_scale, w_zero_point   two int4 to a byte, a step and a zero for each block: within half a step
 
 A step is no longer than what its row or block spans asks for: with one that is long enough, zero would be within half of it.
+
+layer.input_scale, layer.input_zero_point   static int8: how what a layer reads becomes integers, by the range that was calibrated
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import onnx
 
 QUANTIZED, BITS, SCALE, ZERO = "_quantized", "_blocks", "_scale", "_zero_point"
+INPUT = ".input"  # of a layer, before SCALE and ZERO
 ROUNDING = 1e-4  # of a step: that of dividing by it in float32
 HALF_MAX = float(np.finfo(np.float16).max)
 
@@ -57,6 +60,37 @@ def differs(how: str, name: str, read: Read, model: np.ndarray) -> str:
         return _rounded(how, name, read, model) if how in STEPS else _same(how, read(name), model)
     except KeyError as error:
         return f"lacks {error.args[0]}"
+
+
+def step_of(low: float, high: float, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The step and the integer of zero with which numbers from low to high become u8, or s8 if signed.   -> f32[], u8[] or s8[]"""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if signed:
+        return np.array(max(-low, high) / 127 or 1.0, np.float32), np.array(0, np.int8)
+    step = np.float32((high - low) / 255 or 1.0)
+    return np.array(step), np.array(np.clip(np.rint(-low / step), 0, 255), np.uint8)
+
+
+def other_steps(proto: onnx.ModelProto, read: Read, ranges: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    """Layers of a file that make integers of what they read by another range than theirs.   ranges: low and high, by layer"""
+    end = f"{INPUT}{SCALE}"
+    names = (tensor.name for tensor in proto.graph.initializer)
+    for layer in sorted(name.removesuffix(end) for name in names if name.endswith(end)):
+        if layer not in ranges:
+            yield f"what {layer} reads becomes integers by a range that nobody found"
+            continue
+        try:
+            step, zero = read(f"{layer}{INPUT}{SCALE}"), read(f"{layer}{INPUT}{ZERO}")
+        except KeyError as error:
+            yield f"what {layer} reads becomes integers without {error.args[0]}"
+            continue
+        low, high = ranges[layer]
+        wanted = step_of(low, high, zero.dtype == np.int8)
+        if ([*step.flat], [*zero.flat]) != ([wanted[0]], [wanted[1]]):
+            yield (
+                f"what {layer} reads becomes integers in steps of {step.tolist()} from {zero.tolist()}, where its range, "
+                f"{low:.6g} to {high:.6g}, asks for {wanted[0]} from {wanted[1]}"
+            )
 
 
 def _same(how: str, value: np.ndarray, model: np.ndarray) -> str:

@@ -60,6 +60,7 @@ def _judge_contents(folder: Path, manifest: dict[str, Any], said: dict[str, Any]
         return
     for path, proto in protos.items():
         problems += models.other_weights(folder, path, proto, precision)
+        problems += models.other_ranges(folder, path, proto, contract)
     if paths == (manifest["runs"],):
         problems += models.other_ports(paths[0], protos[paths[0]], contract)
     if not manifest["runs"].endswith(f"/{STAGES}"):  # of what writes a text, stacks lie in the first file, the encoder

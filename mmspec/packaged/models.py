@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmspec.host import STAGES
-from mmspec.packaged.held import differs, ways
+from mmspec.packaged.held import differs, other_steps, ways
 from mmspec.packaged.layout import CONTRACT, ONNX, WEIGHTS
 from mmspec.packaged.reading import Unfit, is_inside, read_json
 from mmspec.writer import PLAN
@@ -153,6 +153,17 @@ def other_weights(folder: Path, path: str, proto: onnx.ModelProto, precision: st
                 continue
             if wrong := differs(how, name, read, weights.get_tensor(name)):
                 yield f"{path}: the weight {name} {wrong}, as it is in {WEIGHTS}"
+
+
+def other_ranges(folder: Path, path: str, proto: onnx.ModelProto, contract: Mapping[str, Any]) -> Iterator[str]:
+    """Layers with static activations whose steps are not those of the ranges in the contract."""
+    from onnx import numpy_helper
+
+    held = {tensor.name: tensor for tensor in proto.graph.initializer}
+    found = other_steps(
+        proto, lambda name: numpy_helper.to_array(held[name], str(folder / ONNX)), contract.get("ranges", {})
+    )
+    yield from (f"{path}: {problem}, as {CONTRACT} has it" for problem in found)
 
 
 def other_thresholds(proto: onnx.ModelProto, contract: Mapping[str, Any]) -> Iterator[str]:

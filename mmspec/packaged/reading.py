@@ -69,7 +69,15 @@ def read_contract(folder: Path) -> dict[str, Any]:
                 raise Unfit(f"{CONTRACT} does not say how far {name} may be off: tolerance needs absolute and relative")
     if not isinstance(record.get("thresholds", {}), dict):
         raise Unfit(f"{CONTRACT} has no thresholds by name")
+    ranges = record.get("ranges", {})
+    if not isinstance(ranges, dict) or not all(_is_range(said) for said in ranges.values()):
+        raise Unfit(f"{CONTRACT} has no ranges by name, each of a least and a largest number")
     return record
+
+
+def _is_range(said: object) -> bool:
+    pair = said if isinstance(said, list) and len(said) == 2 else [None]
+    return all(isinstance(each, int | float) and math.isfinite(each) for each in pair)
 
 
 def _is_tolerance(said: object) -> bool:

@@ -18,9 +18,9 @@ from mmspec import openvino_runtime
 from mmspec.cli.entry import run
 from mmspec.deploy import read_target
 from mmspec.deploy.contents import contents_of
-from mmspec.deploy.file import FILE
+from mmspec.deploy.file import FILE, array, initializers, with_arrays
 from mmspec.deploy.precision.lowering import lowered_of
-from mmspec.errors import UserError
+from mmspec.errors import Failure, UserError
 from mmspec.packaged.answers import asked_of
 from mmspec.packaged.judging import judge
 from mmspec.packaged.manifest import manifest_of
@@ -294,15 +294,21 @@ FEWER = {  # precision: its target, and the end of what a layer's weights are ca
 }
 
 
+def in_fewer_bits(draft, text, folder):
+    """The package's files as those of another target; what was made for it."""
+    draft = replace(draft, target=read_target(text))
+    lowered = lowered_of(draft, lambda step: nullcontext())
+    written = {FILE: lowered.files.proto.SerializeToString()}
+    for name, data in contents_of(draft, written, lowered).items():
+        (folder / name).write_bytes(data)
+    signed(folder)
+    return lowered
+
+
 @pytest.mark.parametrize("precision", FEWER)
 def test_one_weight_that_is_another_is_found_in_every_precision(precision, flagship, folder):
     text, end = FEWER[precision]
-    draft = replace(flagship, target=read_target(text))
-    files = lowered_of(draft, lambda step: nullcontext()).files
-    written = {FILE: files.proto.SerializeToString()}
-    for name, data in contents_of(draft, written, files).items():
-        (folder / name).write_bytes(data)
-    signed(folder)
+    in_fewer_bits(flagship, text, folder)
     assert problems(folder) == []
 
     def nudge(file):  # the last bit of one number
@@ -316,6 +322,37 @@ def test_one_weight_that_is_another_is_found_in_every_precision(precision, flags
     signed(folder)
     (problem,) = problems(folder)
     assert "experts.1.down.weight" in problem and "model's" in problem and "in model.safetensors" in problem
+
+
+def test_a_range_that_is_another_than_the_calibrated_one_is_found_at_its_layer(flagship, folder):
+    lowered = in_fewer_bits(flagship, FEWER["int8, static"][0], folder)
+    layer = "joint.blocks.1.feed_forward.experts.1.down"  # which no golden sample gets to: all leave before
+    name, words = f"{layer}.input_scale", f"what {layer} reads becomes integers in steps of"
+    step = array(initializers(lowered.files.proto)[name])
+
+    def with_step(step):
+        proto = with_arrays(lowered.files.proto, {name: step})
+        (folder / "onnx" / "model.onnx").write_bytes(proto.SerializeToString())
+        signed(folder)
+        return replace(lowered, files=replace(lowered.files, proto=proto))
+
+    for longer in (np.nextafter(step, np.float32(1)), 4 * step):
+        made = with_step(longer)
+        with pytest.raises(Failure, match=words):
+            made.check()
+        (problem,) = problems(folder)
+        assert words in problem and problem.endswith("as contract.json has it")
+
+    for said, told in (
+        ([4 * end for end in lowered.spans[layer]], []),
+        ([0.0], ["contract.json has no ranges by name, each of a least and a largest number"]),
+    ):
+        changed_json(folder / "contract.json", lambda r, said=said: r["ranges"].update({layer: said}))
+        signed(folder)
+        assert problems(folder) == told
+    changed_json(folder / "contract.json", lambda r: r.pop("ranges"))
+    signed(folder)
+    assert len(problems(folder)) == 32 and "by a range that nobody found" in problems(folder)[0]
 
 
 def test_golden_answers_are_asked_of_the_runtime_that_a_package_is_for(folder):

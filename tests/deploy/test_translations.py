@@ -7,10 +7,12 @@ import onnxruntime
 import torch
 from torch.export import Dim, export
 
+from mmspec import openvino_runtime
 from mmspec.deploy.cleaning import bound, inline, simplify, widen
 from mmspec.deploy.tensorrt.site import sites
 from mmspec.deploy.tracing import quiet
 from mmspec.deploy.translations import TRANSLATIONS
+from mmspec.host import session
 
 
 class Bounds(torch.nn.Module):
@@ -81,3 +83,31 @@ def test_places_are_divided_as_integers():
     place = np.array([-4, 0, 5, 2**24 + 1, 2**40 + 2])  # float32 knows no 2^24 + 1
     (found,) = session.run(None, {session.get_inputs()[0].name: place})
     np.testing.assert_array_equal(found, Owners()(torch.from_numpy(place)).numpy())
+
+
+class Seats(torch.nn.Module):
+    """A share of those that are present, rounded up."""
+
+    def forward(self, present):
+        count = present.sum(dim=1) * 4 + 3
+        return torch.div(count, 4, rounding_mode="trunc"), count // 4, (3 - count) // 4
+
+
+def test_integers_are_divided_without_a_rest_that_a_runtime_could_round():
+    """In OpenVINO 2026.4 a division that is computed in one kernel with the sum before it makes 9 of 35 / 4."""
+    dims = ({0: Dim("b"), 1: Dim("n")},)
+    program = export(Seats(), (torch.ones(2, 5, dtype=torch.bool),), dynamic_shapes=dims, strict=False)
+    with quiet():
+        model = torch.onnx.export(
+            program, dynamo=True, opset_version=20, optimize=False, verbose=False, custom_translation_table=TRANSLATIONS
+        ).model
+    inline(model)
+    simplify(model)
+    file = onnx_ir.to_proto(model)
+    present = torch.rand(64, 40, generator=torch.Generator().manual_seed(0)) < 0.5
+    wanted = [value.numpy() for value in Seats()(present)]
+    loads = [session] + ([openvino_runtime.openvino("f32")] if openvino_runtime.installed() else [])
+    for load in loads:
+        found = load(file.SerializeToString(), 1)({file.graph.input[0].name: present.numpy()})
+        for value, right in zip(found.values(), wanted, strict=True):
+            np.testing.assert_array_equal(value, right)

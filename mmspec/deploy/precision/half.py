@@ -1,31 +1,32 @@
 """fp16: weights and arithmetic in float16, but for what decides and for what is easily lost in eleven bits.
 
-Operators in WIDE, and those that read a weight which is kept (of routers, of heads that are asked at exits, thresholds), compute in
-float32: their inputs are cast up, and what they give is cast down where something else reads it. LAYOUT follows what it is handed.
-Constants are there in the type that is asked for; what float16 cannot hold, such as the number that fills masks, is the largest
-that it can. What crosses the border of a branch or a loop is float16; inputs and outputs of the file stay float32.
+Operators in WIDE, those that read a weight which is kept (of routers, of heads that are asked at exits, thresholds), what
+becomes an integer or a truth (`deciding`), and integers that become real numbers compute in float32: their inputs are cast up, and
+what they give is cast down where something else reads it. LAYOUT follows what it is handed. Constants are in the type that is asked
+for; what float16 cannot hold, such as the number that fills masks, is the largest that it can. What crosses the border of a branch
+or a loop is float16 unless it decides; inputs and outputs of the file stay float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmspec.deploy.file import array, graphs
+from mmspec.deploy.precision.deciding import GIVEN, PRODUCTS, bodies, deciding
 from mmspec.deploy.precision.layers import drop_unread
 from mmspec.packaged.held import HALF_MAX
 
 if TYPE_CHECKING:
     import onnx
 
-FLOAT, HALF = 1, 10  # of onnx.TensorProto
+FLOAT, INT32, INT64, HALF = 1, 6, 7, 10  # of onnx.TensorProto
 WIDE = frozenset({
     "LayerNormalization", "GroupNormalization", "InstanceNormalization", "BatchNormalization", "RMSNormalization",
     "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2", "ReduceProd", "CumSum", "Pow", "Sqrt", "Reciprocal",  # sums
     "Softmax", "LogSoftmax", "Exp", "Log", "Softplus",  # exponentials
-    "TopK", "ArgMax", "ArgMin", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "NonZero", "IsNaN",  # decisions
     "Div", "Clip", "Max", "Min",  # by a norm that is no smaller than 1e-12, which float16 does not know
     "Range", "Resize", "Einsum", "STFT", "DFT", "Sin", "Cos", "Mod",
 })  # fmt: skip
@@ -38,38 +39,51 @@ def lowered(proto: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
 
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    every = list(graphs(copy.graph))
-    read_wide = {n for graph in every for node in graph.node if node.op_type in WIDE for n in node.input}
-    read_half = {n for graph in every for node in graph.node if node.op_type not in WIDE for n in node.input}
-    whole = _Conversion(_floats(copy), set(kept) | (read_wide - read_half))
-    whole.convert(copy.graph, {}, {}, main=True)
+    types = _types(copy)
+    whole = _Conversion(types, deciding(copy, {name for name, kind in types.items() if kind == FLOAT}))
+    nodes = [node for graph in graphs(copy.graph) for node in graph.node]
+    read = {wide: {n for node in nodes if whole.is_wide(node) == wide for n in node.input} for wide in (True, False)}
+    whole.kept = set(kept) | (read[True] - read[False])
+    whole.convert(copy.graph, {}, {})
     drop_unread(copy)
     return copy
 
 
-def _floats(proto: onnx.ModelProto) -> set[str]:
-    """Names of the float32 values of every scope."""
+def _types(proto: onnx.ModelProto) -> dict[str, int]:
+    """The types of the values of every scope, by name."""
     import onnx
 
     every = list(graphs(onnx.shape_inference.infer_shapes(proto, strict_mode=True).graph))
     values = (value for graph in every for value in (*graph.input, *graph.output, *graph.value_info))
-    found = {value.name for value in values if value.type.tensor_type.elem_type == FLOAT}
-    return found | {tensor.name for graph in every for tensor in graph.initializer if tensor.data_type == FLOAT}
+    found = {value.name: value.type.tensor_type.elem_type for value in values}
+    return found | {tensor.name: tensor.data_type for graph in every for tensor in graph.initializer}
 
 
 Names = dict[str, str]  # of a value's form in one type, by its name in the float32 file
 
 
 class _Conversion:
-    """floats: values that were float32; kept: of them, initialisers that stay so"""
+    """types: of values in the float32 file; decide: those that decide; kept: initialisers that stay float32"""
 
-    def __init__(self, floats: set[str], kept: set[str]) -> None:
-        self.floats, self.kept = floats, kept
+    def __init__(self, types: Mapping[str, int], decide: set[str]) -> None:
+        self.types, self.decide, self.kept = types, decide, set[str]()
+        self.floats = {name for name, kind in types.items() if kind == FLOAT}
         self.casts = 0
 
-    def convert(self, graph: onnx.GraphProto, half: Names, wide: Names, main: bool = False) -> None:
-        """half, wide: what the graphs around this one have."""
-        half, wide, nodes = dict(half), dict(wide), list[Any]()
+    def is_wide(self, node: onnx.NodeProto) -> bool:
+        """Whether a node computes in float32 whatever it reads."""
+        counts = node.op_type == "Cast" and self.types.get(node.input[0]) in (INT32, INT64)
+        return (
+            counts or node.op_type in WIDE or (node.op_type not in PRODUCTS and not self.decide.isdisjoint(node.output))
+        )
+
+    def _kind(self, name: str) -> int:
+        """Of a value that crosses the border of a branch or a loop."""
+        return FLOAT if name in self.decide else HALF
+
+    def convert(self, graph: onnx.GraphProto, half: Names, wide: Names, kinds: Sequence[int] | None = None) -> None:
+        """half, wide: what the graphs around this one have; kinds: what its real results become, None in the file's own graph."""
+        half, wide, nodes, main = dict(half), dict(wide), list[Any](), kinds is None
         for tensor in graph.initializer:
             if tensor.data_type == FLOAT and tensor.name not in self.kept:
                 _halve(tensor)
@@ -80,17 +94,17 @@ class _Conversion:
             if value.name in self.floats and main:
                 wide[value.name] = value.name
             elif value.name in self.floats:
-                value.type.tensor_type.elem_type = HALF
-                half[value.name] = value.name
+                kind = value.type.tensor_type.elem_type = self._kind(value.name)
+                (wide if kind == FLOAT else half)[value.name] = value.name
         last = {value.name for value in graph.output if value.name in self.floats} if main else set()
         for node in list(graph.node):
             self._node(node, half, wide, nodes, last)
-        for value in graph.output:
+        for i, value in enumerate(graph.output):
             if value.name not in self.floats:
                 continue
-            if not main:
-                value.name = self._in(HALF, value.name, half, wide, nodes)
-                value.type.tensor_type.elem_type = HALF
+            if kinds is not None:
+                value.name = self._in(kinds[i], value.name, half, wide, nodes)
+                value.type.tensor_type.elem_type = kinds[i]
             elif wide.get(value.name) != value.name:
                 nodes.append(_cast(half[value.name], value.name, FLOAT))
         copies = [type(node)() for node in nodes]
@@ -106,24 +120,49 @@ class _Conversion:
             wide[name], half[name] = name, f"{name}_half"
             nodes += [node, _halved(node, half[name])]
             return
+        if inner := bodies(node):
+            self._around(node, inner, half, wide, nodes, last)
+            return
         given = [name for name in node.input if name in self.floats]
         follows = node.op_type in LAYOUT and bool(given) and all(n in wide and n not in half for n in given)
-        is_wide = node.op_type in WIDE or follows or any(name in self.kept for name in given)
+        is_wide = self.is_wide(node) or follows or any(name in self.kept for name in given)
         kind = FLOAT if is_wide else HALF
         node.input[:] = [self._in(kind, n, half, wide, nodes) if n in self.floats else n for n in node.input]
         for attribute in node.attribute:
-            if attribute.HasField("g"):
-                self.convert(attribute.g, half, wide)
-            elif not is_wide and attribute.HasField("t") and attribute.t.data_type == FLOAT:
+            if not is_wide and attribute.HasField("t") and attribute.t.data_type == FLOAT:
                 _halve(attribute.t)
             elif not is_wide and node.op_type == "Cast" and attribute.name == "to" and attribute.i == FLOAT:
                 attribute.i = HALF
-        for i, name in enumerate(node.output):
-            if name in self.floats and is_wide:
+        self._give(node, [kind] * len(node.output), half, wide, last)
+        nodes.append(node)
+
+    def _around(
+        self,
+        node: onnx.NodeProto,
+        inner: list[onnx.GraphProto],
+        half: Names,
+        wide: Names,
+        nodes: list[Any],
+        last: set[str],
+    ) -> None:
+        """Add a branch or a loop, with the same types on either side of its border."""
+        carried = [self._kind(value.name) for value in inner[0].input[GIVEN:]]
+        kinds = [*carried, *(self._kind(name) for name in node.output[len(carried) :])]
+        for i, kind in enumerate(carried, GIVEN):
+            if node.input[i] in self.floats:
+                node.input[i] = self._in(kind, node.input[i], half, wide, nodes)
+        for body in inner:  # a loop's has its condition as its first result
+            self.convert(body, half, wide, [HALF, *kinds] if node.op_type == "Loop" else kinds)
+        self._give(node, kinds, half, wide, last)
+        nodes.append(node)
+
+    def _give(self, node: onnx.NodeProto, kinds: Sequence[int], half: Names, wide: Names, last: set[str]) -> None:
+        """A node's results, in their types."""
+        for i, (name, kind) in enumerate(zip(node.output, kinds, strict=True)):
+            if name in self.floats and kind == FLOAT:
                 wide[name] = name
             elif name in self.floats:
                 half[name] = node.output[i] = f"{name}_half" if name in last else name
-        nodes.append(node)
 
     def _in(self, kind: int, name: str, half: Names, wide: Names, nodes: list[Any]) -> str:
         """A value's form in a type, cast here where there is none yet."""

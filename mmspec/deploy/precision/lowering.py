@@ -13,7 +13,7 @@ from mmspec import openvino_runtime
 from mmspec.deploy.addition import Addition
 from mmspec.deploy.cases import cases, largest_batch, largest_case
 from mmspec.deploy.draft import Draft, Step
-from mmspec.deploy.file import Load, read_by
+from mmspec.deploy.file import Load, read_by, read_in
 from mmspec.deploy.parity import Runnable
 from mmspec.deploy.precision import blocks, dynamic, half
 from mmspec.deploy.precision.calibration import Range, ranges_of
@@ -32,6 +32,7 @@ from mmspec.deploy.target import Target
 from mmspec.deploy.watching import stacks_of
 from mmspec.deploy.writing import Files, WritingDraft
 from mmspec.errors import Failure, UserError
+from mmspec.packaged.held import other_steps
 
 if TYPE_CHECKING:
     import onnx
@@ -47,7 +48,7 @@ class Lowered:
     """Files in the target's precision.
 
     chosen   linear layers in fewer bits, by name;   floats: those that a search left in float32
-    source   what ranges of static activations were found on, "" where there are none
+    ranges   of static activations, of the chosen layers;   source: what they were found on, "" where there are none
     """
 
     draft: Drafted
@@ -56,6 +57,7 @@ class Lowered:
     chosen: tuple[str, ...]
     files: Runnable
     floats: tuple[str, ...] = ()
+    ranges: Mapping[str, Range] = field(default_factory=dict)
     source: str = ""
     tried: tuple[Mapping[str, Any], ...] = field(default=())
 
@@ -67,7 +69,17 @@ class Lowered:
         """The structural gate once more; returns in words what it made sure of.   Raises Failure."""
         held = held_in(self.target, self.draft.weights, self.chosen, self.kept)
         refuse(self.draft.problems(self.files, held))  # type: ignore[arg-type]  # files of this very kind
+        refuse(
+            problem
+            for proto in self.files.protos.values()
+            for problem in other_steps(proto, read_in(proto), self.spans)
+        )
         return tuple(self.words())
+
+    @property
+    def spans(self) -> dict[str, list[float]]:
+        """The least and the largest number that each layer with static activations reads, before it is cut."""
+        return {name: [seen.low, seen.high] for name, seen in self.ranges.items()}
 
     @property
     def kept(self) -> set[str]:
@@ -214,7 +226,8 @@ def kept_by_openvino(draft: Drafted, roles: Roles) -> Roles:
 def with_layers(made: Lowered, chosen: Collection[str], ranges: Mapping[str, Range]) -> Lowered:
     """The same with these layers in fewer bits, and no others."""
     change = change_of(made.target, chosen, ranges, made.kept)
-    return replace(made, chosen=tuple(chosen), files=made.draft.files.changed(change))
+    found = {name: ranges[name] for name in chosen if name in ranges}
+    return replace(made, chosen=tuple(chosen), files=made.draft.files.changed(change), ranges=found)
 
 
 def change_of(target: Target, chosen: Collection[str], ranges: Mapping[str, Range], kept: Collection[str]) -> Change:

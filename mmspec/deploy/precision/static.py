@@ -20,7 +20,7 @@ import numpy as np
 from mmspec.deploy.precision.calibration import Range
 from mmspec.deploy.precision.dynamic import by_rows
 from mmspec.deploy.precision.layers import Layer, Site
-from mmspec.packaged.held import QUANTIZED, SCALE
+from mmspec.packaged.held import INPUT, QUANTIZED, SCALE, ZERO, step_of
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,11 @@ class Static:
 
     def _read(self, layer: Layer, site: Site) -> str:
         """What the layer reads, as integers and back."""
-        step, zero = self.scale(self.ranges[layer.name])
-        names = [f"{layer.name}.input{SCALE}", f"{layer.name}.input_zero_point"]
+        seen = self.ranges[layer.name]
+        step, zero = step_of(seen.low, seen.high, self.signed)
+        names = [f"{layer.name}{INPUT}{SCALE}", f"{layer.name}{INPUT}{ZERO}"]
         site.held |= dict(zip(names, (step, zero), strict=True))
         integers, read = f"{layer.x}_{layer.y}_integers", f"{layer.x}_{layer.y}_read"
         site.add("QuantizeLinear", [layer.x, *names], [integers])
         site.add("DequantizeLinear", [integers, *names], [read])
         return read
-
-    def scale(self, seen: Range) -> tuple[np.ndarray, np.ndarray]:
-        """The step and the integer of zero."""
-        low, high = min(seen.low, 0.0), max(seen.high, 0.0)
-        if self.signed:
-            return np.array(max(-low, high) / 127 or 1.0, np.float32), np.array(0, np.int8)
-        step = np.float32((high - low) / 255 or 1.0)
-        return np.array(step), np.array(np.clip(np.rint(-low / step), 0, 255), np.uint8)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmspec.deploy.file import array, graphs, initializers
+from mmspec.deploy.file import graphs, read_in
 from mmspec.deploy.structure import FOREIGN, reachable
 from mmspec.packaged.held import BITS, QUANTIZED, differs, model_name, stored, ways
 
@@ -25,7 +25,7 @@ class Asked:
 
     def problems(self, proto: onnx.ModelProto, weights: Mapping[str, np.ndarray], live: set[str]) -> Iterator[str]:
         """What is wrong with the weights of a file.   weights: the model's; those in `live` must be there and lead to an output"""
-        how, held, used = stored(proto), initializers(proto), reachable(proto.graph)
+        how, used = stored(proto), reachable(proto.graph)
         for name in sorted(live):
             if name not in how:
                 yield f"the weight {name} is missing"
@@ -37,7 +37,7 @@ class Asked:
             if how[name] not in asked:
                 yield f"the weight {name} is held in {how[name]}, where {' or '.join(asked)} was asked for"
         for name, way in ways(proto):
-            if name in weights and (problem := differs(way, name, lambda part: array(held[part]), weights[name])):
+            if name in weights and (problem := differs(way, name, read_in(proto), weights[name])):
                 yield f"the weight {name} {problem}"
         for graph in graphs(proto.graph):
             for tensor in graph.initializer:

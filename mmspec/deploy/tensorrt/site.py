@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmspec.deploy.external import without_weights
 from mmspec.deploy.file import array, graphs
 
 if TYPE_CHECKING:
@@ -88,18 +89,10 @@ def _light(proto: onnx.ModelProto) -> onnx.ModelProto:
     """A copy without the numbers of large weights, which no rule asks for."""
     import onnx
 
-    light = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
-    graph = light.graph
-    graph.name = proto.graph.name
-    for own, given in (
-        (graph.node, proto.graph.node),
-        (graph.input, proto.graph.input),
-        (graph.output, proto.graph.output),
-    ):
-        own.extend(given)
+    light = without_weights(proto)
     for tensor in proto.graph.initializer:
         large = np.prod(tensor.dims) > LARGE
-        graph.initializer.append(
+        light.graph.initializer.append(
             onnx.TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type) if large else tensor
         )
     return light
