@@ -152,7 +152,7 @@ def _torch_dim(dim: str, dims: dict[str, Any], contract: Contract) -> Any:
 
 
 def uncached() -> AbstractContextManager[None]:
-    """torch keeps what operations give for given shapes; where shapes have names, finding it again takes longer than working it out."""
+    """torch keeps what operations give for given shapes; where shapes have names, a look-up takes longer than the answer."""
     import torch._dynamo.config as config  # not before it is needed: it takes seconds
 
     patched: AbstractContextManager[None] = config.patch(fake_tensor_cache_enabled=False)

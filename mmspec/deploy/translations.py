@@ -90,7 +90,7 @@ def _index_copied(x: Any, dim: int, index: Any, source: Any) -> Any:
 
     op: Any = opset18
     assert dim == 0, "rows are dealt and gathered along the first axis"
-    return op.ScatterND(x, op.Unsqueeze(index, [-1]), source)
+    return op.ScatterND(x, op.Unsqueeze(index, [-1]), source, reduction=None)  # written out, TensorRT 10.3 refuses it
 
 
 def _unflattened(x: Any, dim: int, sizes: Sequence[Any]) -> Any:
