@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
-import operator
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-import onnx
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
 
 from mmspec.deploy.contract import Contract, terms
 from mmspec.deploy.cutting import Part
 from mmspec.deploy.foreign import Foreign
+from mmspec.deploy.translations import TRANSLATIONS
 from mmspec.errors import Failure
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-
-INT64_MAX = 2**63 - 1
 
 
 def traced(module: nn.Module, contract: Contract, foreign: Foreign) -> ExportedProgram:
@@ -47,7 +46,7 @@ def traced(module: nn.Module, contract: Contract, foreign: Foreign) -> ExportedP
     refusals: list[Exception] = []
     for assumed in (False, True):
         try:
-            with quiet(), torch.no_grad(), foreign.watched(module):
+            with quiet(), torch.no_grad(), uncached(), foreign.watched(module):
                 program = torch.export.export(
                     module, example(contract), dynamic_shapes=dynamic, strict=False,
                     prefer_deferred_runtime_asserts_over_guards=assumed,
@@ -77,16 +76,13 @@ def translated(program: ExportedProgram, contract: Contract, opset: int) -> tupl
     Raises   Failure: torch.onnx does not know an operation; inputs or outputs that nothing reads or gives were dropped.
     """
     inputs, outputs = [port.name for port in contract.inputs], [port.name for port in contract.outputs]
-    with quiet(), torch.no_grad():
+    with quiet(), torch.no_grad(), uncached():
         try:
-            result = torch.onnx.export(
-                program,
-                dynamo=True,
-                opset_version=opset,
-                optimize=False,  # it would merge equal parameters and fold others away; see cleaning.py
-                verbose=False,
-                custom_translation_table=TRANSLATIONS,
-            )
+            try:
+                with _as_it_is(program):
+                    result = _onnx(program, opset)
+            except torch.onnx.errors.OnnxExporterError:  # an operation that it knows only in parts
+                result = _onnx(program, opset)
         except torch.onnx.errors.OnnxExporterError as error:
             raise Failure(f"torch.onnx cannot translate the model: {error}") from error
     assert result is not None and result.exported_program is not None
@@ -95,6 +91,41 @@ def translated(program: ExportedProgram, contract: Contract, opset: int) -> tupl
         if len(values) != len(names):
             raise Failure(f"the model has the {kind} {', '.join(names)}, and the file {len(values)} of them")
     return model, result.exported_program
+
+
+def _onnx(program: ExportedProgram, opset: int) -> torch.onnx.ONNXProgram | None:
+    return torch.onnx.export(
+        program,
+        dynamo=True,
+        opset_version=opset,
+        optimize=False,  # it would merge equal parameters and fold others away; see cleaning.py
+        verbose=False,
+        custom_translation_table=TRANSLATIONS,
+    )
+
+
+@contextmanager
+def _as_it_is(program: ExportedProgram) -> Iterator[None]:
+    """The program is translated without being taken apart first, where it consists of operations that have a translation.
+
+    torch.onnx has every program decomposed, which traces it twice more and takes most of a translation's time. Of operations that
+    compute in place, or that have to be replaced by others, it is still asked to."""
+
+    def decomposed(table: Mapping[Any, Any]) -> ExportedProgram:
+        graphs = [each.graph for each in program.graph_module.modules() if isinstance(each, GraphModule)]
+        targets = {node.target for graph in graphs for node in graph.nodes if node.op == "call_function"} - set(
+            TRANSLATIONS
+        )
+        if any(each in table or (isinstance(each, OpOverload) and each._schema.is_mutable) for each in targets):
+            parts: ExportedProgram = ExportedProgram.run_decompositions(program, dict(table))
+            return parts
+        return program
+
+    vars(program)["run_decompositions"] = decomposed
+    try:
+        yield
+    finally:
+        del vars(program)["run_decompositions"]
 
 
 def example(contract: Contract) -> tuple[Tensor, ...]:
@@ -120,68 +151,12 @@ def _torch_dim(dim: str, dims: dict[str, Any], contract: Contract) -> Any:
     return dims[dim]
 
 
-def _less_or_equal(left: Any, right: Any) -> Any:
-    """torch bounds the sizes that it knows only at run time by numbers beyond int64; a size is below int64's own end as well."""
-    from onnxscript import opset18 as op
+def uncached() -> AbstractContextManager[None]:
+    """torch keeps what operations give for given shapes; where shapes have names, a look-up takes longer than the answer."""
+    import torch._dynamo.config as config  # not before it is needed: it takes seconds
 
-    left, right = (min(side, INT64_MAX) if isinstance(side, int) else side for side in (left, right))
-    return op.LessOrEqual(left, right)
-
-
-def _attention(
-    query: Any,
-    key: Any,
-    value: Any,
-    attn_mask: Any = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Any:
-    """softmax(q k^T / sqrt(d)) v, in five operators; torch's translation takes twenty, which ONNX Runtime does not fuse. Where
-    it is causal, the scores of later keys are the least there are.
-    [B, h, N, d], [B, h, M, d], [B, h, M, d] -> [B, h, N, d]"""
-    from onnxscript import opset18
-
-    op: Any = opset18  # whose types know tensors of a model only, and not the numbers that it turns into tensors
-    assert attn_mask is None and not enable_gqa, "masks are written out by runtime.attention"
-    width = query.shape[3]
-    scores = op.MatMul(query, op.Transpose(key, perm=[0, 1, 3, 2]))
-    scores = op.Mul(scores, float(width) ** -0.5 if scale is None else scale)
-    if is_causal:
-        past = op.Cast(op.Trilu(op.Expand(1.0, op.Shape(scores)), upper=0), to=onnx.TensorProto.BOOL)
-        scores = op.Where(past, scores, torch.finfo(torch.float32).min)
-    return op.MatMul(op.Softmax(scores, axis=-1), value)
-
-
-def _divided(x: Any, by: Any, rounding_mode: str | None = None) -> Any:
-    """Integers are divided as integers, and without a rest: what is left over is taken away before.
-
-    torch's translation makes floating-point numbers of them on the way, of which a runtime that computes in bfloat16 keeps 8 bits:
-    the 1,001st place would become the 1,000th. OpenVINO computes a division in one kernel with the sum before it, and rounds where
-    ONNX cuts off: 35 / 4 is 9 there.
-    """
-    from onnxscript import opset18
-    from onnxscript.function_libs.torch_lib.ops.core import aten_div_mode
-
-    op: Any = opset18
-    if rounding_mode is not None and x.dtype.is_integer():
-        by = op.CastLike(by, x)
-        return op.Div(op.Sub(x, op.Mod(x, by, fmod=int(rounding_mode == "trunc"))), by)
-    return aten_div_mode(x, by, rounding_mode)
-
-
-def _floor_divided(x: Any, by: Any) -> Any:
-    """`x // by`: see `_divided`."""
-    return _divided(x, by, "floor")
-
-
-TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    operator.le: _less_or_equal,
-    torch.ops.aten.scaled_dot_product_attention.default: _attention,
-    torch.ops.aten.div.Tensor_mode: _divided,
-    torch.ops.aten.floor_divide.default: _floor_divided,
-}
+    patched: AbstractContextManager[None] = config.patch(fake_tensor_cache_enabled=False)
+    return patched
 
 
 @contextmanager

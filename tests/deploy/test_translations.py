@@ -10,7 +10,8 @@ from torch.export import Dim, export
 from mmspec import openvino_runtime
 from mmspec.deploy.cleaning import bound, inline, simplify, widen
 from mmspec.deploy.tensorrt.site import sites
-from mmspec.deploy.tracing import TRANSLATIONS, quiet
+from mmspec.deploy.tracing import quiet
+from mmspec.deploy.translations import TRANSLATIONS
 from mmspec.host import session
 
 
