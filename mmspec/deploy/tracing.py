@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,7 +46,7 @@ def traced(module: nn.Module, contract: Contract, foreign: Foreign) -> ExportedP
     refusals: list[Exception] = []
     for assumed in (False, True):
         try:
-            with quiet(), torch.no_grad(), uncached(), foreign.watched(module):
+            with quiet(), torch.no_grad(), foreign.watched(module):
                 program = torch.export.export(
                     module, example(contract), dynamic_shapes=dynamic, strict=False,
                     prefer_deferred_runtime_asserts_over_guards=assumed,
@@ -76,7 +76,7 @@ def translated(program: ExportedProgram, contract: Contract, opset: int) -> tupl
     Raises   Failure: torch.onnx does not know an operation; inputs or outputs that nothing reads or gives were dropped.
     """
     inputs, outputs = [port.name for port in contract.inputs], [port.name for port in contract.outputs]
-    with quiet(), torch.no_grad(), uncached():
+    with quiet(), torch.no_grad():
         try:
             try:
                 with _as_it_is(program):
@@ -108,15 +108,16 @@ def _onnx(program: ExportedProgram, opset: int) -> torch.onnx.ONNXProgram | None
 def _as_it_is(program: ExportedProgram) -> Iterator[None]:
     """The program is translated without being taken apart first, where it consists of operations that have a translation.
 
-    torch.onnx has every program decomposed, which traces it twice more and takes most of a translation's time. Of operations that
-    compute in place, or that have to be replaced by others, it is still asked to."""
+    torch.onnx has every program decomposed, which traces it twice more and takes most of a translation's time, and offers no way
+    to leave that out. Where an operation computes in place, or has to be replaced by others, it is still done."""
 
     def decomposed(table: Mapping[Any, Any]) -> ExportedProgram:
         graphs = [each.graph for each in program.graph_module.modules() if isinstance(each, GraphModule)]
-        targets = {node.target for graph in graphs for node in graph.nodes if node.op == "call_function"} - set(
-            TRANSLATIONS
-        )
-        if any(each in table or (isinstance(each, OpOverload) and each._schema.is_mutable) for each in targets):
+        targets = {node.target for graph in graphs for node in graph.nodes if node.op == "call_function"}
+        if any(
+            each in table or (isinstance(each, OpOverload) and each._schema.is_mutable)
+            for each in targets - TRANSLATIONS.keys()
+        ):
             parts: ExportedProgram = ExportedProgram.run_decompositions(program, dict(table))
             return parts
         return program
@@ -149,14 +150,6 @@ def _torch_dim(dim: str, dims: dict[str, Any], contract: Contract) -> Any:
         own = len(names) > 1
         dims[dim] = Dim("_".join(names), min=low, max=high) if own else dims[names[0]] + _size(dim, {names[0]: 0})
     return dims[dim]
-
-
-def uncached() -> AbstractContextManager[None]:
-    """torch keeps what operations give for given shapes; where shapes have names, a look-up takes longer than the answer."""
-    import torch._dynamo.config as config  # not before it is needed: it takes seconds
-
-    patched: AbstractContextManager[None] = config.patch(fake_tensor_cache_enabled=False)
-    return patched
 
 
 @contextmanager

@@ -76,6 +76,35 @@ def _cast(x: Any, dtype: Any, non_blocking: bool = False, copy: bool = False, me
     return op.Cast(x, to=dtype) if x.dtype != dtype else op.Identity(x)
 
 
+def _both(x: Any, y: Any) -> Any:
+    from onnxscript import opset18
+
+    return opset18.And(x, y)
+
+
+def _either(x: Any, y: Any) -> Any:
+    from onnxscript import opset18
+
+    return opset18.Or(x, y)
+
+
+def _squared(x: Any) -> Any:
+    from onnxscript import opset18
+
+    return opset18.Mul(x, x)
+
+
+def _rms_normalised(x: Any, shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
+    """x / sqrt(mean(x^2) + eps) * weight, over the last axes, in the operators that ONNX Runtime fuses."""
+    from onnxscript import opset18
+
+    op: Any = opset18
+    least = torch.finfo(torch.float32).eps if eps is None else eps
+    mean = op.ReduceMean(op.Pow(x, op.CastLike(2.0, x)), [*range(-len(shape), 0)], keepdims=1)
+    normal = op.Div(x, op.Sqrt(op.Add(mean, op.CastLike(least, x))))
+    return normal if weight is None else op.Mul(normal, weight)
+
+
 def _subtracted_from(x: Any, number: Any, alpha: float = 1) -> Any:
     """number - x, for a number that Python knows."""
     from onnxscript import opset18
@@ -140,6 +169,10 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.floor_divide.default: _floor_divided,
     # what torch would decompose first; see `tracing.translated`
     torch.ops.aten.to.dtype: _cast,
+    torch.ops.aten.__and__.Tensor: _both,
+    torch.ops.aten.__or__.Tensor: _either,
+    torch.ops.aten.square.default: _squared,
+    torch.ops.aten.rms_norm.default: _rms_normalised,
     torch.ops.aten.rsub.Scalar: _subtracted_from,
     torch.ops.aten.index_copy.default: _index_copied,
     torch.ops.aten.unflatten.int: _unflattened,

@@ -9,8 +9,9 @@ from torch.export import Dim, export
 
 from mmspec import openvino_runtime
 from mmspec.deploy.cleaning import bound, inline, simplify, widen
+from mmspec.deploy.contract import Contract, Port
 from mmspec.deploy.tensorrt.site import sites
-from mmspec.deploy.tracing import quiet
+from mmspec.deploy.tracing import quiet, translated
 from mmspec.deploy.translations import TRANSLATIONS
 from mmspec.host import session
 
@@ -111,3 +112,41 @@ def test_integers_are_divided_without_a_rest_that_a_runtime_could_round():
         found = load(file.SerializeToString(), 1)({file.graph.input[0].name: present.numpy()})
         for value, right in zip(found.values(), wanted, strict=True):
             np.testing.assert_array_equal(value, right)
+
+
+class Undone(torch.nn.Module):
+    """What torch.onnx would take apart before it translates."""
+
+    def forward(self, x, i):
+        some, odd = x > 0.3, i.eq(1).unsqueeze(-1)
+        rows = torch.zeros_like(x[0]).index_copy(0, torch.arange(x.shape[1]).flip(0), x[0])
+        parts = x.unflatten(-1, (2, 3))
+        return (
+            some & odd, some | odd, x.square(), torch.rsub(x, 2.0, alpha=3.0), i.to(torch.float32), rows,
+            parts, parts.flatten(1, 2), parts.flatten(), parts.transpose(1, 2).flatten(2),
+            torch.nn.functional.rms_norm(x, (6,)), torch.nn.functional.rms_norm(x, (6,), x[0, 0], 1e-3),
+        )  # fmt: skip
+
+
+def test_what_is_translated_as_it_is_computes_what_torch_computes():
+    dims = {0: Dim("batch"), 1: Dim("length")}
+    program = export(
+        Undone(), (torch.randn(3, 5, 6), torch.randint(3, (3, 5))), dynamic_shapes=(dims, dims), strict=False
+    )
+    asked = {node.target for node in program.graph.nodes if node.op == "call_function"}
+    assert not (TRANSLATIONS.keys() & {torch.ops.aten.rms_norm.default, torch.ops.aten.flatten.using_ints}) - asked
+    contract = Contract(
+        (Port("x", "float32", ("batch", "length", 6), ""), Port("i", "int64", ("batch", "length"), "")),
+        tuple(Port(str(number), "float32", (), "") for number in range(12)),
+        {},
+    )
+    model, translated_as = translated(program, contract, 20)
+    assert translated_as.graph_signature == program.graph_signature
+    proto = onnx_ir.to_proto(model)
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    for batch, length in ((2, 7), (1, 1), (4, 3)):
+        given = torch.randn(batch, length, 6), torch.randint(3, (batch, length))
+        feed = {value.name: tensor.numpy() for value, tensor in zip(session.get_inputs(), given, strict=True)}
+        for found, wanted in zip(session.run(None, feed), Undone()(*given), strict=True):
+            assert found.shape == tuple(wanted.shape) and found.dtype == wanted.numpy().dtype
+            np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5, atol=1e-6)
