@@ -98,9 +98,9 @@ def stacked(samples: Sequence[Sample], contract: Contract) -> dict[str, Array]:
         shape = [sizes[dim] if isinstance(dim, str) else dim for dim in port.dims[1:]]
         fill = port.fill if port.dtype == "int64" else 0
         inputs[name] = np.full((len(samples), *shape), fill, port.dtype)
-        for row, sample in zip(inputs[name], samples, strict=True):
+        for number, sample in enumerate(samples):
             array = sample.arrays[name]
-            row[tuple(slice(size) for size in array.shape)] = array
+            inputs[name][number, *(slice(size) for size in array.shape)] = array
     return inputs
 
 

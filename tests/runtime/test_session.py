@@ -20,7 +20,7 @@ from mmspec.reading.preprocessing import Preprocessing
 from mmspec.reading.sounds import WaveformColumn
 from mmspec.runtime import BadRequest, Contract, Session
 from mmspec.runtime.ports import Port
-from mmspec.runtime.samples import Sample, apart, batches_of, sample_of, stacked
+from mmspec.runtime.samples import Sample, apart, batches_of, plain, sample_of, stacked
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # what the contract allows
 
@@ -185,6 +185,17 @@ def test_shorter_texts_are_filled_up_with_what_is_no_place_and_masked():
     assert inputs["text"].tolist() == [[0, 3, 3], [0, 1, 1]]  # 0 is a place: it may not stand where no token is
     assert inputs["text_mask"].tolist() == [[True] * 3, [True, False, False]]
     assert stacked(samples(contract, 2), contract)["text"].shape == (2, 2)  # the least batch is 2
+
+
+def test_a_number_for_each_sample_is_an_input_like_any_other():
+    """Such as what may be spent on it: it has no dimension but the batch."""
+    budget = {"budget": Port("budget", "float32", ("batch",))}
+    contract = Contract(budget, {}, {"batch": (1, 3)}, {})
+    given = [sample_of({"budget": spent}, contract, None) for spent in (2, np.float32(0.5), 1e6)]
+    assert stacked([plain(contract), *given], contract)["budget"].tolist() == [0, 2, 0.5, 1e6]
+    for wrong in ([1, 2], "much", None, np.nan):
+        with pytest.raises(BadRequest, match=r"^budget: "):
+            sample_of({"budget": wrong}, contract, None)
 
 
 def test_a_batch_is_no_larger_than_the_model_takes_nor_mixes_what_cannot_be_told_apart_after():
