@@ -100,7 +100,8 @@ def stacked(samples: Sequence[Sample], contract: Contract) -> dict[str, Array]:
         inputs[name] = np.full((len(samples), *shape), fill, port.dtype)
         for number, sample in enumerate(samples):
             array = sample.arrays[name]
-            inputs[name][number, *(slice(size) for size in array.shape)] = array
+            place: tuple[int | slice, ...] = (number, *map(slice, array.shape))
+            inputs[name][place] = array
     return inputs
 
 

@@ -47,8 +47,9 @@ def serve(
     Image.MAX_IMAGE_PIXELS = limits.pixels  # this process reads what strangers send, and nothing else
     app = application(session, limits, Path(package).resolve().name)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(limits.seconds) + 1, lifespan="on"
-    )
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(limits.seconds) + 1, lifespan="on",
+        http="h11",  # httptools, taken where it is installed, reads heads of any size
+    )  # fmt: skip
     with _listening(host, port) as listening:
         address = listening.getsockname()
         told(f"http://{f'[{address[0]}]' if ':' in address[0] else address[0]}:{address[1]}")
