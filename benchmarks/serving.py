@@ -1,8 +1,8 @@
 """`mmspec serve` under load: many clients on loopback, each with a connection that stays open, asking again once it is answered.
 
 Every answer is compared with the golden one of its request, which torch gave for that sample: a number may be off by what the
-contract allows, whatever else was in its batch. Served twice, one sample at a time and in batches; the server is a process on a core
-of its own, the clients another on another core. `CPU ms` is what the server spent for an answer, HTTP included.
+contract allows, whatever else was in its batch. Served twice, one sample at a time and in batches; the server is a process on a
+core of its own, the clients another on another core. `CPU ms` is what the server spent for an answer, HTTP included.
 
     python benchmarks/serving.py [--seconds 60] [--clients 64] [--package DIR]      # by default two specs, exported first
 """
