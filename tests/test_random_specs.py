@@ -8,7 +8,7 @@ from mmspec.passes import lower
 from mmspec.spec import read
 from mmspec.testing import check_spec
 
-SPECS = 300
+SPECS = 240
 BATCH = 20  # specs to a test, so that two processes share them evenly
 
 
