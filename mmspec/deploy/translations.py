@@ -77,15 +77,17 @@ def _cast(x: Any, dtype: Any, non_blocking: bool = False, copy: bool = False, me
 
 
 def _both(x: Any, y: Any) -> Any:
-    from onnxscript import opset18
+    """`x & y`, of truths, or of integers bit by bit; torch's translation knows it under another name."""
+    from onnxscript.function_libs.torch_lib.ops.core import aten_bitwise_and
 
-    return opset18.And(x, y)
+    return aten_bitwise_and(x, y)
 
 
 def _either(x: Any, y: Any) -> Any:
-    from onnxscript import opset18
+    """`x | y`: see `_both`."""
+    from onnxscript.function_libs.torch_lib.ops.core import aten_bitwise_or
 
-    return opset18.Or(x, y)
+    return aten_bitwise_or(x, y)
 
 
 def _squared(x: Any) -> Any:

@@ -122,7 +122,7 @@ class Undone(torch.nn.Module):
         rows = torch.zeros_like(x[0]).index_copy(0, torch.arange(x.shape[1]).flip(0), x[0])
         parts = x.unflatten(-1, (2, 3))
         return (
-            some & odd, some | odd, x.square(), torch.rsub(x, 2.0, alpha=3.0), i.to(torch.float32), rows,
+            some & odd, some | odd, i & (i + 1), i | (i + 1), x.square(), torch.rsub(x, 2.0, alpha=3.0), i.to(torch.float32), rows,
             parts, parts.flatten(1, 2), parts.flatten(), parts.transpose(1, 2).flatten(2),
             torch.nn.functional.rms_norm(x, (6,)), torch.nn.functional.rms_norm(x, (6,), x[0, 0], 1e-3),
         )  # fmt: skip
@@ -137,7 +137,7 @@ def test_what_is_translated_as_it_is_computes_what_torch_computes():
     assert not (TRANSLATIONS.keys() & {torch.ops.aten.rms_norm.default, torch.ops.aten.flatten.using_ints}) - asked
     contract = Contract(
         (Port("x", "float32", ("batch", "length", 6), ""), Port("i", "int64", ("batch", "length"), "")),
-        tuple(Port(str(number), "float32", (), "") for number in range(12)),
+        tuple(Port(str(number), "float32", (), "") for number in range(14)),
         {},
     )
     model, translated_as = translated(program, contract, 20)
