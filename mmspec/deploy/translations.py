@@ -116,12 +116,16 @@ def _subtracted_from(x: Any, number: Any, alpha: float = 1) -> Any:
 
 
 def _index_copied(x: Any, dim: int, index: Any, source: Any) -> Any:
-    """[N, ...], [n], [n, ...] -> [N, ...]"""
+    """[..., N, ...], i64[n], [..., n, ...] -> [..., N, ...]"""
     from onnxscript import opset18
 
     op: Any = opset18
-    assert dim == 0, "rows are dealt and gathered along the first axis"
-    return op.ScatterND(x, op.Unsqueeze(index, [-1]), source, reduction=None)  # written out, TensorRT 10.3 refuses it
+    order = [*range(len(x.shape))]
+    order[0], order[dim] = order[dim], order[0]  # its own inverse
+    if order[0]:
+        x, source = op.Transpose(x, perm=order), op.Transpose(source, perm=order)
+    found = op.ScatterND(x, op.Unsqueeze(index, [-1]), source, reduction=None)  # written out, TensorRT 10.3 refuses it
+    return op.Transpose(found, perm=order) if order[0] else found
 
 
 def _unflattened(x: Any, dim: int, sizes: Sequence[Any]) -> Any:
