@@ -83,4 +83,4 @@ def _clear(
 def _answered(module: nn.Module, case: Case, verify: Verify) -> tuple[dict[str, np.ndarray], np.ndarray]:
     with torch.no_grad(), watching(module, case.batch) as seen:
         wanted = {name: value.numpy() for name, value in module(*case.inputs).items()}
-    return wanted, ~close_calls(seen, verify.margin)
+    return wanted, ~close_calls(seen, verify)

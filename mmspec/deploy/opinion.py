@@ -53,7 +53,7 @@ def second_opinion(draft: Draft | StagedDraft | WritingDraft, step: Step, progre
 
 def _wider(target: Target) -> Target:
     verify = target.verify
-    limits = {name: WIDER * getattr(verify, name) for name in ("tolerance", "relative", "margin")}
+    limits = {name: WIDER * getattr(verify, name) for name in ("tolerance", "relative", "margin", "lead")}
     outputs = {name: own.times(WIDER) for name, own in verify.outputs.items()}
     return target.model_copy(update={"verify": verify.model_copy(update={**limits, "outputs": outputs})})
 

@@ -103,6 +103,10 @@ def within_rounding(
         for name, limit in verify.outputs.items()
         if limit != before.outputs.get(name)
     ]
+    if verify.lead != before.lead:
+        words.append(
+            f"two experts are all but tied within {verify.lead:.2g}, {TIMES:g} times what float32 moves a lead by"
+        )
     return replace(draft, target=draft.target.model_copy(update={"verify": verify})), words
 
 

@@ -138,11 +138,11 @@ def _parity(report: Report) -> str:
     )
     notes = "".join(f"<p class=note>{escape(text)}.</p>" for text in parity.notes)
     close = sum(case.close for case in parity.compared)
-    margin = report.target.verify.margin
+    verify = report.target.verify
     calls = (
-        f"A close call is a sample whose confidence lies within {margin:g} of a threshold, or with two experts all but tied for "
-        f"a token: two correct runtimes may part there. Of {parity.samples} samples {close} were, and {parity.excused} of them "
-        "went the other way and were not compared; all others were."
+        f"A close call is a sample whose confidence lies within {verify.margin:g} of a threshold, or one of whose "
+        f"tokens has an expert within {verify.lead:g} of the next: two correct runtimes may part there. Of {parity.samples} "
+        f"samples {close} were, and {parity.excused} of them went the other way and were not compared; all others were."
     )
     return (
         f"<h2>The file against torch</h2><div class=scroll>{_table(head, map(row, parity.compared))}</div>"

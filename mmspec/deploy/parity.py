@@ -326,7 +326,7 @@ class _Setting:
             if not np.isfinite(a).all():
                 raise self.mismatch(case, port.name, "torch itself gives a number that is not finite")
             differs |= beyond(a, b, self.verify.of(port.name, port.dtype), case.batch)
-        close = close_calls(seen, self.verify.margin)
+        close = close_calls(seen, self.verify)
         wrong = differs & ~close
         if wrong.any():
             raise self.mismatch(case, *worst(wanted, found, self.contract, wrong, self.verify))

@@ -108,6 +108,11 @@ class Verify(Record):
     margin: PositiveFloat = Field(
         1e-4, description="of a confidence from its threshold, below which runtimes may part over a sample's exit"
     )
+    lead: PositiveFloat = Field(
+        1e-5,
+        description="of an expert's probability over the next one's, below which runtimes may part over a token's expert; of a "
+        "kept token's importance over the next one's, as a share",
+    )
 
     def of(self, output: str, dtype: str) -> Tolerance:
         """What an output may be off by: numbers by their tolerance; exits, ids and masks not at all."""

@@ -31,6 +31,7 @@ from mmspec.backend.runtime import (
     NextBest,
     Stages,
 )  # fmt: skip
+from mmspec.deploy.target import Verify
 
 
 @dataclass
@@ -38,33 +39,41 @@ class Watched:
     """Of one run over a batch.
 
     scores       by stack, at each exit before the end, the samples (rows of the batch) and their scores
-    exit_margin  f32[B], the smallest distance of a sample's score from the threshold it was held against
-    tie_margin   f32[B], the smallest lead of what was chosen over what was not: a token's last chosen expert over the first that
-                 was not, an expert's last claimed token over the first that it left, or a sample's last kept token over the first
-                 that was left out, as a share of its importance
+    exit_margin  f64[B], the smallest distance of a sample's score from the threshold it was held against
+    leads        by module that chooses, f64[B], the smallest lead of what was chosen over what was not: a token's last chosen
+                 expert over the first that was not, an expert's last claimed token over the first that it left, or a sample's last
+                 kept token over the first that was left out, as a share of its importance; infinite where a sample never came
     chosen       by module of experts, how many tokens (or samples) met each
     idle         by module of experts, how often each met none when the module was asked
     """
 
     exit_margin: Tensor
-    tie_margin: Tensor
+    leads: dict[str, Tensor] = field(default_factory=dict)
     scores: dict[str, list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
     chosen: dict[str, Tensor] = field(default_factory=dict)
     idle: dict[str, Tensor] = field(default_factory=dict)
 
+    def note_exit(self, samples: Tensor, distance: Tensor) -> None:
+        self.exit_margin[samples] = torch.minimum(self.exit_margin[samples], distance.double())
 
-TIE = 1e-5  # two experts whose probabilities for a token are nearer than this are tied, in float32
+    def note_lead(self, module: str, samples: Tensor, lead: Tensor) -> None:
+        """Leads of these samples, some of each.   i64[b], [b, ...]"""
+        known = self.leads.setdefault(module, torch.full_like(self.exit_margin, torch.inf))
+        known[samples] = torch.minimum(known[samples], lead.double().reshape(len(samples), -1).amin(dim=1))
 
 
-def close_calls(seen: Watched, margin: float) -> np.ndarray:
+def close_calls(seen: Watched, verify: Verify) -> np.ndarray:
     """Which samples lie so near to a threshold or a tie that two correct runtimes may part there.   bool[B]"""
-    return ((seen.exit_margin < margin) | (seen.tie_margin < TIE)).numpy()
+    close = seen.exit_margin < verify.margin
+    for lead in seen.leads.values():
+        close |= lead < verify.lead
+    return close.numpy()
 
 
 @contextmanager
 def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
     """Observe the run inside the `with` statement, of a module in evaluation and a batch of that size."""
-    seen = Watched(torch.full((batch,), torch.inf), torch.full((batch,), torch.inf))
+    seen = Watched(torch.full((batch,), torch.inf, dtype=torch.float64))
     rows: dict[str, Tensor] = {}  # the samples that each stack is still computing
     stacks = stacks_of(module)
     handles = []
@@ -83,11 +92,11 @@ def watching(module: nn.Module, batch: int) -> Iterator[Watched]:
             seen.chosen[name], seen.idle[name] = torch.zeros(2, len(child), dtype=torch.int64)
             handles.append(child.register_forward_pre_hook(_counting(seen.chosen[name], seen.idle[name])))
         elif isinstance(child, watched):
-            handles.append(child.register_forward_pre_hook(_leading(outer, rows, seen)))
+            handles.append(child.register_forward_pre_hook(_leading(name, outer, rows, seen)))
         elif isinstance(child, (Keep, Best)):
-            handles.append(child.register_forward_hook(_keeping(outer, rows, seen)))
+            handles.append(child.register_forward_hook(_keeping(name, outer, rows, seen)))
         elif isinstance(child, BlockChoice):
-            handles.append(child.register_forward_pre_hook(_choosing(outer, rows, seen)))
+            handles.append(child.register_forward_pre_hook(_choosing(name, outer, rows, seen)))
         elif isinstance(child, KeepAbove):
             handles.append(child.register_forward_pre_hook(_passing(outer, rows, seen)))
     try:
@@ -116,7 +125,7 @@ def _scoring(name: str, stack: Stages, rows: dict[str, Tensor], seen: Watched) -
         found, memory = Stages.score(stack, exit, *args)
         here, threshold = rows[name], stack.thresholds[exit]
         seen.scores[name].append((here, found))
-        seen.exit_margin[here] = torch.minimum(seen.exit_margin[here], (found - threshold).abs())
+        seen.note_exit(here, (found - threshold).abs())
         rows[name] = here[stack.stays(found, exit)]
         return found, memory
 
@@ -127,7 +136,7 @@ def _going_on(name: str, loop: Loop, rows: dict[str, Tensor], seen: Watched) -> 
     def goes_on(halted: Tensor, present: Tensor) -> Tensor:
         found, here = Loop.goes_on(loop, halted, present), rows[name]
         margin = (halted - loop.limit).abs().masked_fill(~present, torch.inf).amin(dim=1)
-        seen.exit_margin[here] = torch.minimum(seen.exit_margin[here], margin)
+        seen.note_exit(here, margin)
         rows[name] = here[found]
         return found
 
@@ -143,13 +152,12 @@ def _counting(met: Tensor, idle: Tensor) -> Any:
     return hook
 
 
-def _leading(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+def _leading(name: str, outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
     def hook(decision: nn.Module, args: tuple[Tensor, ...]) -> None:
-        here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
+        here = rows[outer] if outer is not None else torch.arange(len(seen.exit_margin))
         lead = LEADS[type(decision)](decision, *args)
         if lead is not None:
-            lead = lead.reshape(len(here), -1).amin(dim=1)
-            seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
+            seen.note_lead(name, here, lead)
 
     return hook
 
@@ -198,23 +206,23 @@ LEADS: dict[type[nn.Module], Any] = {
 }
 
 
-def _keeping(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+def _keeping(name: str, outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
     def hook(keep: Keep | Best, args: tuple[Tensor, ...], numbers: Tensor) -> None:
-        here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
+        here = rows[outer] if outer is not None else torch.arange(len(seen.exit_margin))
         scores = keep.ranked(args[0], args[1] if len(args) > 1 else None).sort(dim=1, descending=True).values
         kept = (numbers < args[0].shape[1]).sum(dim=1, keepdim=True) - keep.front
         ends = torch.cat([kept - 1, kept], dim=1).clamp(0, scores.shape[1] - 1)
         last, next_ = scores.gather(1, ends).unbind(dim=1)
         apart = (kept[:, 0] > 0) & (ends[:, 1] > ends[:, 0])
         lead = torch.where(apart, (last - next_) / last.abs().clamp(min=1e-12), torch.inf)
-        seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
+        seen.note_lead(name, here, lead)
 
     return hook
 
 
-def _choosing(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
+def _choosing(name: str, outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
     def hook(choice: BlockChoice, args: tuple[Tensor, ...]) -> None:
-        here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
+        here = rows[outer] if outer is not None else torch.arange(len(seen.exit_margin))
         scores = choice.scores(args[0], args[1], args[2] if len(args) > 2 else None)
         scores = scores.sort(dim=-1, descending=True).values
         if scores.shape[-1] <= choice.k + 1:
@@ -222,17 +230,16 @@ def _choosing(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
         last, next_ = scores[..., choice.k], scores[..., choice.k + 1]
         apart = next_ > torch.finfo(scores.dtype).min  # what cannot be seen is no alternative
         lead = torch.where(apart, (last - next_) / last.abs().clamp(min=1.0), torch.inf)
-        lead = lead.reshape(len(here), -1).amin(dim=1)
-        seen.tie_margin[here] = torch.minimum(seen.tie_margin[here], lead)
+        seen.note_lead(name, here, lead)
 
     return hook
 
 
 def _passing(outer: str | None, rows: dict[str, Tensor], seen: Watched) -> Any:
     def hook(keep: KeepAbove, args: tuple[Tensor, ...]) -> None:
-        here = rows[outer] if outer is not None else torch.arange(len(seen.tie_margin))
+        here = rows[outer] if outer is not None else torch.arange(len(seen.exit_margin))
         margin = (keep.relative(*args) - keep.threshold).abs().masked_fill(~args[1], torch.inf)[:, keep.front :]
         margin = torch.nn.functional.pad(margin, (0, 1), value=torch.inf).amin(dim=1)
-        seen.exit_margin[here] = torch.minimum(seen.exit_margin[here], margin)
+        seen.note_exit(here, margin)
 
     return hook

@@ -144,6 +144,23 @@ def test_the_scores_are_scaled_as_the_spec_says() -> None:
     compare("attention_scale: 0.1, attention: causal", scale=0.1, causal=True)
 
 
+@pytest.mark.parametrize(
+    "options", ["", "head_width: 10", "kv_heads: 2, position: rotary", "position: relative_buckets"]
+)
+def test_a_fresh_network_computes_the_same_whatever_its_scores_are_scaled_by(options: str) -> None:
+    """T5, whose scores are not scaled, draws smaller queries (mesh-tensorflow's attention_params)."""
+
+    def answer(scale: str = "") -> Tensor:
+        torch.manual_seed(0)
+        text = f"{{type: text_transformer, width: 24, depth: 2, heads: 4, bias: false, {scale}{options}}}"
+        fresh = mmspec.build(spec(streams=["text"], encoders={"text": text}, outputs=["text"])).eval()
+        return fresh(**example(["text"]))["text"].detach()
+
+    usual = answer()
+    for scale in (1.0, 0.03):
+        assert_agree(answer(f"attention_scale: {scale}, "), usual)
+
+
 def test_heads_may_be_of_any_width() -> None:
     compare("head_width: 10")
     assert encoder("head_width: 10").text.blocks[0].attention.query.weight.shape == (40, 24)

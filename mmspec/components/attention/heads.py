@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mmspec.components.attention.base import Attention
 from mmspec.components.attention.dense import Full
 from mmspec.components.positions.absolute import NoPosition
 from mmspec.components.positions.base import SEQUENCE, Layout, Position
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Init, Scope, ShapeError, Value
 from mmspec.ir.functions import pool, rearrange, softmax
 from mmspec.ir.layers import XAVIER
 
@@ -52,6 +53,11 @@ class Heads:
             raise ShapeError(f"{self.kv_heads} key heads do not divide {self.heads} query heads", "kv_heads", hint=hint)
         return self.head_width or width // self.heads
 
+    def init_of_queries(self, width: int) -> Init:
+        """How the weights of queries begin, of heads of that width: scores that are scaled by anything else than 1 / sqrt(width)
+        begin as far apart as those that are. T5, whose scores are not scaled, begins so (arXiv:1910.10683)."""
+        return XAVIER if self.scale is None else replace(XAVIER, scale=1 / (self.scale * math.sqrt(width)))
+
 
 def attend(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared: Value) -> Value:
     """Attention from x to context as the module `name`; self-attention where they are the same value. `shared` is what
@@ -78,9 +84,10 @@ def attend_with_chosen(g: Scope, name: str, x: Value, how: Heads) -> Value:
         chances = softmax(g.linear("policy", pool(x, "mean"), heads)).named("chances")
         numbers = g.emit("best", chances, name="choice", k=how.chosen).named("numbers")
         biases = (how.bias, how.bias if how.key_bias is None else how.key_bias, how.bias)
+        inits = (how.init_of_queries(width), XAVIER, XAVIER)
         query, key, value = (
-            g.emit("head_input", x, numbers, name=name, heads=heads, width=width, bias=bias, init=XAVIER)
-            for name, bias in zip(("query", "key", "value"), biases, strict=True)
+            g.emit("head_input", x, numbers, name=name, heads=heads, width=width, bias=bias, init=init)
+            for name, bias, init in zip(("query", "key", "value"), biases, inits, strict=True)
         )
         mixed = how.pattern.mix(g, query, key, value, how.layout, x.mask, None, how.scale)
         weights = g.emit("picked", rearrange(chances * heads, "b (h o) -> b h o", o=1), numbers).named("weights")
@@ -106,7 +113,8 @@ def _attended(g: Scope, name: str, x: Value, context: Value, how: Heads, *shared
         if own:
             x, layout = pattern.gather(g, x, layout), pattern.within(layout)
         seen = pattern.context(g, x, layout) if own else context
-        query = g.split(g.linear("query", x, how.heads * width, how.bias), how.heads).named("query")
+        init = how.init_of_queries(width)
+        query = g.split(g.linear("query", x, how.heads * width, how.bias, init), how.heads).named("query")
         key_bias = how.bias if how.key_bias is None else how.key_bias
         key = g.split(g.linear("key", seen, kv_heads * width, key_bias), kv_heads).named("key")
         value = g.split(g.linear("value", seen, kv_heads * width, how.bias), kv_heads).named("value")
