@@ -172,7 +172,9 @@ def randomised(module: nn.Module, graph: Graph, seed: int) -> nn.Module:
             tensor = state[placed.path]
             noise = torch.randn(tensor.shape, generator=generator)
             if tensor.ndim >= 2:
-                tensor.copy_(noise / tensor[0].numel() ** 0.5)  # keeps activations at about one
+                init = placed.parameter.init
+                gain = init.scale if init.kind == "xavier_uniform" else 1.0  # which keeps scores at about one
+                tensor.copy_(noise * (gain / tensor[0].numel() ** 0.5))  # keeps activations at about one
             else:
                 noise = noise.abs() if placed.parameter.buffer else noise  # a variance is positive
                 tensor.copy_((1.0 if placed.parameter.init.kind == "ones" else 0.0) + 0.3 * noise)
