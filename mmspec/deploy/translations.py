@@ -108,10 +108,12 @@ def _rms_normalised(x: Any, shape: Sequence[int], weight: Any = None, eps: float
 
 
 def _subtracted_from(x: Any, number: Any, alpha: float = 1) -> Any:
-    """number - x, for a number that Python knows."""
+    """number - x, for a number that Python knows: a real one makes real numbers of integers."""
     from onnxscript import opset18
 
     op: Any = opset18
+    if x.dtype.is_integer() and (isinstance(number, float) or isinstance(alpha, float)):
+        x = op.Cast(x, to=onnx.TensorProto.FLOAT)
     return op.Sub(op.CastLike(number, x), x if alpha == 1 else op.Mul(x, op.CastLike(alpha, x)))
 
 

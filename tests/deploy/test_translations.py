@@ -123,8 +123,8 @@ class Undone(torch.nn.Module):
         columns = x.index_copy(-1, torch.arange(2) * 3 + 1, x[..., :2])
         parts = x.unflatten(-1, (2, 3))
         return (
-            some & odd, some | odd, i & (i + 1), i | (i + 1), x.square(), torch.rsub(x, 2.0, alpha=3.0), i.to(torch.float32), rows, columns,
-            parts, parts.flatten(1, 2), parts.flatten(), parts.transpose(1, 2).flatten(2),
+            some & odd, some | odd, i & (i + 1), i | (i + 1), x.square(), torch.rsub(x, 2.0, alpha=3.0), 2.5 - i, 2 - i,
+            i.to(torch.float32), rows, columns, parts, parts.flatten(1, 2), parts.flatten(), parts.transpose(1, 2).flatten(2),
             torch.nn.functional.rms_norm(x, (6,)), torch.nn.functional.rms_norm(x, (6,), x[0, 0], 1e-3),
         )  # fmt: skip
 
@@ -138,7 +138,7 @@ def test_what_is_translated_as_it_is_computes_what_torch_computes():
     assert not (TRANSLATIONS.keys() & {torch.ops.aten.rms_norm.default, torch.ops.aten.flatten.using_ints}) - asked
     contract = Contract(
         (Port("x", "float32", ("batch", "length", 6), ""), Port("i", "int64", ("batch", "length"), "")),
-        tuple(Port(str(number), "float32", (), "") for number in range(15)),
+        tuple(Port(str(number), "float32", (), "") for number in range(17)),
         {},
     )
     model, translated_as = translated(program, contract, 20)
