@@ -55,7 +55,9 @@ class TransformerStack(Component):
         None, description="of keys, whose bias no output can show; like `qkv_bias` by default"
     )
     attention: Attention = Field(default_factory=Full, description="which tokens see which")
-    attention_scale: PositiveFloat | None = Field(None, description="of the scores; 1 / sqrt(head width) by default")
+    attention_scale: PositiveFloat | None = Field(
+        None, description="of the scores; 1 / sqrt(head width) by default. Fresh queries make up for it"
+    )
     position: Position = Field(default_factory=Learned, description="how tokens are told where they stand")
     norm: Literal["layer", "rms"] = Field("layer", description="layer norm, or RMS norm, which has no mean and no bias")
     norm_eps: PositiveFloat = Field(1e-5, description="epsilon of the norms")

@@ -2,7 +2,8 @@
 
 Operators in WIDE, those that read a weight which is kept (of routers, of heads that are asked at exits, thresholds), what
 becomes an integer or a truth (`deciding`), and integers that become real numbers compute in float32: their inputs are cast up, and
-what they give is cast down where something else reads it. LAYOUT follows what it is handed. Constants are in the type that is asked
+what they give is cast down where something else reads it. So does the sum of what one of WIDE gives and a number: an epsilon that
+float16 hardly knows, which ONNX Runtime, where it finds none in float32, takes for 1e-5. LAYOUT follows what it is handed. Constants are in the type that is asked
 for; what float16 cannot hold, such as the number that fills masks, is the largest that it can. What crosses the border of a branch
 or a loop is float16 unless it decides; inputs and outputs of the file stay float32.
 """
@@ -40,13 +41,26 @@ def lowered(proto: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     types = _types(copy)
-    whole = _Conversion(types, deciding(copy, {name for name, kind in types.items() if kind == FLOAT}))
+    floats = {name for name, kind in types.items() if kind == FLOAT}
     nodes = [node for graph in graphs(copy.graph) for node in graph.node]
+    whole = _Conversion(types, deciding(copy, floats) | _with_epsilons(copy))
     read = {wide: {n for node in nodes if whole.is_wide(node) == wide for n in node.input} for wide in (True, False)}
     whole.kept = set(kept) | (read[True] - read[False])
     whole.convert(copy.graph, {}, {})
     drop_unread(copy)
     return copy
+
+
+def _with_epsilons(proto: onnx.ModelProto) -> set[str]:
+    """Sums of what one of WIDE gives and a number."""
+    every = list(graphs(proto.graph))
+    numbers = {tensor.name for graph in every for tensor in graph.initializer if not tensor.dims}
+    numbers |= {node.output[0] for graph in every for node in graph.node if node.op_type == "Constant"}
+    wide = {name for graph in every for node in graph.node if node.op_type in WIDE for name in node.output}
+    return {
+        node.output[0] for graph in every for node in graph.node
+        if node.op_type == "Add" and not wide.isdisjoint(node.input) and not numbers.isdisjoint(node.input)
+    }  # fmt: skip
 
 
 def _types(proto: onnx.ModelProto) -> dict[str, int]:
@@ -63,10 +77,10 @@ Names = dict[str, str]  # of a value's form in one type, by its name in the floa
 
 
 class _Conversion:
-    """types: of values in the float32 file; decide: those that decide; kept: initialisers that stay float32"""
+    """types: of values in the float32 file; exact: those that are computed in float32; kept: initialisers that stay float32"""
 
-    def __init__(self, types: Mapping[str, int], decide: set[str]) -> None:
-        self.types, self.decide, self.kept = types, decide, set[str]()
+    def __init__(self, types: Mapping[str, int], exact: set[str]) -> None:
+        self.types, self.exact, self.kept = types, exact, set[str]()
         self.floats = {name for name, kind in types.items() if kind == FLOAT}
         self.casts = 0
 
@@ -74,12 +88,12 @@ class _Conversion:
         """Whether a node computes in float32 whatever it reads."""
         counts = node.op_type == "Cast" and self.types.get(node.input[0]) in (INT32, INT64)
         return (
-            counts or node.op_type in WIDE or (node.op_type not in PRODUCTS and not self.decide.isdisjoint(node.output))
+            counts or node.op_type in WIDE or (node.op_type not in PRODUCTS and not self.exact.isdisjoint(node.output))
         )
 
     def _kind(self, name: str) -> int:
         """Of a value that crosses the border of a branch or a loop."""
-        return FLOAT if name in self.decide else HALF
+        return FLOAT if name in self.exact else HALF
 
     def convert(self, graph: onnx.GraphProto, half: Names, wide: Names, kinds: Sequence[int] | None = None) -> None:
         """half, wide: what the graphs around this one have; kinds: what its real results become, None in the file's own graph."""
