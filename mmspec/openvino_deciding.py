@@ -8,6 +8,9 @@ mark, and so does all that it depends on, branches and loops included, back to t
 weights (attention, a product of two activations, stays as it is), and to the sums that lead from block to block. A file says this
 by itself, so that whoever loads it keeps the same: nothing is written down anywhere.
 
+What reads a loop's result bears the mark, too: where it is to be turned into bfloat16, OpenVINO (2026.4) goes on reading the place
+where the result was before the loop needed more room, as it does at the first text that is longer than all before.
+
 Source   openvino: transformations/rt_info/disable_precision_conversion.hpp; intel_cpu: Graph::EnforceInferencePrecision
 """
 
@@ -21,6 +24,10 @@ from typing import Any
 import numpy as np
 
 PRODUCTS = frozenset({"MatMul", "Convolution", "GroupConvolution"})
+LOOPS = frozenset({"Loop", "TensorIterator"})
+MOVES = frozenset({
+    "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice", "StridedSlice", "Gather", "Concat", "Convert", "Broadcast",
+})  # fmt: skip
 SHAPES = frozenset({"ShapeOf", "Result"})  # which read no numbers
 MARKED = """<net name="marked" version="11">
   <layers>
@@ -47,7 +54,8 @@ def keep_deciding(core: Any, model: Any) -> frozenset[str]:
     marked = core.read_model(MARKED.encode(), b"").get_results()[0].input_value(0).get_node().get_rt_info()
     marks = {name: marked[name] for name in marked}
     values: set[str] = set()
-    for node in [*deciding(model)]:
+    found = {node.get_name(): node for node in (*deciding(model), *behind_loops(model))}
+    for node in found.values():
         values.update(*(value.get_names() for value in node.outputs()))
         for lasting in _lasting(node):
             for name, mark in marks.items():
@@ -119,6 +127,31 @@ def deciding(model: Any) -> Iterator[Any]:
                 waiting += [(operand, scope) for operand in node.input_values()]
 
 
+def behind_loops(model: Any) -> Iterator[Any]:
+    """The operations that read what a loop gives."""
+    for scope in _scopes(_Scope(model)):
+        for node in scope.model.get_ordered_ops():
+            if node.get_type_name() in LOOPS:
+                for value in node.outputs():
+                    yield from _readers(value, scope)
+
+
+def _readers(value: Any, scope: _Scope) -> Iterator[Any]:
+    """Of real numbers, into branches and loops, and past what only moves them."""
+    if not value.get_element_type().is_real():
+        return
+    for end in value.get_target_inputs():
+        node = end.get_node()
+        if inner := scope.inner.get(node.get_name()):
+            for each in inner:
+                for parameter in each.parameters(end.get_index()):
+                    yield from _readers(parameter.output(0), each)
+        elif node.get_type_name() != "Result":
+            yield node
+            if node.get_type_name() in MOVES:
+                yield from _readers(node.output(0), scope)
+
+
 def _decides(node: Any) -> bool:
     """Whether real numbers become something else."""
     return (
@@ -134,7 +167,7 @@ def _bodies(node: Any) -> list[tuple[Any, list[Any], list[Any]]]:
     kind = node.get_type_name()
     if kind == "If":
         return [(node.get_function(i), node.get_input_descriptions(i), node.get_output_descriptions(i)) for i in (0, 1)]
-    if kind in ("Loop", "TensorIterator"):
+    if kind in LOOPS:
         return [(node.get_function(), node.get_input_descriptions(), node.get_output_descriptions())]
     return []
 
@@ -169,6 +202,11 @@ class _Scope:
                 if hasattr(each, "body_value_index"):
                     found.append((self._result(each.body_value_index), self))
         return found
+
+    def parameters(self, input: int) -> list[Any]:
+        """What one of the operation's inputs is called in the body."""
+        held = self.model.get_parameters()
+        return [held[each.body_parameter_index] for each in self.inputs if each.input_index == input]
 
     def made(self, output: int) -> list[tuple[Any, _Scope]]:
         """The values in the body that one of the operation's outputs has."""

@@ -3,9 +3,9 @@
 Operators in WIDE, those that read a weight which is kept (of routers, of heads that are asked at exits, thresholds), what
 becomes an integer or a truth (`deciding`), and integers that become real numbers compute in float32: their inputs are cast up, and
 what they give is cast down where something else reads it. So does the sum of what one of WIDE gives and a number: an epsilon that
-float16 hardly knows, which ONNX Runtime, where it finds none in float32, takes for 1e-5. LAYOUT follows what it is handed. Constants are in the type that is asked
-for; what float16 cannot hold, such as the number that fills masks, is the largest that it can. What crosses the border of a branch
-or a loop is float16 unless it decides; inputs and outputs of the file stay float32.
+float16 hardly knows, which ONNX Runtime, where it finds none in float32, takes for 1e-5. LAYOUT follows what it is handed.
+Constants are in the type that is asked for; what float16 cannot hold, such as the number that fills masks, is the largest that it
+can. What crosses the border of a branch or a loop is float16 unless it decides; inputs and outputs of the file stay float32.
 """
 
 from __future__ import annotations
