@@ -39,5 +39,5 @@ def test_the_gate_finds_answers_that_do(looped, monkeypatch):
     order = [asked(looped, 2, length) for length in (3, 2, 6)]
     runs_everywhere(looped.module, looped.files, openvino("bf16"), order)
     monkeypatch.setattr(openvino_deciding, "behind_loops", lambda model: [])
-    with pytest.raises(Failure, match="another answer after others: label of batch 2, 3 tokens|that is not finite"):
+    with pytest.raises(Failure, match=r"another answer after others: label of batch 2, 3 tokens|that is not finite"):
         runs_everywhere(looped.module, looped.files, openvino("bf16"), order)

@@ -24,7 +24,6 @@ from mmspec.deploy.steering import spare, starved
 from mmspec.deploy.watching import stacks_of, watching
 from mmspec.errors import Failure
 
-
 SAME = 1e-3  # of an answer's norm, by which it may differ when it is given again
 
 
