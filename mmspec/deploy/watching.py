@@ -59,7 +59,7 @@ class Watched:
     def note_lead(self, module: str, samples: Tensor, lead: Tensor) -> None:
         """Leads of these samples, some of each.   i64[b], [b, ...]"""
         known = self.leads.setdefault(module, torch.full_like(self.exit_margin, torch.inf))
-        known[samples] = torch.minimum(known[samples], lead.double().reshape(len(samples), -1).amin(dim=1))
+        known[samples] = torch.minimum(known[samples], lead.double().unsqueeze(-1).flatten(1).amin(dim=1))
 
 
 def close_calls(seen: Watched, verify: Verify) -> np.ndarray:
