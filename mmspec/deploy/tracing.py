@@ -43,6 +43,7 @@ def traced(module: nn.Module, contract: Contract, foreign: Foreign) -> ExportedP
     # now: an interrupt while torch.export imports it would leave it unnamed below
     from torch._dynamo.exc import UserError as Specialised
 
+    torch.compiler.reset()  # loops are compiled, and the guards of one from before would fix the sizes of this one
     refusals: list[Exception] = []
     for assumed in (False, True):
         try:

@@ -46,11 +46,15 @@ CASES = {
 }
 
 
+def halting(name):
+    said = {"inputs": "", "depth": 1, "encoder": "", "outputs": "", **CASES[name]}
+    return read(TEMPLATE.format(**said), CATALOGUE, origin="halting.yaml")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_policy_is_exported_and_samples_leave_where_torch_lets_them(name):
-    said = {"inputs": "", "depth": 1, "encoder": "", "outputs": "", **CASES[name]}
-    draft = small.draft(read(TEMPLATE.format(**said), CATALOGUE, origin="halting.yaml"))
+    draft = small.draft(halting(name))
     draft.check()
     parity = draft.prove()
     assert max(parity.max_error.values()) <= 1e-5
@@ -58,3 +62,13 @@ def test_a_policy_is_exported_and_samples_leave_where_torch_lets_them(name):
     left = [port.name for port in draft.contract.outputs if port.name.endswith(".exit")]
     for exit in left:
         assert any(sum(count > 0 for count in case.exits[exit]) > 1 for case in parity.compared), f"{exit} never mixed"
+
+
+@pytest.mark.slow
+def test_a_loop_keeps_its_sizes_after_another_in_the_same_process():
+    """The first reads the five tokens of a picture, the second a text of any length, of which five are traced."""
+    small.draft(halting("act_and_ponder"))
+    looped = {"joint": small.FUSIONS["gated"] + ", halting: {type: act}"}
+    draft = small.draft(small.spec(looped, {"label": "from: joint"}))
+    assert draft.contract.dims["text_length"].low == 1
+    draft.check()
