@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmspec.components.blocks.feed_forward import Activation, activate
 from mmspec.components.stages.base import Downsample, Odd, Stage, sides
-from mmspec.ir import Scope, ShapeError, Value
+from mmspec.ir import Init, Scope, ShapeError, Value
 from mmspec.ir.functions import as_map, as_tokens
 from mmspec.ir.scope import Body
 from mmspec.spec import Component
@@ -40,14 +40,14 @@ class Layer:
         stride: int = 1,
         groups: int = 1,
         activated: bool = True,
+        silent: bool = False,
     ) -> Value:
-        """[B, C, H, W] -> [B, width, H / stride, W / stride].   Raises ShapeError"""
+        """[B, C, H, W] -> [B, width, H / stride, W / stride]. `silent`: fresh, the norm gives nothing.   Raises ShapeError"""
         unusual: dict[str, Any] = {"standardize": self.standardize} if self.standardize else {}
         x, padding = self.padded(g, x, kernel, stride)
         bias = self.norm == "none"
-        y = self.normed(
-            g, f"{name}_norm", g.convolution(name, x, width, kernel, stride, padding, groups, bias, **unusual)
-        )
+        y = g.convolution(name, x, width, kernel, stride, padding, groups, bias, **unusual)
+        y = self.normed(g, f"{name}_norm", y, silent)
         return activate(y, self.activation) if activated else y
 
     def padded(self, g: Scope, x: Value, kernel: int, stride: int, value: float = 0.0) -> tuple[Value, int]:
@@ -60,14 +60,15 @@ class Layer:
             return x, missing[0] // 2
         return g.emit("pad", x, axis=2, sizes=tuple((m // 2, m - m // 2) for m in missing), value=value), 0
 
-    def normed(self, g: Scope, name: str, x: Value) -> Value:
+    def normed(self, g: Scope, name: str, x: Value, silent: bool = False) -> Value:
+        said: dict[str, Any] = {"eps": self.norm_eps} | ({"init": Init("zeros")} if silent else {})
         if self.norm == "batch":
-            return g.emit("batch_norm", x, name=name, eps=self.norm_eps)
+            return g.emit("batch_norm", x, name=name, **said)
         if self.norm == "group":
             if x.shape[1] % self.norm_groups:  # type: ignore[operator]
                 raise ShapeError(f"{self.norm_groups} groups do not divide {x.shape[1]} channels", "norm_groups")
-            return g.emit("group_norm", x, name=name, groups=self.norm_groups, eps=self.norm_eps)
-        return x if self.norm == "none" else as_map(g.norm(name, as_tokens(x), self.norm_eps), *sides(x))
+            return g.emit("group_norm", x, name=name, groups=self.norm_groups, **said)
+        return x if self.norm == "none" else as_map(g.emit("layer_norm", as_tokens(x), name=name, **said), *sides(x))
 
 
 class Convolutional(Component):

@@ -1,4 +1,4 @@
-"""Normalisation: each with a gain, most with a bias, over the channels."""
+"""Normalisation: each with a gain, which begins at one unless `init` says otherwise, most with a bias, over the channels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 from mmspec.ir.graph import Init, Op, Parameter, Value
 from mmspec.ir.primitives.base import Primitive, ShapeError, primitive
+
+ONES = Init("ones")
 
 
 class Norm(Primitive):
@@ -16,9 +18,9 @@ class Norm(Primitive):
         assert isinstance(size, int)
         return size
 
-    def parameters(self, x: Value, **_: Any) -> tuple[Parameter, ...]:
+    def parameters(self, x: Value, *, init: Init = ONES, **_: Any) -> tuple[Parameter, ...]:
         size = (self.size(x),)
-        return (Parameter("weight", size, Init("ones")), Parameter("bias", size, Init("zeros")))
+        return (Parameter("weight", size, init), Parameter("bias", size, Init("zeros")))
 
     def run(self, torch: Any, module: Any, op: Op, *inputs: Any) -> Any:
         return module(*inputs)
@@ -32,8 +34,8 @@ class LayerNorm(Norm):
     tokenwise = True
     operations = 7
 
-    def parameters(self, x: Value, *, eps: float, bias: bool = True) -> tuple[Parameter, ...]:
-        return super().parameters(x)[: 1 + bias]
+    def parameters(self, x: Value, *, eps: float, bias: bool = True, init: Init = ONES) -> tuple[Parameter, ...]:
+        return super().parameters(x, init=init)[: 1 + bias]
 
     def make(self, torch: Any, op: Op) -> Any:
         unusual = {} if op.attributes.get("bias", True) else {"bias": False}
@@ -63,10 +65,10 @@ class GroupNorm(Norm):
     operations = 7
     axis = 1
 
-    def parameters(self, x: Value, *, groups: int, eps: float) -> tuple[Parameter, ...]:
+    def parameters(self, x: Value, *, groups: int, eps: float, init: Init = ONES) -> tuple[Parameter, ...]:
         if self.size(x) % groups:
             raise ShapeError(f"{groups} groups do not divide {self.size(x)} channels")
-        return super().parameters(x)
+        return super().parameters(x, init=init)
 
     def make(self, torch: Any, op: Op) -> Any:
         return torch.nn.GroupNorm(op.attributes["groups"], op.inputs[0].shape[1], eps=op.attributes["eps"])
@@ -80,10 +82,10 @@ class BatchNorm(Norm):
     operations = 4
     axis = 1
 
-    def parameters(self, x: Value, **_: Any) -> tuple[Parameter, ...]:
+    def parameters(self, x: Value, **attributes: Any) -> tuple[Parameter, ...]:
         size = (self.size(x),)
         return (
-            *super().parameters(x),
+            *super().parameters(x, **attributes),
             Parameter("running_mean", size, Init("zeros"), trainable=False, buffer="f32"),
             Parameter("running_var", size, Init("ones"), trainable=False, buffer="f32"),
             Parameter("num_batches_tracked", (), Init("zeros"), trainable=False, buffer="i64"),
