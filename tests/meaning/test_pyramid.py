@@ -1,5 +1,7 @@
 """Who sees whom in a pyramid: windows, shifted windows, smaller maps of keys, patches' places; what its ports and rates are."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -221,6 +223,19 @@ def test_convolutions_and_attention_stand_in_any_order() -> None:
             size=16,
         )
     )
+
+
+@pytest.mark.parametrize("norm", ["batch", "group, norm_groups: 2", "layer"])
+@pytest.mark.parametrize("bottleneck", ["4", "null"])
+def test_a_fresh_residual_block_adds_nothing(norm: str, bottleneck: str) -> None:
+    stage = f"{{type: residual, width: 16, depth: 3, bottleneck: {bottleneck}, norm: {norm}}}"
+    model = mmspec.build(pyramid(stage, size=16)).eval()
+    blocks = [block for name, block in model.named_modules() if re.fullmatch(r".*\.stage1\.blocks\.\d+", name)]
+    assert len(blocks) == 2
+    x = torch.rand(2, 16, 16, 16)
+    with torch.no_grad():
+        for block in blocks:
+            assert block(x).equal(x)
 
 
 WINDOW = "attention: {type: shifted_window, window: "
