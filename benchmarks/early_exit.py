@@ -9,11 +9,14 @@ leave at each exit: 4, 2, 1 and 1 of 8.
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,6 +30,7 @@ from mmspec.deploy.file import run_file, with_arrays
 from mmspec.deploy.staged import Files, staged_draft_of
 from mmspec.deploy.subject import Subject
 from mmspec.deploy.watching import loops_of, stacks_of, watching
+from mmspec.host import STAGES, Host
 from mmspec.passes import lower_serving
 
 Run = Callable[[tuple[Tensor, ...]], Mapping[str, np.ndarray]]
@@ -51,7 +55,7 @@ def exits(target: Target, rounds: int) -> None:
     one, eight = (plain_case(full.contract, batch, seed=5).inputs for batch in (1, 8))
     runs = {"ONNX Runtime, conditions": (run_file(full.proto), conditions(with_exits))}
     files = staged_draft_of(subject, load_target("edge_cpu_stages")).files
-    runs["ONNX Runtime, stage models and host loop"] = (run_file(full.proto), lambda t: with_thresholds(files, t).run())
+    runs["ONNX Runtime, stage models and host loop"] = (run_file(full.proto), lambda t: shipped(files, t))
     runs["eager torch"] = (eager(full.module), lambda thresholds: eager(with_exits.module, thresholds))
     mixed = halves(with_exits, eight)
     wanted, steps = per_sample(with_exits.module, mixed, eight)
@@ -142,8 +146,14 @@ def conditions(draft: Draft) -> Callable[[np.ndarray], Run]:
     return lambda thresholds: run_file(with_arrays(draft.proto, {f"{STACK}.thresholds": thresholds}))
 
 
-def with_thresholds(files: Files, thresholds: np.ndarray) -> Files:
-    return files.with_arrays({f"{STACK}.thresholds": thresholds})
+def shipped(files: Files, thresholds: np.ndarray) -> Run:
+    """The stages as a package has them, with other thresholds."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, proto in files.protos.items():
+            (Path(folder) / name).write_bytes(proto.SerializeToString())
+        (Path(folder) / STAGES).write_text(json.dumps({**files.plan, "thresholds": thresholds.tolist()}))
+        host = Host.load(folder, 1)
+    return lambda inputs: host({name: value.numpy() for name, value in zip(files.inputs, inputs, strict=True)})
 
 
 def eager(module: nn.Module, thresholds: np.ndarray | None = None) -> Run:

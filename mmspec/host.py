@@ -18,6 +18,7 @@ import contextlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,11 @@ class Host:
     @classmethod
     def load(cls, folder: str | Path, threads: int = 0, load: Load | None = None) -> Host:
         """The stages in a folder; `threads` for each file, 0 for as many as there are cores; `load`, where not ONNX Runtime."""
+        read = partial(session, together=True) if load in (None, session) else load
         plan = json.loads((Path(folder) / STAGES).read_text(encoding="utf-8"))
         files = plan["files"]
         names = [files["beginning"], *files["exits"], *([files["end"]] if files["end"] else [])]
-        return cls(plan, {name: (load or session)(str(Path(folder) / name), threads) for name in names})
+        return cls(plan, {name: read(str(Path(folder) / name), threads) for name in names})
 
     def __call__(self, inputs: Mapping[str, Any]) -> Values:
         """The outputs by name."""
@@ -108,8 +110,11 @@ class Host:
         return {**found, EXIT: left}
 
 
-def session(file: str | bytes, threads: int = 0, providers: Sequence[Provider] = CPU) -> Run:
+def session(file: str | bytes, threads: int = 0, providers: Sequence[Provider] = CPU, together: bool = False) -> Run:
     """A file in ONNX Runtime, by default on the CPU, as a function that picks its inputs out of what it is given.
+
+    together   with the others of this process that say so it works in the same memory, which it finds warm, and which the process
+               keeps: for files that run one after the other
 
     Raises   NoProvider: the first of them is not there (ONNX Runtime itself only warns, and takes the next); or what ONNX Runtime
              raises on a file that it cannot read.
@@ -123,6 +128,9 @@ def session(file: str | bytes, threads: int = 0, providers: Sequence[Provider] =
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
+    if together:
+        _common_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     runtime = onnxruntime.InferenceSession(file, options, providers=list(providers))
     if wanted not in runtime.get_providers():
         raise NoProvider(f"ONNX Runtime finds no card, or not the libraries, that {wanted} needs{reason}")
@@ -132,6 +140,14 @@ def session(file: str | bytes, threads: int = 0, providers: Sequence[Provider] =
         return dict(zip(outputs, runtime.run(outputs, {name: values[name] for name in inputs}), strict=True))
 
     return run
+
+
+@cache
+def _common_memory() -> None:
+    import onnxruntime as ort
+
+    about = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(about, None)
 
 
 def _preloaded() -> str:
