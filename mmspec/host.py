@@ -144,6 +144,7 @@ def session(file: str | bytes, threads: int = 0, providers: Sequence[Provider] =
 
 @cache
 def _common_memory() -> None:
+    """One arena of ONNX Runtime on the CPU, for all sessions that ask for the environment's allocators."""
     import onnxruntime as ort
 
     about = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)

@@ -43,7 +43,9 @@ def traced(module: nn.Module, contract: Contract, foreign: Foreign) -> ExportedP
     # now: an interrupt while torch.export imports it would leave it unnamed below
     from torch._dynamo.exc import UserError as Specialised
 
-    torch.compiler.reset()  # loops are compiled, and the guards of one from before would fix the sizes of this one
+    # loops are compiled, and the guards of one from before would fix the sizes of this one. What else the process has compiled is
+    # compiled again when it is next called
+    torch.compiler.reset()
     refusals: list[Exception] = []
     for assumed in (False, True):
         try:

@@ -21,8 +21,8 @@ class ResidualStage(Convolutional, SkippableStage):
         x = f(x + C_3x3(f(C_3x3(x))))                 without a bottleneck
 
     The first block brings the map to the stage's size and channels: its 3 x 3 convolution is strided, and where shapes differ
-    the map goes through a 1 x 1 convolution and a norm of its own. A fresh block adds nothing: the gains of its last norm begin
-    at zero (arXiv:1706.02677, sec. 5.1).
+    the map goes through a 1 x 1 convolution and a norm of its own. With norms, a fresh block adds nothing: the gains of its
+    last one begin at zero (arXiv:1706.02677, sec. 5.1).
 
     Shapes   f32[B, C, H, W] -> f32[B, width, H / stride, W / stride]
     Source   Deep Residual Learning, arXiv:1512.03385, fig. 5; the stride as in torchvision's "v1.5"; Big Transfer,
