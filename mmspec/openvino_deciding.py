@@ -50,7 +50,7 @@ MARKED = """<net name="marked" version="11">
 
 
 def keep_deciding(core: Any, model: Any) -> frozenset[str]:
-    """Mark what decides in an openvino.Model, and what reads a loop; returns the names of the values that are then computed in float32."""
+    """Mark what decides in an openvino.Model, or reads a loop; returns the names of what is then computed in float32."""
     marked = core.read_model(MARKED.encode(), b"").get_results()[0].input_value(0).get_node().get_rt_info()
     marks = {name: marked[name] for name in marked}
     values: set[str] = set()
